@@ -1,0 +1,1 @@
+"""The usage collector: keeps every usage event safe, exports it signed, proves it complete."""

@@ -1,0 +1,1 @@
+"""The usage operator: runs usage collectors on Kubernetes."""
