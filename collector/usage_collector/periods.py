@@ -12,8 +12,6 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Literal, Self
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from usage_collector.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -111,17 +109,27 @@ class Due:
     def __post_init__(self) -> None:
         if self.day != "LastWorkingDay" and not 1 <= self.day <= 28:
             raise InvalidInput(f"day {self.day} is not possible", "LastWorkingDay, or 1 to 28")
-        if self.country and self.country not in holidays.list_supported_countries():
+        if self.country and self.country not in _countries():
             raise InvalidInput(
                 f"country {self.country!r} has no calendar of holidays",
                 "use a two-letter code such as DE, or list the dates yourself",
             )
 
 
+def _countries() -> Container[str]:
+    from holidays import list_supported_countries  # takes 0.3 s, so only where it is asked for
+
+    return list_supported_countries()
+
+
+def _public_holidays(country: str, year: int) -> Container[date]:
+    from holidays import country_holidays
+
+    return country_holidays(country, years=year)
+
+
 def _last_working_day(period: Period, rule: Due) -> date:
-    days_off: Container[date] = ()
-    if rule.country:
-        days_off = holidays.country_holidays(rule.country, years=period.year)
+    days_off = _public_holidays(rule.country, period.year) if rule.country else ()
     last = calendar.monthrange(period.year, period.month)[1]
     for number in range(last, 0, -1):
         day = date(period.year, period.month, number)

@@ -1,0 +1,45 @@
+"""Events to signed packages and back: the format, its keys, and the proof that all is there.
+
+The format stands in docs/; knows files, never SQL or HTTP.
+"""
+
+from usage_collector.packages.contents import (
+    EXPORT,
+    MANIFEST,
+    MARK_EVERY,
+    Chain,
+    Contents,
+    Run,
+    file_name,
+    genesis,
+    link,
+    marks_between,
+    places,
+    runs,
+)
+from usage_collector.packages.envelope import compact, gzipped, sealed
+from usage_collector.packages.keys import Keys, key_id, read_public_keys, read_secret
+from usage_collector.packages.writing import write
+
+__all__ = [
+    "EXPORT",
+    "MANIFEST",
+    "MARK_EVERY",
+    "Chain",
+    "Contents",
+    "Keys",
+    "Run",
+    "compact",
+    "file_name",
+    "genesis",
+    "gzipped",
+    "key_id",
+    "link",
+    "marks_between",
+    "places",
+    "read_public_keys",
+    "read_secret",
+    "runs",
+    "sealed",
+    "write",
+]
