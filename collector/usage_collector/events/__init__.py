@@ -1,0 +1,276 @@
+"""Usage events as transcribers send them: bytes in, records out, bytes never changed.
+
+JSON is read strictly (RFC 8259): UTF-8 only, no NaN, nothing after the value. Whatever is a JSON
+object is an event; fields of an unexpected type read as missing, they never refuse the event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from usage_collector.events import strict_json
+from usage_collector.errors import InvalidInput, TooLarge
+
+MAX_EVENTS = 1000
+"""Events in one array at most."""
+MAX_DURATION = 48 * 3600.0
+"""Seconds; a longer duration is implausible."""
+WARM_UP_CONTRACT = "-77777777777777"
+"""The contract id of jobs that engines run at their start, never billed."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Outcome(StrEnum):
+    """What an event says about its job or session."""
+
+    DONE = "done"
+    STATUS = "status"
+    ENDED = "ended"
+    OTHER = "other"
+
+
+_OUTCOMES = {
+    "TRANSCRIBER_DONE": Outcome.DONE,
+    "SESSION_STATUS": Outcome.STATUS,
+    "SESSION_ENDED": Outcome.ENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its bytes, and what counting needs to know of it.
+
+    ``raw`` is what was received, byte for byte, without surrounding white space; ``digest`` is its
+    SHA-256. ``time`` is the event's own time in µs since the Unix epoch, None when missing or
+    unreadable. ``duration`` (what is billed) and ``speech`` are seconds, None when missing or no
+    finite number. ``implausible`` marks a duration that is no finite number from 0 to 48 h, and
+    one that a finished job or session lacks. Texts are "" when missing.
+    """
+
+    raw: bytes
+    digest: bytes
+    time: int | None
+    kind: Outcome
+    kind_name: str
+    vendor: str
+    session: str | None
+    contract: str
+    customer: str
+    duration: float | None
+    implausible: bool
+    speech: float | None
+    warm_up: bool
+    mode: str
+    type: str
+    language: str
+    operating_point: str
+    format: str
+
+    @property
+    def transport_id(self) -> bytes:
+        """40 bytes: the time, big-endian (0 when there is none), then the digest."""
+        return (self.time or 0).to_bytes(8, "big") + self.digest
+
+    @property
+    def identity(self) -> bytes:
+        """What is billed once: SHA-256 of vendor, contract and session, each with its length.
+
+        Where there is no session it is the transport id, which has another length.
+        """
+        if self.session is None:
+            return self.transport_id
+        parts = [part.encode() for part in (self.vendor, self.contract, self.session)]
+        return hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).digest()
+
+
+def parse(body: bytes) -> list[Event]:
+    """The events of one request body: an object, or an array of at most 1,000 objects.
+
+    Raises:
+        InvalidInput: not strict JSON, deeper than 64, or not an object; names the index.
+        TooLarge: more than 1,000 events.
+    """
+    if body.lstrip(strict_json.WHITE_SPACE)[:1] != b"[":
+        return [_read(body.strip(strict_json.WHITE_SPACE), None)]
+    elements = strict_json.split_array(body, MAX_EVENTS + 1)
+    if len(elements) > MAX_EVENTS:
+        raise TooLarge(
+            f"more than {MAX_EVENTS} events in one array", "send them in several requests"
+        )
+    return [_read(element, index) for index, element in enumerate(elements)]
+
+
+def read(raw: bytes) -> Event:
+    """One stored event."""
+    return _read(raw, None)
+
+
+class _Configuration(msgspec.Struct):
+    language: str | None = None
+    operating_point: str | None = None
+
+
+class _Job(msgspec.Struct):
+    transcription_config: _Configuration | None = None
+    type: str | None = None
+
+
+class _Specific(msgspec.Struct):
+    total_received_duration: float | None = None
+    total_speech_duration: float | None = None
+    format_name: str | None = None
+    job_config: _Job | None = None
+
+
+class _Typical(msgspec.Struct):
+    """The fields that are read, in the types they have in practice."""
+
+    event: str | None = None
+    time_stamp: str | None = None
+    session_id: str | None = None
+    contract_id: str | None = None
+    customer_id: str | None = None
+    source: str | None = None
+    event_specific_data: _Specific | None = None
+
+
+_NO_SPECIFIC, _NO_JOB, _NO_CONFIGURATION = _Specific(), _Job(), _Configuration()
+_decode = msgspec.json.Decoder(_Typical).decode
+
+
+def _read(raw: bytes, index: int | None) -> Event:
+    try:
+        raw.decode()
+        typical = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_any(raw, index)
+    strict_json.check_depth(raw, index)
+    specific = typical.event_specific_data or _NO_SPECIFIC
+    job = specific.job_config or _NO_JOB
+    return _event(typical, specific, job, job.transcription_config or _NO_CONFIGURATION, raw)
+
+
+def _read_any(raw: bytes, index: int | None) -> Event:
+    """The same for an event that is unusual in some way; decides what is refused."""
+    value = strict_json.decode(raw, index)
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            f"{strict_json.place(index)} is {strict_json.type_name(value)}, not an object",
+            "send each event as a JSON object",
+        )
+    specific = _member(value, "event_specific_data")
+    job = _member(specific, "job_config")
+    configuration = _member(job, "transcription_config")
+    return _event(
+        _Typical(
+            event=_text(value.get("event")),
+            time_stamp=_text(value.get("time_stamp")),
+            session_id=_text(value.get("session_id")),
+            contract_id=_text(value.get("contract_id")),
+            customer_id=_text(value.get("customer_id")),
+            source=_text(value.get("source")),
+        ),
+        _Specific(
+            total_received_duration=_number(specific, "total_received_duration"),
+            total_speech_duration=_number(specific, "total_speech_duration"),
+            format_name=_text(specific.get("format_name")),
+        ),
+        _Job(type=_text(job.get("type"))),
+        _Configuration(
+            language=_text(configuration.get("language")),
+            operating_point=_text(configuration.get("operating_point")),
+        ),
+        raw,
+    )
+
+
+def _event(
+    fields: _Typical, specific: _Specific, job: _Job, configuration: _Configuration, raw: bytes
+) -> Event:
+    name = fields.event or ""
+    kind = _OUTCOMES.get(name, Outcome.OTHER)
+    duration = specific.total_received_duration
+    contract = fields.contract_id or ""
+    return Event(
+        raw=raw,
+        digest=hashlib.sha256(raw).digest(),
+        time=_time(fields.time_stamp),
+        kind=kind,
+        kind_name=name,
+        vendor="native",
+        session=fields.session_id or None,
+        contract=contract,
+        customer=fields.customer_id or "",
+        duration=_finite(duration),
+        implausible=_implausible(kind, duration),
+        speech=_finite(specific.total_speech_duration),
+        warm_up=contract == WARM_UP_CONTRACT,
+        mode=_mode(kind, fields.source or ""),
+        type=job.type or "",
+        language=configuration.language or "",
+        operating_point=configuration.operating_point or "",
+        format=specific.format_name or "",
+    )
+
+
+def _implausible(kind: Outcome, duration: float | None) -> bool:
+    if duration is None:
+        return kind in (Outcome.DONE, Outcome.ENDED)
+    return not 0 <= duration <= MAX_DURATION
+
+
+def _mode(kind: Outcome, source: str) -> str:
+    if kind is Outcome.OTHER:
+        return "batch" if "batch" in source else "realtime"
+    return "batch" if kind is Outcome.DONE else "realtime"
+
+
+def _time(text: str | None) -> int | None:
+    """ISO 8601 date and time, UTC where no zone is given, to the microsecond; else None."""
+    if text is None or len(text) < len("20220914T130113"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        # Time 0 stands for "none" in the transport id, so no event may have it.
+        return max((moment - _EPOCH) // _MICROSECOND, 0) or None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _member(value: dict[str, Any], name: str) -> dict[str, Any]:
+    member = value.get(name)
+    return member if isinstance(member, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    """Identifiers sent as numbers count as their text; lone surrogates become their escapes."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def _number(value: dict[str, Any], name: str) -> float | None:
+    """A JSON number as it is, anything else that stands there as not-a-number."""
+    number = value.get(name)
+    if number is None:
+        return None
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        return float(number)
+    return math.nan
