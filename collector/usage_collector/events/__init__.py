@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from usage_collector.events import strict_json
 from usage_collector.errors import InvalidInput, TooLarge
+from usage_collector.events import strict_json
 
 MAX_EVENTS = 1000
 """Events in one array at most."""
