@@ -1,0 +1,1 @@
+"""Real nodes without a container engine: network namespaces with their own kubelets."""

@@ -1,0 +1,1 @@
+"""Volumes of local clusters: real file systems of their size, that fill up, grow and go."""
