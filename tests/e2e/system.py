@@ -1,0 +1,171 @@
+"""The product on a cluster, installed and used as its users do: what the demo and the tests share."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.kind_helper.cluster import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "usage-operator"
+SAMPLE = ROOT / "deploy" / "samples" / "speech.yaml"
+VERSION = "0.1.0"
+OPERATOR = "localhost/usage-operator"
+COLLECTOR = "localhost/usage-collector"
+ZONES = ("eu-1a", "eu-1b", "eu-1c")
+
+
+def pod(
+    command: Sequence[str], volumes: Mapping[str, tuple[str, dict[str, Any]]] | None = None
+) -> dict[str, Any]:
+    """A pod of the collector's image that runs one command, at the `restricted` level.
+
+    ``volumes`` maps a name to its mount path and source.
+    """
+    volumes = volumes or {}
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "main",
+                "image": f"{COLLECTOR}:{VERSION}",
+                "imagePullPolicy": "IfNotPresent",
+                "command": list(command),
+                "volumeMounts": [
+                    {"name": name, "mountPath": path} for name, (path, _) in volumes.items()
+                ],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+        "volumes": [{"name": name, **source} for name, (_, source) in volumes.items()],
+    }
+
+
+@dataclass(frozen=True)
+class System:
+    """One namespace with the operator and a `UsageCollector`; times are in seconds."""
+
+    cluster: Cluster
+    namespace: str
+    name: str = "speech"
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
+        """Run kubectl in the namespace and return what it prints."""
+        return self.cluster.kubectl(
+            "--namespace", self.namespace, *arguments, input=stdin, timeout=timeout
+        )
+
+    def get(self, *arguments: str) -> Any:
+        """An object, or a list of objects, as the API server has it."""
+        return json.loads(self.kubectl("get", *arguments, "--output=json"))
+
+    def create_namespace(self) -> None:
+        """Make the namespace at the strictest Pod Security level."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": self.namespace, "labels": labels}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def delete_namespace(self) -> None:
+        """Delete the namespace with all that is in it, and wait until it is gone."""
+        self.cluster.kubectl(
+            "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s"
+        )
+
+    def install(self, *more: str) -> str:
+        """Install or upgrade the chart and wait until the operator is up."""
+        return self.cluster.helm(
+            "upgrade", "--install", "usage-operator", str(CHART), "--namespace", self.namespace,
+            "--set", f"image.repository={OPERATOR}", "--set", f"collectorImage.repository={COLLECTOR}",
+            "--wait", "--timeout=120s", *more,
+        )  # fmt: skip
+
+    def apply(self, manifest: str | dict[str, Any]) -> str:
+        """Apply a manifest and return what kubectl says."""
+        text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+        return self.kubectl("apply", "--filename=-", stdin=text)
+
+    def resource(self, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A `UsageCollector` with a collector in each zone, and what ``spec`` adds."""
+        zones = [{"name": zone} for zone in ZONES]
+        return {
+            "apiVersion": "usage-operator.io/v1",
+            "kind": "UsageCollector",
+            "metadata": {"name": self.name},
+            "spec": {"zones": zones, **(spec or {})},
+        }
+
+    def wait_ready(self, timeout: int = 120) -> float:
+        """Wait until the resource is Ready; returns how long that took."""
+        began = time.monotonic()
+        self.kubectl("wait", "--for=condition=Ready", f"uc/{self.name}", f"--timeout={timeout}s")
+        return time.monotonic() - began
+
+    def run(self, name: str, spec: dict[str, Any], timeout: int = 300) -> str:
+        """Run a pod once, to its end, and return its log; a failure raises with the log."""
+        metadata = {"name": name, "labels": {"app.kubernetes.io/name": "usage-test"}}
+        self.kubectl("delete", "pod", name, "--ignore-not-found", "--now")
+        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        ended = "jsonpath={.status.containerStatuses[0].state.terminated}"
+        self.kubectl("wait", f"--for={ended}", f"pod/{name}", f"--timeout={timeout}s", timeout=timeout + 10)
+        log = self.kubectl("logs", name)
+        if self.get("pod", name)["status"]["phase"] != "Succeeded":
+            raise RuntimeError(f"pod {name} failed:\n{log}")
+        return log
+
+    def simulate(self, *flags: str, name: str = "transcribers") -> dict[str, Any]:
+        """Let realistic transcribers post through the Service from a pod; their own count."""
+        command = [
+            "usage-collector", "simulate", "--to", f"{self.name}.{self.namespace}.svc:9090",
+            "--ca-file", "/ca/ca.crt", "--json", *flags,
+        ]  # fmt: skip
+        ca = {"ca": ("/ca", {"configMap": {"name": f"{self.name}-ca"}})}
+        log = self.run(name, pod(command, ca))
+        counted: dict[str, Any] = json.loads(log[log.rindex("\n{") + 1 :] if "\n{" in log else log)
+        return counted
+
+    def export(self, *flags: str, name: str = "export-now", timeout: int = 300) -> dict[str, Any]:
+        """Run the export CronJob's job at once, with more flags; returns its summary."""
+        job = json.loads(
+            self.kubectl(
+                "create", "job", name, f"--from=cronjob/{self.name}-export",
+                "--dry-run=client", "--output=json",
+            )  # fmt: skip
+        )
+        job["spec"]["template"]["spec"]["containers"][0]["args"] += flags
+        job["spec"]["backoffLimit"] = 0
+        self.kubectl("delete", "job", name, "--ignore-not-found", "--wait=true")
+        self.apply(job)
+        ended = "jsonpath={.status.conditions[?(@.status=='True')].type}"
+        self.kubectl("wait", f"--for={ended}", f"job/{name}", f"--timeout={timeout}s", timeout=timeout + 10)
+        pods = self.get("pods", f"--selector=job-name={name}")["items"]
+        state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
+        summary: dict[str, Any] = json.loads(state["message"])
+        return summary
+
+    def fetch(self, period: str, folder: Path) -> Path:
+        """Copy a delivered period out of the export volume."""
+        claim = {"persistentVolumeClaim": {"claimName": f"{self.name}-export", "readOnly": True}}
+        spec = pod(["python3", "-c", "import signal; signal.pause()"], {"exports": ("/exports", claim)})
+        self.kubectl("delete", "pod", "fetch", "--ignore-not-found", "--now")
+        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fetch"}, "spec": spec})
+        self.kubectl("wait", "--for=condition=Ready", "pod/fetch", "--timeout=60s")
+        target = folder / period
+        self.kubectl("cp", f"fetch:/exports/{period}", str(target))
+        self.kubectl("delete", "pod", "fetch", "--now", "--wait=false")
+        return target
