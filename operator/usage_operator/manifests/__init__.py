@@ -1,0 +1,6 @@
+"""From the resource to the objects it needs: pure builders, one file for each kind."""
+
+from usage_operator.manifests.desired import Known, build
+from usage_operator.manifests.metadata import Context, Manifest
+
+__all__ = ["Context", "Known", "Manifest", "build"]

@@ -1,0 +1,16 @@
+"""ServiceAccounts of the pods; neither has any right, and no token is mounted."""
+
+from __future__ import annotations
+
+from usage_operator import naming
+from usage_operator.manifests.metadata import Context, Manifest, base
+
+
+def build(context: Context, component: str) -> Manifest:
+    """Build the ServiceAccount of a component's pods."""
+    name = context.names.export if component == naming.EXPORT else context.names.collector
+    manifest = base(context, ("v1", "ServiceAccount"), name, component)
+    if annotations := context.spec.template.service_account_annotations:
+        manifest["metadata"]["annotations"] = dict(annotations)
+    manifest["automountServiceAccountToken"] = False
+    return manifest

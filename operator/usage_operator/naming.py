@@ -1,0 +1,133 @@
+"""Names, labels, ports and the words of the collector's command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GROUP = "usage-operator.io"
+VERSION = "v1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "UsageCollector"
+PLURAL = "usagecollectors"
+FIELD_MANAGER = "usage-operator"
+
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+ZONE = f"{GROUP}/zone"
+TOPOLOGY_ZONE = "topology.kubernetes.io/zone"
+HASH = f"{GROUP}/hash"
+TEMPLATE_HASH = f"{GROUP}/template-hash"
+DISCARD = f"{GROUP}/discard"
+
+COLLECTOR = "collector"
+EXPORT = "export"
+
+SERVE = "serve"
+EXPORT_MONTH = "export-month"
+USER = 65532
+DATA_DIR = "/data"
+EXPORT_DIR = "/exports"
+FILES_DIR = "/etc/usage"
+
+MAX_NAME = 40
+"""Leaves room for the suffixes below in a CronJob's name, which may have 52 characters."""
+MAX_SET_NAME = 52
+"""A StatefulSet's pods carry its name and a hash in one label of 63 characters."""
+
+RESERVED_ZONES = frozenset(
+    {
+        *("backup", "verify", "export", "ingest", "reporting", "webhooks", "proxy"),
+        *("ca", "ca-key", "client-ca", "tls", "keys", "tokens", "peers"),
+        *("collector", "operator", "monitoring", "network"),
+    }
+)
+"""Suffixes that other objects of a resource have, or may get: no zone may be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of all objects that belong to one resource."""
+
+    name: str
+    namespace: str
+    cluster_domain: str = "cluster.local"
+
+    def zone(self, zone: str) -> str:
+        """Name a zone's StatefulSet and headless Service."""
+        return f"{self.name}-{zone}"
+
+    def claim(self, zone: str, ordinal: int) -> str:
+        """Name a collector's volume claim."""
+        return f"data-{self.name}-{zone}-{ordinal}"
+
+    def pod_host(self, zone: str, ordinal: int) -> str:
+        """Give the stable host name of one collector."""
+        return f"{self.zone(zone)}-{ordinal}.{self.zone(zone)}.{self.namespace}.svc"
+
+    def service_host(self, service: str) -> str:
+        """Give a Service's host name as clients in the cluster write it."""
+        return f"{service}.{self.namespace}.svc"
+
+    @property
+    def ingest(self) -> str:
+        """Name the round-robin Service that transcribers post to."""
+        return self.name
+
+    @property
+    def reporting(self) -> str:
+        """Name the Service in front of the reporting listeners."""
+        return f"{self.name}-reporting"
+
+    @property
+    def tls(self) -> str:
+        """Name the Secret with the certificate that the operator makes."""
+        return f"{self.name}-tls"
+
+    @property
+    def ca_key(self) -> str:
+        """Name the Secret with the certificate authority's key."""
+        return f"{self.name}-ca-key"
+
+    @property
+    def ca(self) -> str:
+        """Name the ConfigMap with what clients trust."""
+        return f"{self.name}-ca"
+
+    @property
+    def keys(self) -> str:
+        """Name the Secret with the signing keys that the operator makes."""
+        return f"{self.name}-keys"
+
+    @property
+    def tokens(self) -> str:
+        """Name the Secret with the reporting tokens that the operator makes."""
+        return f"{self.name}-tokens"
+
+    @property
+    def peers(self) -> str:
+        """Name the ConfigMap that lists every collector that should exist."""
+        return f"{self.name}-peers"
+
+    @property
+    def collector(self) -> str:
+        """Name the collectors' ServiceAccount and PodDisruptionBudget."""
+        return f"{self.name}-collector"
+
+    @property
+    def export(self) -> str:
+        """Name the export's CronJob, ServiceAccount and claim."""
+        return f"{self.name}-export"
+
+    def selector(self, component: str, zone: str | None = None) -> dict[str, str]:
+        """Give the labels that select the pods of a component, in one zone or in all."""
+        labels = {
+            "app.kubernetes.io/name": "usage-collector",
+            INSTANCE: self.name,
+            COMPONENT: component,
+        }
+        return labels | ({ZONE: zone} if zone else {})
+
+    def labels(self, component: str, zone: str | None = None) -> dict[str, str]:
+        """Give the labels of an object."""
+        return self.selector(component, zone) | {MANAGED_BY: FIELD_MANAGER}

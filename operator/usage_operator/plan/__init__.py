@@ -1,0 +1,20 @@
+"""What has to be done so that what is becomes what should be."""
+
+from usage_operator.plan.diff import Plan, Step, Verb, diff
+from usage_operator.plan.fleet import Fleet, existing, muster
+from usage_operator.plan.objects import Object, Owner, Ref, owner, ref
+
+__all__ = [
+    "Fleet",
+    "Object",
+    "Owner",
+    "Plan",
+    "Ref",
+    "Step",
+    "Verb",
+    "diff",
+    "existing",
+    "muster",
+    "owner",
+    "ref",
+]

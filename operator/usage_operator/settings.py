@@ -1,0 +1,90 @@
+"""The operator's own settings: the environment, overridden by flags, read once."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_operator import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "USAGE_OPERATOR_"
+VERSION = importlib.metadata.version("usage-operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator of the system can set; times are in seconds."""
+
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty: the operator's own; ("*",): all."""
+    collector_image: str = f"usage-collector:{VERSION}"
+    host: str | None = None
+    port: int = 8080
+    resync_seconds: float = 600.0
+    cluster_domain: str = "cluster.local"
+    log_format: str = "line"
+    log_level: str = "INFO"
+    kubeconfig: str | None = None
+    context: str | None = None
+    own_namespace: str | None = None
+
+    @property
+    def all_namespaces(self) -> bool:
+        """Whether resources of every namespace are served."""
+        return "*" in self.namespaces
+
+
+def _number(name: str, text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise errors.InvalidSettings(
+            f"{name} is {text!r}", f"give a number from {least:g} to {most:g}"
+        )
+    return value
+
+
+def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise errors.InvalidSettings(f"{name} is {text!r}", f"give one of {', '.join(choices)}")
+    return text
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Read the settings; InvalidSettings names the variable and what it may hold."""
+    default = Settings()
+
+    def value(name: str, fallback: str) -> str:
+        return environment.get(PREFIX + name, "").strip() or fallback
+
+    names = (part.strip() for part in value("NAMESPACES", "").split(","))
+    return Settings(
+        namespaces=tuple(name for name in names if name),
+        collector_image=value("COLLECTOR_IMAGE", default.collector_image),
+        host=value("HOST", "") or None,
+        port=int(_number(PREFIX + "PORT", value("PORT", str(default.port)), 0, 65535)),
+        resync_seconds=_number(
+            PREFIX + "RESYNC_SECONDS",
+            value("RESYNC_SECONDS", str(default.resync_seconds)),
+            1,
+            86400,
+        ),
+        cluster_domain=value("CLUSTER_DOMAIN", default.cluster_domain),
+        log_format=_choice(
+            PREFIX + "LOG_FORMAT", value("LOG_FORMAT", default.log_format), ("line", "json")
+        ),
+        log_level=_choice(
+            PREFIX + "LOG_LEVEL",
+            value("LOG_LEVEL", default.log_level).upper(),
+            ("DEBUG", "INFO", "WARNING", "ERROR"),
+        ),
+        kubeconfig=value("KUBECONFIG", "") or environment.get("KUBECONFIG") or None,
+        context=value("CONTEXT", "") or None,
+        own_namespace=environment.get("POD_NAMESPACE") or None,
+    )

@@ -1,0 +1,133 @@
+"""CEL rules of the schema: each message names the field and says what to do."""
+
+from __future__ import annotations
+
+from usage_operator import naming
+
+Rule = dict[str, str]
+
+
+def _rule(rule: str, message: str) -> Rule:
+    return {"rule": rule, "message": message}
+
+
+_RESERVED = ", ".join(f"'{name}'" for name in sorted(naming.RESERVED_ZONES))
+_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+SIZE = [
+    _rule(
+        "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
+        "size must be a quantity above zero: write a number with a unit, such as 1Gi",
+    )
+]
+AMOUNT = [
+    _rule(
+        "type(self) == int || isQuantity(self)",
+        "resources must be quantities: write a number with a unit, such as 500m or 256Mi",
+    )
+]
+TIME = [
+    _rule(
+        "self.matches('^([01][0-9]|2[0-3]):[0-5][0-9]$')",
+        "at must be a time of day from 00:00 to 23:59: write HH:MM, such as 06:00",
+    )
+]
+ZONE = [
+    _rule(
+        "self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$')",
+        "timeZone must be an IANA name: write one such as Etc/UTC or Europe/Berlin",
+    )
+]
+COUNTRY = [
+    _rule(
+        "self.matches('^[A-Z]{2}$')",
+        "country must be an ISO 3166-1 code of two capital letters: write one such as DE",
+    )
+]
+DATE = [
+    _rule(
+        "self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$')",
+        "dates must hold days as YYYY-MM-DD: write one such as 2026-12-24",
+    )
+]
+DAY = [
+    _rule(
+        "type(self) == int ? (self >= 1 && self <= 28) : self == 'LastWorkingDay'",
+        "day must be LastWorkingDay, or a number from 1 to 28 (of the following month)",
+    )
+]
+ZONE_NAME = [
+    _rule(
+        f"self.matches('{_LABEL}')",
+        "zone name must be lower-case letters, digits and '-', beginning and ending with a letter "
+        "or digit: rename the zone, and point nodeSelector at its nodes",
+    ),
+    _rule(
+        f"!(self in [{_RESERVED}])",
+        "zone name is reserved for the operator's own objects: rename the zone, and point "
+        "nodeSelector at its nodes",
+    ),
+]
+TLS = [
+    _rule(
+        "!has(self.secretName) || dyn(self.secretName) == null || size(self.dnsNames) == 0",
+        "tls.dnsNames and tls.secretName exclude each other: remove one (a certificate of your "
+        "own carries its names itself)",
+    )
+]
+EXPORT_VOLUME = [
+    _rule(
+        "!has(self.claimName) || dyn(self.claimName) == null || "
+        "((!has(self.size) || dyn(self.size) == null) && "
+        "(!has(self.storageClassName) || dyn(self.storageClassName) == null))",
+        "volume.claimName excludes volume.size and volume.storageClassName: remove either the "
+        "claim's name or the other two",
+    )
+]
+TEMPLATE = [
+    _rule(
+        f"self.labels.all(k, !k.startsWith('app.kubernetes.io/') && "
+        f"!k.startsWith('{naming.GROUP}/'))",
+        "template.labels must not begin with app.kubernetes.io/ or usage-operator.io/, which "
+        "select the pods: use another prefix",
+    )
+]
+_ZONE_SIZE = "(has({z}.size) && dyn({z}.size) != null ? {z}.size : {s}.storage.size)"
+SPEC = [
+    _rule(
+        "self.ingest.port != self.reporting.port",
+        "ingest.port and reporting.port must differ: choose another port for one of them",
+    ),
+    _rule(
+        "self.zones.all(z, oldSelf.zones.all(o, o.name != z.name || quantity("
+        + _ZONE_SIZE.format(z="z", s="self")
+        + ").compareTo(quantity("
+        + _ZONE_SIZE.format(z="o", s="oldSelf")
+        + ")) >= 0))",
+        "storage.size and zones[].size cannot shrink, volumes only grow: keep the old size or "
+        "more (a new zone may have a smaller one)",
+    ),
+    _rule(
+        "!has(self.export.destinations[0].volume.size) || "
+        "!has(oldSelf.export.destinations[0].volume.size) || "
+        "dyn(self.export.destinations[0].volume.size) == null || "
+        "dyn(oldSelf.export.destinations[0].volume.size) == null || "
+        "quantity(self.export.destinations[0].volume.size)"
+        ".compareTo(quantity(oldSelf.export.destinations[0].volume.size)) >= 0",
+        "export.destinations[0].volume.size cannot shrink: keep the old size or more",
+    ),
+]
+RESOURCE = [
+    _rule(
+        f"size(self.metadata.name) <= {naming.MAX_NAME} && "
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        f"metadata.name must have at most {naming.MAX_NAME} lower-case letters, digits and '-', "
+        "and begin with a letter, since Services are named after it: choose another name",
+    ),
+    _rule(
+        f"self.spec.zones.all(z, size(self.metadata.name) + size(z.name) < {naming.MAX_SET_NAME})",
+        "metadata.name and zones[].name together must have less than "
+        f"{naming.MAX_SET_NAME} characters, since StatefulSets are named after both: "
+        "shorten one of them",
+    ),
+]

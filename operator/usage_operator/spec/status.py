@@ -1,0 +1,124 @@
+"""The status of the resource: what the operator found, never what it hopes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+class Part(BaseModel):
+    """A part of the status."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class Condition(Part):
+    """One statement about the resource (the form of metav1.Condition)."""
+
+    type: str = Field(description="What the statement is about.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: int = Field(description="Generation of the spec that was judged.")
+    last_transition_time: Time = Field(description="When status last changed.")
+    reason: str = Field(description="One word of a documented list.")
+    message: str = Field(description="What is the matter, and what to do about it.")
+
+
+class ZoneStorage(Part):
+    """How full a zone's volumes are."""
+
+    used: str = Field(description="Share of the fullest volume in use, rounded to 1 %.")
+    capacity: str = Field(description="Capacity of that volume.")
+
+
+class ZoneStatus(Part):
+    """One row for each zone."""
+
+    name: str = Field(description="Name of the zone.")
+    replicas: int = Field(description="Collectors that should run.")
+    ready: int = Field(description="Collectors that are ready.")
+    leaving: bool | None = Field(
+        default=None,
+        description="True while the zone, or a replica of it, has left the spec but still runs.",
+    )
+    version: str | None = Field(default=None, description="Version that the collectors report.")
+    storage: ZoneStorage | None = Field(default=None, description="How full the volumes are.")
+
+
+class Summary(Part):
+    """Ready of wanted, for the columns of kubectl get."""
+
+    zones: str = Field(description="Zones with all collectors ready, of all zones.")
+    replicas: str = Field(description="Collectors that are ready, of all collectors.")
+
+
+class Endpoints(Part):
+    """Where to reach the collectors within the cluster."""
+
+    ingest: str = Field(description="Host and port that transcribers post to.")
+    reporting: str = Field(description="Host and port of the reporting listeners.")
+
+
+class CaBundle(Part):
+    """What clients should trust."""
+
+    config_map: str = Field(description="ConfigMap whose key ca.crt holds the certificates.")
+
+
+class LastExport(Part):
+    """What the newest finished export said of itself."""
+
+    period: str | None = Field(default=None, description="Month that was exported, YYYY-MM.")
+    time: Time | None = Field(default=None, description="When the export ended.")
+    result: str | None = Field(
+        default=None, description="exported, incomplete, nothing-due or failed."
+    )
+    files: int | None = Field(default=None, description="Packages delivered.")
+    events: int | None = Field(default=None, description="Events in these packages.")
+    gaps: list[str] = Field(default=[], description="What is missing, and why.")
+    delivered: list[str] = Field(default=[], description="Where the packages are.")
+
+
+class NextExport(Part):
+    """The export that comes next."""
+
+    period: str = Field(description="Month that it is for, YYYY-MM.")
+    time: Time = Field(description="When it is due.")
+
+
+class Status(Part):
+    """What the operator found."""
+
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status is about."
+    )
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            }
+        ),
+    ] = Field(default=[], description="Ready, Progressing, Degraded and Exported.")
+    summary: Summary | None = Field(default=None, description="Counts for kubectl get.")
+    zones: Annotated[
+        list[ZoneStatus],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            }
+        ),
+    ] = Field(default=[], description="One row for each zone, leaving ones too.")
+    endpoints: Endpoints | None = Field(default=None, description="Addresses in the cluster.")
+    ca_bundle: CaBundle | None = Field(default=None, description="What clients should trust.")
+    last_export: LastExport | None = Field(default=None, description="The newest export.")
+    next_export: NextExport | None = Field(default=None, description="The export to come.")
+
+    def document(self) -> dict[str, object]:
+        """Give the status as the API takes it."""
+        return self.model_dump(by_alias=True, exclude_none=True)
