@@ -18,7 +18,11 @@ from usage_collector.packages.contents import (
     runs,
 )
 from usage_collector.packages.envelope import compact, gzipped, sealed
+from usage_collector.packages.findings import FileReport, Finding, Kind, Report, Trust
 from usage_collector.packages.keys import Keys, key_id, read_public_keys, read_secret
+from usage_collector.packages.reading import Foreign, Package, Seal
+from usage_collector.packages.scanner import Malformed
+from usage_collector.packages.verifying import verify
 from usage_collector.packages.writing import write
 
 __all__ = [
@@ -27,8 +31,17 @@ __all__ = [
     "MARK_EVERY",
     "Chain",
     "Contents",
+    "FileReport",
+    "Finding",
+    "Foreign",
     "Keys",
+    "Kind",
+    "Malformed",
+    "Package",
+    "Report",
     "Run",
+    "Seal",
+    "Trust",
     "compact",
     "file_name",
     "genesis",
@@ -41,5 +54,6 @@ __all__ = [
     "read_secret",
     "runs",
     "sealed",
+    "verify",
     "write",
 ]

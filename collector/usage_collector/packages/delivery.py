@@ -1,0 +1,104 @@
+"""A delivery against its manifest: files present, hashes equal, totals equal, gaps told."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import InvalidInput
+from usage_collector.packages.findings import Finding, Kind
+from usage_collector.periods import parse_window
+from usage_collector.totals.month import Earlier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from usage_collector.packages.findings import FileReport
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.totals.month import Line, Month
+
+
+def moment_counted(manifest: Manifest) -> int:
+    """The moment (µs) at which the manifest's sessions were counted; 0 if it does not say."""
+    try:
+        return parse_window(str(manifest.part("coverage").get("counted_at")), None).since_us or 0
+    except InvalidInput:
+        return 0
+
+
+def listed_earlier(manifest: Manifest) -> dict[bytes, list[Earlier]]:
+    """The identities that the manifest says earlier periods have counted already."""
+    found: dict[bytes, list[Earlier]] = defaultdict(list)
+    for name in ("duplicates", "corrections"):
+        for line in manifest.lines(name):
+            first = line.get("of")
+            if isinstance(first, dict) and "period" in first:
+                identity = _hex(line.get("id"))
+                estimated = name == "corrections"
+                found[identity].append(
+                    Earlier(identity, str(first["period"]), "", "", 0, 0, None, estimated)
+                )
+    return found
+
+
+def _hex(text: object) -> bytes:
+    try:
+        return bytes.fromhex(str(text))
+    except ValueError:
+        return b""
+
+
+def compare(
+    name: str,
+    manifest: Manifest,
+    files: Sequence[FileReport],
+    unreadable: Sequence[str],
+    month: Month,
+) -> Iterator[Finding]:
+    """What does not fit between a manifest and the files of its folder as they were counted."""
+    listed = {str(line.get("name")): line for line in manifest.lines("files")}
+    present = {PurePath(file.name).name: file for file in files}
+    for missing in sorted(listed.keys() - present.keys() - {PurePath(x).name for x in unreadable}):
+        line = listed[missing]
+        first, last = line.get("first"), line.get("last")
+        yield Finding(
+            Kind.MISSING,
+            missing,
+            f"{name} lists it",
+            str(line.get("ledger")),
+            first if isinstance(first, int) else None,
+            last if isinstance(last, int) else None,
+        )
+    for file_name, file in sorted(present.items()):
+        if file_name not in listed:
+            yield Finding(Kind.NOT_OURS, file.name, f"{name} does not list it")
+        elif difference := _difference(listed[file_name], file):
+            yield Finding(Kind.ALTERED, file.name, f"{name} lists another {difference}")
+    for gap in manifest.lines("gaps"):
+        ledger = gap.get("ledger")
+        yield Finding(
+            Kind.GAP,
+            name,
+            f"{gap.get('collector')}: {gap.get('reason')}",
+            None if ledger is None else str(ledger),
+        )
+    if not unreadable and listed.keys() == present.keys():
+        yield from _totals(name, manifest, month)
+
+
+def _difference(line: Line, file: FileReport) -> str | None:
+    if line.get("payload_sha256") != file.seal.payload_sha256:
+        return "content"
+    return "SHA-256 of the file" if line.get("sha256") != file.seal.sha256 else None
+
+
+def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:
+    stated = manifest.part("totals")
+    counted = {"before": month.before_all.as_json(), "after": month.after.as_json()}
+    for which, totals in counted.items():
+        if stated.get(which) != json.loads(json.dumps(totals)):
+            yield Finding(
+                Kind.ALTERED, name, f"its totals {which} duplicates are not those of its files"
+            )

@@ -1,0 +1,184 @@
+"""One month over all collectors: what counts, what came twice, what does not fit.
+
+Pure: groups of uses in, tables out. A delivery is counted by this when it is made, and again when
+it is verified.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from usage_collector.periods import Period, moment, rfc3339
+from usage_collector.sessions import SECOND, resolve
+from usage_collector.totals import Amount, Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from usage_collector.sessions import Place, Session, Use
+
+Line = dict[str, object]
+"""A row of one of a manifest's lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier period's report already counted; durations and times are µs."""
+
+    identity: bytes
+    period: str
+    collector: str
+    ledger: str
+    position: int
+    duration: int
+    time: int | None
+    estimated: bool = False
+
+    @property
+    def line(self) -> Line:
+        """How lists name it."""
+        return {
+            "period": self.period,
+            "collector": self.collector,
+            "ledger": self.ledger,
+            "position": self.position,
+        }
+
+
+@dataclass(slots=True)
+class Month:
+    """Counts a month's sessions, one identity at a time.
+
+    ``counted_at`` (µs) is the moment that decides whether a session without an end is over;
+    ``covered`` is the stretch of time (µs) of which everything received is in this month.
+    """
+
+    counted_at: int
+    covered: tuple[int, int] = (0, 0)
+    before: dict[str, Totals] = field(default_factory=dict)
+    after: Totals = field(default_factory=Totals)
+    months: dict[str, Amount] = field(default_factory=lambda: defaultdict(Amount))
+    duplicates: list[Line] = field(default_factory=list)
+    conflicts: list[Line] = field(default_factory=list)
+    estimates: list[Line] = field(default_factory=list)
+    corrections: list[Line] = field(default_factory=list)
+    implausible: list[Line] = field(default_factory=list)
+
+    def add(self, uses: Sequence[Use], earlier: Sequence[Earlier] = ()) -> None:
+        """Counts everything that was received of one identity."""
+        for use in sorted(uses, key=lambda one: one.place):
+            if use.final and not use.counts and not use.warm_up:
+                self.implausible.append(
+                    {"id": use.identity.hex(), **_place(use.place), "time": _time(use.time)}
+                )
+        session = resolve(uses, self.counted_at)
+        if session is None:
+            return
+        self._count_before(session, uses)
+        if earlier:
+            self._known(session, earlier)
+            return
+        self.after.add(session)
+        self._list(session)
+        if not session.warm_up:
+            self.months[_month(session)].add(session)
+
+    def _count_before(self, session: Session, uses: Sequence[Use]) -> None:
+        collectors = {end.place.collector for end in session.finals}
+        for collector in sorted(collectors or {session.best.place.collector}):
+            own = [use for use in uses if use.place.collector == collector]
+            if counted := resolve(own, self.counted_at):
+                self.before.setdefault(collector, Totals()).add(counted)
+
+    def _known(self, session: Session, earlier: Sequence[Earlier]) -> None:
+        """A session that an earlier period counted already."""
+        ended = [one for one in earlier if not one.estimated]
+        first = (ended or list(earlier))[0]
+        line: Line = {
+            "id": session.identity.hex(),
+            **_place(session.best.place),
+            "of": first.line,
+        }
+        if not ended:
+            difference = session.duration - first.duration
+            self.corrections.append(
+                {
+                    **line,
+                    "reported_seconds": first.duration / SECOND,
+                    "actual_seconds": session.duration / SECOND,
+                    "seconds": difference / SECOND,
+                }
+            )
+            return
+        for use in session.finals or (session.best,):
+            self.duplicates.append({**line, **_place(use.place), "identity": "billing"})
+        if session.durations and session.durations != [first.duration]:
+            seconds = sorted({*session.durations, first.duration})
+            self.conflicts.append({**line, "seconds": [one / SECOND for one in seconds]})
+
+    def _list(self, session: Session) -> None:
+        line: Line = {"id": session.identity.hex(), **_place(session.best.place)}
+        if session.estimated:
+            seconds = session.duration / SECOND
+            self.estimates.append({**line, "seconds": seconds, "time": _time(session.time)})
+        kept = next((end for end in session.finals if end is session.best), None)
+        kept = kept or (session.finals[0] if session.finals else None)
+        for end in session.finals:
+            if end is not kept and kept:
+                same = end.transport == kept.transport
+                self.duplicates.append(
+                    {
+                        "id": session.identity.hex(),
+                        **_place(end.place),
+                        "identity": "transport" if same else "billing",
+                        "of": _place(kept.place),
+                    }
+                )
+        if len(session.durations) > 1:
+            different = [one / SECOND for one in session.durations]
+            self.conflicts.append({**line, "seconds": different})
+
+    def month_lines(self, *, whole: bool) -> list[Line]:
+        """The totals by calendar month of the ends' own time; ``whole`` if nothing is missing."""
+        since, until = self.covered
+        lines: list[Line] = []
+        for name, amount in sorted(self.months.items()):
+            period = Period.parse(name) if name != "unknown" else None
+            complete = bool(whole and period and since <= period.start and period.end <= until)
+            lines.append({"month": name, **amount.as_json(), "complete": complete})
+        return lines
+
+    @property
+    def before_all(self) -> Totals:
+        """The sum over the collectors, each for itself."""
+        return merged(self.before.values())
+
+
+def merged(parts: Iterable[Totals]) -> Totals:
+    """The sum of several totals."""
+    whole = Totals()
+    for part in parts:
+        for mine, other in (
+            (whole.all, part.all),
+            (whole.warm_ups, part.warm_ups),
+            (whole.estimated, part.estimated),
+        ):
+            mine.merge(other)
+        for grouping, table in part.groups.items():
+            for values, amount in table.items():
+                whole.groups[grouping][values].merge(amount)
+    return whole
+
+
+def _place(place: Place) -> Line:
+    return {"collector": place.collector, "ledger": place.ledger, "position": place.position}
+
+
+def _time(us: int | None) -> str | None:
+    return None if us is None else rfc3339(us)
+
+
+def _month(session: Session) -> str:
+    return "unknown" if session.time is None else str(Period.of(moment(session.time)))
