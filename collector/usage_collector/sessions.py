@@ -144,11 +144,9 @@ def resolve(uses: Iterable[Use], counted_at: int) -> Session | None:
     finals = tuple(one for one in known if one.final)
     if not known or not (finals or is_over(known, counted_at)):
         return None
-    best = max(known, key=lambda one: (one.duration or 0, one.final))
-    if finals:
-        time = min((end.time for end in finals if end.time is not None), default=None)
-    else:
-        time = max((one.time for one in known if one.time is not None), default=None)
+    best = known[0] if len(known) == 1 else max(known, key=lambda one: (one.duration, one.final))
+    times = [one.time for one in finals or known if one.time is not None]
+    time = None if not times else min(times) if finals else max(times)
     return Session(best, best.duration or 0, time, finals, estimated=not finals)
 
 

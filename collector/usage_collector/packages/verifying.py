@@ -15,8 +15,8 @@ from usage_collector.packages.joining import joined, same_files
 from usage_collector.packages.reading import Foreign
 from usage_collector.packages.scanner import Malformed
 from usage_collector.packages.sorting import Sorter
-from usage_collector.totals import Totals
-from usage_collector.totals.month import Month, merged
+from usage_collector.totals import Totals, merged
+from usage_collector.totals.month import Month
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

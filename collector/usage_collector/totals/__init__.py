@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from usage_collector.sessions import HOUR, SECOND
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from usage_collector.sessions import Session
 
 DIMENSIONS = ("mode", "type", "language", "operating_point", "customer", "zone", "format")
+_values = attrgetter(*DIMENSIONS)
 GROUPINGS: tuple[tuple[str, ...], ...] = (
     ("mode",),
     ("type",),
@@ -81,17 +83,12 @@ class Amount:
 
 @dataclass(slots=True)
 class Totals:
-    """A sum over sessions, whole and by each of ``groupings``; warm-ups stand apart."""
+    """A sum over sessions, whole and by each of `DIMENSIONS`; warm-ups stand apart."""
 
-    groupings: tuple[tuple[str, ...], ...] = GROUPINGS
     all: Amount = field(default_factory=Amount)
     warm_ups: Amount = field(default_factory=Amount)
     estimated: Amount = field(default_factory=Amount)
-    groups: dict[tuple[str, ...], dict[tuple[str, ...], Amount]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for grouping in self.groupings:
-            self.groups[grouping] = defaultdict(Amount)
+    cube: dict[tuple[str, ...], Amount] = field(default_factory=dict)
 
     def add(self, session: Session) -> None:
         """Counts one resolved session by the rules above."""
@@ -101,21 +98,35 @@ class Totals:
         self.all.add(session)
         if session.estimated:
             self.estimated.add(session)
-        values = {name: getattr(session.best, name) for name in DIMENSIONS}
-        for grouping, table in self.groups.items():
-            table[tuple(values[name] for name in grouping)].add(session)
+        values = _values(session.best)
+        amount = self.cube.get(values)
+        if amount is None:
+            amount = self.cube[values] = Amount()
+        amount.add(session)
+
+    def merge(self, other: Totals) -> None:
+        """Adds other totals to these."""
+        self.all.merge(other.all)
+        self.warm_ups.merge(other.warm_ups)
+        self.estimated.merge(other.estimated)
+        for values, amount in other.cube.items():
+            self.cube.setdefault(values, Amount()).merge(amount)
 
     def by(self, *grouping: str) -> dict[tuple[str, ...], Amount]:
         """The amounts by the values of these dimensions, sorted by them."""
-        return dict(sorted(self.groups[grouping].items()))
+        columns = [DIMENSIONS.index(name) for name in grouping]
+        table: dict[tuple[str, ...], Amount] = defaultdict(Amount)
+        for values, amount in self.cube.items():
+            table[tuple(values[column] for column in columns)].merge(amount)
+        return dict(sorted(table.items()))
 
     def as_json(self) -> dict[str, object]:
-        """As it stands in a manifest: the sum, warm-ups, estimates, and a list per dimension."""
+        """As it stands in a manifest: the sum, warm-ups, estimates, and a list per grouping."""
         return {
             **self.all.as_json(),
             "warm_ups": self.warm_ups.as_json(),
             "estimated": self.estimated.as_json(),
-            **{"by_" + "_and_".join(g): _rows(g, self.by(*g)) for g in self.groupings},
+            **{"by_" + "_and_".join(names): _rows(names, self.by(*names)) for names in GROUPINGS},
         }
 
 
@@ -132,3 +143,11 @@ def total(sessions: Iterable[Session]) -> Totals:
     for session in sessions:
         totals.add(session)
     return totals
+
+
+def merged(parts: Iterable[Totals]) -> Totals:
+    """The sum of several totals."""
+    whole = Totals()
+    for part in parts:
+        whole.merge(part)
+    return whole

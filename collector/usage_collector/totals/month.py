@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.sessions import SECOND, resolve
-from usage_collector.totals import Amount, Totals
+from usage_collector.totals import Amount, Totals, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from usage_collector.sessions import Place, Session, Use
 
 Line = dict[str, object]
 """A row of one of a manifest's lists."""
+DAY = 86_400 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Month:
 
     def add(self, uses: Sequence[Use], earlier: Sequence[Earlier] = ()) -> None:
         """Counts everything that was received of one identity."""
-        for use in sorted(uses, key=lambda one: one.place):
+        for use in uses:
             if use.final and not use.counts and not use.warm_up:
                 self.implausible.append(
                     {"id": use.identity.hex(), **_place(use.place), "time": _time(use.time)}
@@ -86,11 +88,17 @@ class Month:
             self.months[_month(session)].add(session)
 
     def _count_before(self, session: Session, uses: Sequence[Use]) -> None:
-        collectors = {end.place.collector for end in session.finals}
-        for collector in sorted(collectors or {session.best.place.collector}):
-            own = [use for use in uses if use.place.collector == collector]
-            if counted := resolve(own, self.counted_at):
-                self.before.setdefault(collector, Totals()).add(counted)
+        """Counts it at every collector that received its end."""
+        ends = {end.place.collector for end in session.finals}
+        for collector in ends or {session.best.place.collector}:
+            counted: Session | None = session
+            if len(ends) > 1:
+                own = [use for use in uses if use.place.collector == collector]
+                counted = resolve(own, self.counted_at)
+            if counted:
+                if collector not in self.before:
+                    self.before[collector] = Totals()
+                self.before[collector].add(counted)
 
     def _known(self, session: Session, earlier: Sequence[Earlier]) -> None:
         """A session that an earlier period counted already."""
@@ -156,22 +164,6 @@ class Month:
         return merged(self.before.values())
 
 
-def merged(parts: Iterable[Totals]) -> Totals:
-    """The sum of several totals."""
-    whole = Totals()
-    for part in parts:
-        for mine, other in (
-            (whole.all, part.all),
-            (whole.warm_ups, part.warm_ups),
-            (whole.estimated, part.estimated),
-        ):
-            mine.merge(other)
-        for grouping, table in part.groups.items():
-            for values, amount in table.items():
-                whole.groups[grouping][values].merge(amount)
-    return whole
-
-
 def _place(place: Place) -> Line:
     return {"collector": place.collector, "ledger": place.ledger, "position": place.position}
 
@@ -181,4 +173,9 @@ def _time(us: int | None) -> str | None:
 
 
 def _month(session: Session) -> str:
-    return "unknown" if session.time is None else str(Period.of(moment(session.time)))
+    return "unknown" if session.time is None else _month_of_day(session.time // DAY)
+
+
+@lru_cache(maxsize=1000)
+def _month_of_day(day: int) -> str:
+    return str(Period.of(moment(day * DAY)))
