@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tests.kind_helper import paths
@@ -25,12 +25,17 @@ _APPLETS = (
 
 
 def layer(files: Mapping[str, bytes], links: Mapping[str, str], folders: Sequence[str]) -> bytes:
-    """An uncompressed layer: programs by path, hard links and world-writable folders."""
+    """An uncompressed layer: programs by path, hard links and world-writable folders.
+
+    Parents get entries of their own: an engine that makes them itself may make them private.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in folders:
+        parents = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+        modes = {parent: 0o755 for parent in sorted(parents)} | {name: 0o1777 for name in folders}
+        for name, mode in modes.items():
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
@@ -38,7 +43,7 @@ def layer(files: Mapping[str, bytes], links: Mapping[str, str], folders: Sequenc
             tar.addfile(entry, io.BytesIO(content))
         for name, target in links.items():
             entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = tarfile.LNKTYPE, target
+            entry.type, entry.linkname, entry.mode = tarfile.LNKTYPE, target, 0o755
             tar.addfile(entry)
     return buffer.getvalue()
 
@@ -94,13 +99,12 @@ def pause() -> Path:
 
 def busybox() -> Path:
     """The archive of the busybox image, from Debian's static busybox, kept in the cache."""
+    links = {f"bin/{applet}": "bin/busybox" for applet in _APPLETS}
     program = Path("/bin/busybox").read_bytes()
-    key = hashlib.sha256(program + " ".join(_APPLETS).encode()).hexdigest()[:10]
-    file = paths.cache() / "images" / f"busybox-{key}.tar"
+    content = layer({"bin/busybox": program}, links, ("tmp", "data"))
+    file = paths.cache() / "images" / f"busybox-{hashlib.sha256(content).hexdigest()[:10]}.tar"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        links = {f"bin/{applet}": "bin/busybox" for applet in _APPLETS}
-        content = layer({"bin/busybox": program}, links, ("tmp", "data"))
         config = {"Cmd": ["/bin/sh"], "User": "65532:65532", "Env": ["PATH=/bin"]}
         _kept(file, image_archive(BUSYBOX, content, config))
     return file

@@ -16,25 +16,23 @@ class Hierarchy:
 
     mount: Path
     unified: bool
-    controllers: frozenset[str] = frozenset()
 
 
 def hierarchies(mountinfo: str) -> list[Hierarchy]:
     """The hierarchies in the text of /proc/self/mountinfo.
 
-    Where version 1 is mounted, a version 2 hierarchy beside it has no controllers: left out.
+    A version 2 hierarchy beside version 1 has no controllers, but runtimes use it all the same.
     """
     found: dict[Path, Hierarchy] = {}
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
-        kind, _, options = after.split()[:3]
+        kind = after.split()[0]
         mount = Path(before.split()[4])
         if kind == "cgroup":
-            found[mount] = Hierarchy(mount, False, frozenset(options.split(",")))
+            found[mount] = Hierarchy(mount, unified=False)
         elif kind == "cgroup2":
-            found[mount] = Hierarchy(mount, True)
-    legacy = [hierarchy for hierarchy in found.values() if not hierarchy.unified]
-    return legacy or list(found.values())
+            found[mount] = Hierarchy(mount, unified=True)
+    return list(found.values())
 
 
 def mounted() -> list[Hierarchy]:

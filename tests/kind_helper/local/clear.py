@@ -1,5 +1,6 @@
 """Removes what a cluster left on the machine, and only that, however its run ended."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,12 @@ from tests.kind_helper.local import cgroups, network, processes
 from tests.kind_helper.local.layout import ZONES, Layout
 from tests.kind_helper.run import run, until
 
+_OUTSIDE = (
+    *("/var/lib/kubelet/device-plugins", "/var/lib/kubelet", "/var/log/containers"),
+    *("/var/lib/cni/results", "/var/lib/cni", "/run/containerd/s", "/run/containerd"),
+)
+"""Folders at fixed places that the programs make, children before parents."""
+_DEVICE_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _LOG_LINKS = Path("/var/log/containers")
 
@@ -100,8 +107,18 @@ def _detach(folder: Path) -> None:
         run(["losetup", "--detach", device])
 
 
+def remember_outside(layout: Layout) -> None:
+    """Write down which of the fixed folders the cluster will have made, for `everything`."""
+    made = [folder for folder in _OUTSIDE if not Path(folder).exists()]
+    (layout.state / "outside.json").write_text(json.dumps(made))
+
+
 def _traces(layout: Layout) -> None:
     """Remove what programs keep at fixed places outside the state folder."""
+    remembered = layout.state / "outside.json"
+    made = json.loads(remembered.read_text()) if remembered.exists() else []
+    if str(_DEVICE_SOCKET.parent) in made:
+        _DEVICE_SOCKET.unlink(missing_ok=True)
     mark = f"{layout.state}/".encode()
     for result in _CNI_RESULTS.glob("*"):
         if mark in result.read_bytes():
@@ -109,6 +126,10 @@ def _traces(layout: Layout) -> None:
     for link in _LOG_LINKS.glob("*.log"):
         if link.is_symlink() and str(link.readlink()).startswith(f"{layout.state}/"):
             link.unlink()
+    for folder in made:
+        with contextlib.suppress(OSError):
+            # Not empty: somebody else uses it by now.
+            Path(folder).rmdir()
 
 
 def leftovers(layout: Layout) -> list[str]:

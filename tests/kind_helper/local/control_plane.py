@@ -99,15 +99,17 @@ def scheduler_flags(layout: Layout) -> list[str]:
 def corefile(layout: Layout) -> str:
     """CoreDNS's configuration: the cluster's names, and a quick "no such name" for all others."""
     return f"""\
-.:53 {{
+{DOMAIN} in-addr.arpa ip6.arpa {{
     bind {layout.control_plane_address}
     errors
-    ready 127.0.0.1:8181
     kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {layout.state / "coredns.kubeconfig"}
         pods insecure
         ttl 5
     }}
+}}
+. {{
+    bind {layout.control_plane_address}
     template ANY ANY {{
         rcode NXDOMAIN
     }}

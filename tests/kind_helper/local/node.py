@@ -138,6 +138,8 @@ def proxy_config(layout: Layout, zone: str) -> dict[str, Any]:
         # What comes from elsewhere (the host, the API server) must return by the same node.
         "clusterCIDR": str(layout.pods_network),
         "detectLocalMode": "ClusterCIDR",
+        # A pod that became ready is used at once; by default up to a second later.
+        "iptables": {"minSyncPeriod": "0s"},
         "conntrack": {
             "maxPerCore": 0,
             "min": 0,

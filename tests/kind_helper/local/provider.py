@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kind_helper import archive, binaries, debian, paths
+from tests.kind_helper import archive, binaries, debian, paths, versions
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import CommandFailed, KindHelperError
 from tests.kind_helper.local import clear, network, start
@@ -22,6 +22,11 @@ from tests.kind_helper.local.processes import Processes
 from tests.kind_helper.locks import locked
 from tests.kind_helper.progress import Progress
 from tests.kind_helper.run import run
+
+_WHOLE = "whole"
+"""Written when a cluster is completely up, with what it was made of."""
+_GENERATION = f"{versions.KUBERNETES} {versions.ETCD} {versions.COREDNS} 1"
+"""A cluster of another one is not reused; the last number counts changes of its make-up."""
 
 
 def layout_of(name: str) -> Layout | None:
@@ -134,9 +139,12 @@ class Local:
                 start.kubelet(layout, zone)
             network.make_routes(layout)
             start.nodes_ready(layout)
+        (layout.state / _WHOLE).write_text(_GENERATION)
 
     def _healthy(self, layout: Layout) -> bool:
-        running = Processes(layout)
+        running, mark = Processes(layout), layout.state / _WHOLE
+        if not mark.exists() or mark.read_text() != _GENERATION:
+            return False
         if not all(running.running(name) for name in start.expected() if name != "volumes"):
             return False
         try:

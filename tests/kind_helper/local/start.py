@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.kind_helper import archive, binaries, paths
-from tests.kind_helper.local import cgroups, control_plane, network, node
+from tests.kind_helper.local import cgroups, clear, control_plane, network, node
 from tests.kind_helper.local.layout import CONTROL_PLANE, ZONES, Layout
 from tests.kind_helper.local.pki import Authority
 from tests.kind_helper.local.processes import Processes
@@ -39,6 +39,7 @@ def prepare(layout: Layout) -> Authority:
     """Make the folders, certificates, control groups and the control plane's network."""
     layout.state.mkdir(parents=True, mode=0o755)
     (layout.state / "cluster.json").write_text(json.dumps({"slot": layout.slot}))
+    clear.remember_outside(layout)
     # Mounts below must be seen by containers that ask for that; the rest of the machine's
     # mounts are left as they are.
     run(["mount", "--bind", layout.state, layout.state])

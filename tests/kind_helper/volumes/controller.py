@@ -103,7 +103,7 @@ class Controller:
     def _grow(self, claim: plan.Object, wanted: int) -> None:
         name, metadata = plan.volume_name(claim), claim["metadata"]
         self._disks.grow(name, wanted)
-        capacity = {"capacity": {"storage": str(wanted)}}
+        capacity = {"capacity": {"storage": plan.quantity(wanted)}}
         self._api.patch_persistent_volume(name, {"spec": capacity})
         self._api.patch_namespaced_persistent_volume_claim_status(
             metadata["name"], metadata["namespace"], {"status": capacity}

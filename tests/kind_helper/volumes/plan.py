@@ -17,10 +17,16 @@ _NODE = "volume.kubernetes.io/selected-node"
 _SERVED_BY = "pv.kubernetes.io/provisioned-by"
 
 
-def size(quantity: str) -> int:
+def size(request: str) -> int:
     """The bytes that a volume for this request gets: whole blocks, and at least `MINIMUM`."""
-    blocks = (Decimal(parse_quantity(quantity)) / _BLOCK).to_integral_value(ROUND_CEILING)
+    blocks = (Decimal(parse_quantity(request)) / _BLOCK).to_integral_value(ROUND_CEILING)
     return max(int(blocks) * _BLOCK, MINIMUM)
+
+
+def quantity(size: int) -> str:
+    """Bytes as people read them in a volume's capacity."""
+    mebibytes, rest = divmod(size, 1024 * 1024)
+    return str(size) if rest else f"{mebibytes}Mi"
 
 
 def requested(claim: Object) -> int:
@@ -56,7 +62,7 @@ def persistent_volume(claim: Object, node: str, folder: Path) -> Object:
         "metadata": {"name": volume_name(claim), "annotations": {_SERVED_BY: PROVISIONER}},
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
-            "capacity": {"storage": str(requested(claim))},
+            "capacity": {"storage": quantity(requested(claim))},
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
