@@ -1,0 +1,15 @@
+"""Events out of the ledgers: windows and positions as signed packages, and the cuts of periods."""
+
+from usage_collector.export.cutting import cut, receive
+from usage_collector.export.exporting import Exporter, Package
+from usage_collector.export.listing import describe_cut, describe_periods, sessions
+
+__all__ = [
+    "Exporter",
+    "Package",
+    "cut",
+    "describe_cut",
+    "describe_periods",
+    "receive",
+    "sessions",
+]

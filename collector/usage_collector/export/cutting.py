@@ -1,0 +1,108 @@
+"""Fixing what belongs to a period, once and for ever, and noting who got it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector import events
+from usage_collector.errors import Conflict, InvalidInput, NotFound
+from usage_collector.export import files
+from usage_collector.ledger import Cut, CutFile, Receipt
+from usage_collector.ledger import weight as weight_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from usage_collector.ledger import Ledgers, Limits, Reader, ReceiptFile, Status
+    from usage_collector.periods import Period
+
+STATES = ("exported", "sent", "acknowledged")
+"""What a receipt may say, from least to most."""
+
+_cutting = threading.Lock()
+
+
+def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
+    """The period's cut: everything received since the one before; made when it is not there yet.
+
+    ``now`` in µs. The limits count only the first time.
+
+    Raises:
+        Conflict: the month has not begun, or a later one was cut already.
+    """
+    with _cutting:
+        existing = ledgers.cuts.get(str(period))
+        if existing is not None:
+            return existing
+        if now < period.start:
+            raise Conflict(f"{period} has not begun", "cut it when it has")
+        later = [made.period for made in ledgers.cuts.all() if made.period > str(period)]
+        if later:
+            raise Conflict(
+                f"{period} was never cut, but {later[-1]} was",
+                f"its events are in the files of {later[0]}",
+            )
+        ledgers.flush_head()
+        statuses = ledgers.all()
+        made = Cut(
+            period=str(period),
+            cut_at=now,
+            limits=limits,
+            ends={status.id: status.last for status in statuses},
+            files=[file for status in statuses for file in _files(ledgers, status, limits)],
+        )
+        ledgers.cuts.save(made)
+        return made
+
+
+def _files(ledgers: Ledgers, status: Status, limits: Limits) -> Iterator[CutFile]:
+    first = max(ledgers.cuts.end(status.id) + 1, status.first)
+    if first > status.last:
+        return
+    with ledgers.reader(status.id) as reader:
+        for stretch in files.split(_items(reader, first, status.last), limits):
+            yield CutFile(
+                ledger=status.id,
+                first=first,
+                last=first + stretch.count - 1,
+                count=stretch.count,
+                batch_jobs=stretch.load.jobs,
+                realtime_hours=stretch.load.hours,
+            )
+            first += stretch.count
+
+
+def _items(reader: Reader, first: int, last: int) -> Iterator[files.Item]:
+    for raw in reader.events(first, last):
+        yield files.Item(raw, weight_of(events.read(raw)))
+
+
+def receive(
+    ledgers: Ledgers, period: Period, state: str, by: str, delivered: list[ReceiptFile], now: int
+) -> Receipt:
+    """Keep a receipt; the same one again changes nothing.
+
+    Raises:
+        InvalidInput: names the field.
+        NotFound: the period was not cut.
+    """
+    if state not in STATES:
+        raise InvalidInput(f"state is {state!r}", f"use one of {', '.join(STATES)}")
+    for index, file in enumerate(delivered):
+        if len(file.sha256) != 64 or not set(file.sha256) <= set("0123456789abcdef"):
+            raise InvalidInput(
+                f"files[{index}].sha256 is {file.sha256!r}", "use 64 lower-case hex digits"
+            )
+    with ledgers.cuts.lock:
+        found = ledgers.cuts.get(str(period))
+        if found is None:
+            raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
+        for receipt in found.receipts:
+            if (receipt.state, receipt.by, receipt.files) == (state, by, delivered):
+                return receipt
+        receipt = Receipt(state, by, now, delivered)
+        ledgers.cuts.save(msgspec.structs.replace(found, receipts=[*found.receipts, receipt]))
+        return receipt

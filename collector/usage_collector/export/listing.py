@@ -1,0 +1,80 @@
+"""What periods, ledgers and billed sessions look like to whoever asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from usage_collector.errors import NotFound
+from usage_collector.periods import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from usage_collector.ledger import Cut, Ledgers, Status
+    from usage_collector.periods import Period
+
+
+def describe_cut(cut: Cut) -> dict[str, Any]:
+    """``{period, count, files}`` as the answer to a cut."""
+    return {
+        "period": cut.period,
+        "count": cut.count,
+        "files": [msgspec.to_builtins(file) for file in cut.files],
+    }
+
+
+def describe_periods(ledgers: Ledgers, collector: str, zone: str) -> dict[str, Any]:
+    """All ledgers and all cuts with their receipts."""
+    return {
+        "collector": collector,
+        "zone": zone,
+        "ledgers": [_ledger(status) for status in ledgers.all()],
+        "periods": [_period(cut) for cut in ledgers.cuts.all()],
+    }
+
+
+def sessions(ledgers: Ledgers, period: Period) -> Iterator[bytes]:
+    """The billing identities of a period's ended sessions and batch jobs, sorted; one a line.
+
+    Raises:
+        NotFound: the period was not cut.
+    """
+    cut = ledgers.cuts.get(str(period))
+    if cut is None:
+        raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
+    ranges = [(file.ledger, file.first, file.last) for file in cut.files]
+    for billed in ledgers.identities(ranges):
+        line = {
+            "id": billed.identity.hex(),
+            "ledger": billed.ledger,
+            "position": billed.position,
+            "duration": billed.duration,
+            "time": rfc3339(billed.time),
+        }
+        yield msgspec.json.encode(line) + b"\n"
+
+
+def _ledger(status: Status) -> dict[str, Any]:
+    return {
+        "id": status.id,
+        "state": "live" if status.live else "closed",
+        "first": status.first,
+        "last": status.last,
+        "head": status.head.hex(),
+        "began": rfc3339(status.began),
+        "problem": status.problem,
+        "damaged": status.damaged,
+    }
+
+
+def _period(cut: Cut) -> dict[str, Any]:
+    return {
+        **describe_cut(cut),
+        "cut_at": rfc3339(cut.cut_at),
+        "limits": msgspec.to_builtins(cut.limits),
+        "receipts": [
+            {**msgspec.to_builtins(receipt), "at": rfc3339(receipt.at)} for receipt in cut.receipts
+        ],
+    }

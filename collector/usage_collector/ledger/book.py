@@ -1,0 +1,199 @@
+"""The live ledger as its one writer sees it: appending, and knowing where it ends."""
+
+from __future__ import annotations
+
+import time as clock_time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from usage_collector.errors import Damaged
+from usage_collector.ledger import blocks, schema, sqlite
+from usage_collector.ledger import head as heads
+from usage_collector.ledger.reader import Reader
+from usage_collector.packages import MARK_EVERY, genesis, link
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import apsw
+
+    from usage_collector.events import Event
+
+DATABASE = "events.db"
+HEAD = "head"
+CHECKPOINT_PAGES = 1000
+
+_INSERT_ID = "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)"
+_INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)"
+
+
+class Tail(NamedTuple):
+    """The last position and h() there."""
+
+    position: int
+    hash: bytes
+
+
+def create(folder: Path, ledger: str, began: int) -> None:
+    """Fill an empty folder with a new ledger; ``began`` in µs."""
+    sqlite.create(folder / DATABASE, schema.SQL)
+    connection = sqlite.open_writer(folder / DATABASE)
+    try:
+        with sqlite.translated(ledger), sqlite.transaction(connection, "IMMEDIATE"):
+            connection.executemany(
+                "INSERT INTO meta VALUES (?, ?)",
+                [
+                    ("format", schema.FORMAT),
+                    ("ledger", ledger),
+                    ("began", began),
+                    ("purged", 0),
+                    ("proven", 0),
+                ],
+            ).fetchall()
+    finally:
+        connection.close()
+    tail = Tail(0, genesis(ledger))
+    heads.HeadFile(folder / HEAD, heads.Head(ledger, *tail)).close()
+
+
+class Book:
+    """The writer's side of one ledger; used by one thread.
+
+    Opening it proves that its end is there: `Damaged` when the head outside says otherwise.
+    """
+
+    def __init__(self, folder: Path, ledger: str) -> None:
+        self.ledger = ledger
+        with sqlite.translated(f"ledger {ledger}"):
+            self.connection = sqlite.open_writer(folder / DATABASE)
+        try:
+            self.reader = Reader(self.connection, ledger)
+            self._check_format()
+            position = self.reader.bounds()[1]
+            self.tail = Tail(position, self.reader.hash_at(position))
+            self._check_head(heads.read(folder / HEAD))
+        except BaseException:
+            self.connection.close()
+            raise
+        self._head = heads.HeadFile(folder / HEAD, heads.Head(ledger, *self.tail))
+        self._head_at = clock_time.monotonic()
+        self._packer = blocks.Packer()
+        self._log_pages = 0
+        self.connection.set_wal_hook(self._note_log)
+
+    def append(self, requests: Sequence[Sequence[Event]], now: int) -> list[list[bool]]:
+        """Store what is new of these requests in one transaction, durable on return.
+
+        Answers for each request which of its events were new. ``now`` is the receipt time, µs.
+        """
+        fresh: list[Event] = []
+        with (
+            sqlite.translated(f"ledger {self.ledger}"),
+            sqlite.transaction(self.connection, "IMMEDIATE"),
+        ):
+            answers = [[self._is_new(event, fresh) for event in events] for events in requests]
+            tail = self._store(fresh, now)
+        self.tail = tail
+        return answers
+
+    def prove(self, now: int) -> None:
+        """Commit something small."""
+        with (
+            sqlite.translated(f"ledger {self.ledger}"),
+            sqlite.transaction(self.connection, "IMMEDIATE"),
+        ):
+            self.connection.execute("UPDATE meta SET value = ? WHERE name = 'proven'", (now,))
+
+    def flush_head(self) -> None:
+        """Make the head say where the ledger ends; OSError when that fails."""
+        if self._head.written.position != self.tail.position:
+            self._head.flush(heads.Head(self.ledger, *self.tail))
+        self._head_at = clock_time.monotonic()
+
+    @property
+    def head_age(self) -> float | None:
+        """Seconds since the head was flushed; None when it is up to date."""
+        if self._head.written.position == self.tail.position:
+            return None
+        return clock_time.monotonic() - self._head_at
+
+    def checkpoint(self, *, now: bool = False) -> None:
+        """Move the log into the database when it has grown, or ``now``."""
+        if not now and self._log_pages < CHECKPOINT_PAGES:
+            return
+        self._log_pages = 0
+        with sqlite.translated(f"ledger {self.ledger}"):
+            self.connection.wal_checkpoint(mode=1 if now else 0)
+
+    def close(self) -> None:
+        """Give the files back; what was appended is safe already."""
+        self._head.close()
+        self.connection.close()
+
+    def _is_new(self, event: Event, fresh: list[Event]) -> bool:
+        position = self.tail.position + len(fresh) + 1
+        self.connection.execute(_INSERT_ID, (event.transport_id, position, blocks.weight(event)))
+        if not self.connection.changes():
+            return False
+        fresh.append(event)
+        return True
+
+    def _store(self, fresh: list[Event], now: int) -> Tail:
+        position, head = self.tail
+        marks, untimed = [], []
+        for event in fresh:
+            position += 1
+            head = link(head, event.digest)
+            if position % MARK_EVERY == 0:
+                marks.append((position, head))
+            if event.time is None:
+                untimed.append((now, position, blocks.weight(event)))
+        first = self.tail.position + 1
+        for chunk in blocks.chunks(fresh):
+            self.connection.execute(_INSERT_BLOCK, self._row(chunk, first, now))
+            first += len(chunk)
+        if marks:
+            self.connection.executemany("INSERT INTO marks VALUES (?, ?)", marks).fetchall()
+        if untimed:
+            self.connection.executemany("INSERT INTO untimed VALUES (?, ?, ?)", untimed).fetchall()
+        return Tail(position, head)
+
+    def _row(self, chunk: Sequence[Event], first: int, now: int) -> tuple[int | bytes, ...]:
+        raws = [event.raw for event in chunk]
+        load = blocks.load([blocks.weight(event) for event in chunk])
+        size = sum(map(len, raws))
+        return first, len(raws), now, size, load.jobs, load.realtime_ms, self._packer.pack(raws)
+
+    def _note_log(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._log_pages = pages
+        return 0
+
+    def _check_format(self) -> None:
+        with sqlite.translated(f"ledger {self.ledger}"):
+            meta: dict[Any, Any] = dict(
+                self.connection.execute("SELECT name, value FROM meta").fetchall()
+            )
+        if meta.get("format") != schema.FORMAT or meta.get("ledger") != self.ledger:
+            raise Damaged(
+                f"ledger {self.ledger}: what is inside says {meta.get('ledger')}, "
+                f"format {meta.get('format')}",
+                "was it copied here, or made by a newer version?",
+            )
+
+    def _check_head(self, head: heads.Head | None) -> None:
+        if head is None or head.ledger != self.ledger:
+            raise Damaged(
+                f"the head of ledger {self.ledger} is missing or unreadable",
+                "whether the ledger lost its end cannot be told",
+            )
+        if head.position > self.tail.position:
+            raise Damaged(
+                f"ledger {self.ledger} ends at {self.tail.position}, but had {head.position}",
+                f"{head.position - self.tail.position} acknowledged events are lost",
+            )
+        purged = self.reader.bounds()[0] - 1
+        if head.position >= purged and self.reader.hash_at(head.position) != head.hash:
+            raise Damaged(
+                f"ledger {self.ledger} has another chain at {head.position} than its head says",
+                "events were altered or removed",
+            )

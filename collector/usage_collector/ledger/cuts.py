@@ -1,0 +1,120 @@
+"""The cuts of periods and the receipts for their files: one small file a period, kept twice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector import files
+from usage_collector.errors import Damaged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one file of a cut may hold; MB are 10^6 bytes of the file as written."""
+
+    megabytes: float
+    batch_jobs: int
+    realtime_hours: float
+
+
+class CutFile(msgspec.Struct, frozen=True):
+    """One file of a cut: positions of one ledger, and how much that is."""
+
+    ledger: str
+    first: int
+    last: int
+    count: int
+    batch_jobs: int
+    realtime_hours: float
+
+
+class ReceiptFile(msgspec.Struct, frozen=True):
+    """A delivered file; ``sha256`` in hex."""
+
+    name: str
+    sha256: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """That files of a period were delivered: ``exported``, ``sent`` or ``acknowledged``; µs."""
+
+    state: str
+    by: str
+    at: int
+    files: list[ReceiptFile]
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A period as it was fixed: each ledger's end, and the files from the last cut to there."""
+
+    period: str
+    cut_at: int
+    limits: Limits
+    ends: dict[str, int]
+    files: list[CutFile]
+    receipts: list[Receipt] = []
+
+    @property
+    def count(self) -> int:
+        """Events in all files."""
+        return sum(file.count for file in self.files)
+
+
+class Cuts:
+    """The cuts in a data folder, by period; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "periods"
+        self.lock = threading.RLock()
+        names = {path.name.split(".")[0] for path in self._folder.glob("*.json")}
+        self._cuts = {period: self._load(period) for period in sorted(names)}
+
+    def all(self) -> list[Cut]:
+        """Every cut, the earliest period first."""
+        with self.lock:
+            return [cut for _, cut in sorted(self._cuts.items())]
+
+    def get(self, period: str) -> Cut | None:
+        """The cut of a period."""
+        with self.lock:
+            return self._cuts.get(period)
+
+    def save(self, cut: Cut) -> None:
+        """Keep a cut durably, or its new receipts."""
+        with self.lock:
+            text = msgspec.json.encode(cut)
+            data = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+            files.make_folder(self._folder)
+            for path in self._paths(cut.period):
+                files.write_durably(path, data)
+            self._cuts[cut.period] = cut
+
+    def end(self, ledger: str) -> int:
+        """The last position of a ledger that belongs to a cut."""
+        return max((cut.ends.get(ledger, 0) for cut in self.all()), default=0)
+
+    def _paths(self, period: str) -> tuple[Path, Path]:
+        return self._folder / f"{period}.json", self._folder / f"{period}.copy.json"
+
+    def _load(self, period: str) -> Cut:
+        for path in self._paths(period):
+            try:
+                digest, _, text = path.read_bytes().partition(b"\n")
+                if hashlib.sha256(text).hexdigest().encode() == digest:
+                    return msgspec.json.decode(text, type=Cut)
+            except (OSError, msgspec.MsgspecError):
+                pass
+            _log.error("%s is unreadable", path)
+        raise Damaged(
+            f"the cut of {period} is unreadable in both copies",
+            f"restore periods/{period}.json from a backup: no position may be in two periods",
+        )

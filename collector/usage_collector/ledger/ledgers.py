@@ -1,0 +1,181 @@
+"""All ledgers of one collector: the live one to write to, each of them to read."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import Damaged, NotFound, StorageUnavailable, UsageError
+from usage_collector.ledger import book as books
+from usage_collector.ledger import head as heads
+from usage_collector.ledger import identities, sqlite
+from usage_collector.ledger.book import Book
+from usage_collector.ledger.catalog import Catalog
+from usage_collector.ledger.cuts import Cuts
+from usage_collector.ledger.reader import Reader
+from usage_collector.ledger.space import Space
+from usage_collector.ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from usage_collector.ledger.catalog import About, Closing
+    from usage_collector.ledger.reader import Billed
+
+PROOF_SECONDS = 5.0
+"""How long proving that a commit is possible may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A ledger as it stands; ``began`` in µs, ``first`` is ``last`` + 1 when nothing is kept.
+
+    ``problem`` says why it is closed, or why it cannot be read.
+    """
+
+    id: str
+    live: bool
+    began: int
+    first: int
+    last: int
+    head: bytes
+    problem: str | None
+    damaged: bool
+
+
+class Ledgers:
+    """The ledgers of one data folder, which the caller has locked.
+
+    ``now`` is the clock (µs since the Unix epoch); ``observe`` is told the seconds and events of
+    each commit.
+
+    Raises:
+        StorageUnavailable: not even an empty ledger can be made.
+        Damaged: the catalog itself cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        collector: str,
+        zone: str,
+        now: Callable[[], int],
+        *,
+        reserve: int = 0,
+        observe: Callable[[float, int], None] = lambda _seconds, _events: None,
+    ) -> None:
+        self.folder = folder
+        self.catalog = Catalog(folder, collector, zone)
+        self.cuts = Cuts(folder)
+        self.space = Space(folder, reserve)
+        self._now = now
+        self._closed: dict[str, Status] = {}
+        self.writer = Writer(self._open_live(), self._replace, self.space, now, observe)
+
+    @property
+    def live(self) -> str:
+        """The id of the live ledger."""
+        return self.writer.book.ledger
+
+    def prove(self, recent: float) -> None:
+        """Return when a commit worked within the last ``recent`` seconds, or works now.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+        if not self.space.full and time.monotonic() - self.writer.committed_at < recent:
+            return
+        try:
+            self.writer.prove().result(timeout=PROOF_SECONDS)
+        except TimeoutError:
+            raise StorageUnavailable(
+                f"no commit was possible within {PROOF_SECONDS:.0f} s", "look at the volume"
+            ) from None
+
+    def all(self) -> list[Status]:
+        """Every ledger, the oldest first."""
+        return [self._status(about, closing) for about, closing in self.catalog.all()]
+
+    @contextmanager
+    def reader(self, ledger: str | None = None) -> Iterator[Reader]:
+        """A reader of that ledger, the live one when left out; `NotFound` when there is none."""
+        ledger = ledger or self.live
+        if ledger not in {about.id for about, _ in self.catalog.all()}:
+            raise NotFound(f"there is no ledger {ledger!r} here", "see GET /v1/periods")
+        with open_reader(self.catalog.path(ledger), ledger) as reader:
+            yield reader
+
+    def identities(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[Billed]:
+        """Who was billed in these ranges (ledger, first, last), sorted by identity."""
+        return identities.ordered(self._billed(ranges))
+
+    def _billed(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[Billed]:
+        for ledger, first, last in ranges:
+            with self.reader(ledger) as reader:
+                yield from identities.kept(reader, first, last)
+
+    def flush_head(self) -> None:
+        """Make the live ledger's head say where it ends now."""
+        self.writer.call(lambda book: book.flush_head()).result()
+
+    def close(self) -> None:
+        """Finish what is under way and close the live ledger cleanly."""
+        self.writer.close()
+
+    def _open_live(self) -> Book:
+        about = self.catalog.live()
+        if about is not None:
+            try:
+                return Book(self.catalog.path(about.id), about.id)
+            except Damaged as error:
+                self.catalog.close(about.id, self._now(), str(error), damaged=True)
+        return self._begin()
+
+    def _replace(self, book: Book, reason: str) -> Book:
+        self.catalog.close(book.ledger, self._now(), reason, damaged=True)
+        book.close()
+        return self._begin()
+
+    def _begin(self) -> Book:
+        about = self.catalog.create(self._now())
+        return Book(self.catalog.path(about.id), about.id)
+
+    def _status(self, about: About, closing: Closing | None) -> Status:
+        if about.id in self._closed:
+            return self._closed[about.id]
+        status = inspect(self.catalog.path(about.id), about, closing)
+        if closing is not None:
+            self._closed[about.id] = status
+        return status
+
+
+@contextmanager
+def open_reader(folder: Path, ledger: str) -> Iterator[Reader]:
+    """A reader of the ledger in that folder."""
+    with sqlite.translated(f"ledger {ledger}"):
+        connection = sqlite.open_reader(folder / books.DATABASE)
+    reader = Reader(connection, ledger)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
+    """How the ledger in that folder stands; what cannot be read is a problem, not an error."""
+    problem = closing.reason if closing else None
+    damaged = closing is not None and closing.damaged
+    try:
+        with open_reader(folder, about.id) as reader:
+            first, last = reader.bounds()
+            head = reader.hash_at(last)
+    except UsageError as error:
+        known = heads.read(folder / books.HEAD)
+        first, last, head = 1, 0, known.hash if known else b""
+        problem, damaged = problem or str(error), True
+    return Status(
+        about.id, closing is None, about.began, first, last, head, problem, damaged=damaged
+    )

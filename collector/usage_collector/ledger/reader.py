@@ -1,0 +1,238 @@
+"""Reading one ledger in short transactions, never more than some blocks in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from usage_collector.errors import Damaged, NotFound
+from usage_collector.ledger import sqlite
+from usage_collector.ledger.blocks import Load, Unpacker
+from usage_collector.packages import MARK_EVERY, Chain, genesis, link, marks_between
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import apsw
+
+_BLOCKS_A_READ = 16
+_IDS_A_READ = 4096
+_CACHED_BLOCKS = 64
+_END_OF_TIME = b"\xff" * 9
+
+
+class Filed(NamedTuple):
+    """Where an event stands in time (µs) and in the ledger, and its weight (`blocks.weight`)."""
+
+    time: int
+    position: int
+    weight: int | None
+
+
+class Block(NamedTuple):
+    """What is known of some consecutive events without unpacking them; ``size`` in bytes."""
+
+    first: int
+    events: int
+    received: int
+    size: int
+    load: Load
+
+
+class Billed(NamedTuple):
+    """A batch job or an ended session; ``duration`` in s, None when not known, ``time`` in µs."""
+
+    identity: bytes
+    ledger: str
+    position: int
+    duration: float | None
+    time: int
+
+
+class Reader:
+    """One ledger through one connection; not to be shared between threads."""
+
+    def __init__(self, connection: apsw.Connection, ledger: str) -> None:
+        self.connection = connection
+        self.ledger = ledger
+        self._unpacker = Unpacker()
+        self._block_at = lru_cache(_CACHED_BLOCKS)(self._read_block)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.connection.close()
+
+    def bounds(self) -> tuple[int, int]:
+        """The first and last position kept; the first is one more than the last when empty."""
+        purged: int = self._value("SELECT value FROM meta WHERE name = 'purged'")
+        last = self._value("SELECT first + count - 1 FROM blocks ORDER BY first DESC LIMIT 1")
+        return purged + 1, purged if last is None else last
+
+    def hash_at(self, position: int) -> bytes:
+        """h(position); cheap at any position, for the marks are stored."""
+        base = position // MARK_EVERY * MARK_EVERY
+        head = self._mark(base)
+        for raw in self.events(base + 1, position):
+            head = link(head, hashlib.sha256(raw).digest())
+        return head
+
+    def chain(self, first: int, last: int) -> Chain:
+        """What ties these positions to the rest of the ledger."""
+        wanted = marks_between(first, last)
+        marks = self._rows(
+            "SELECT hash FROM marks WHERE position BETWEEN ? AND ? ORDER BY position",
+            first,
+            last,
+        )
+        if len(marks) != len(wanted):
+            raise self._damaged(f"marks between {first} and {last} are missing")
+        return Chain(
+            first=first,
+            last=last,
+            before=self.hash_at(first - 1),
+            after=self.hash_at(last),
+            marks=[mark for (mark,) in marks],
+        )
+
+    def events(self, first: int, last: int) -> Iterator[bytes]:
+        """The bytes of these positions, in order."""
+        position = first
+        while position <= last:
+            rows = self._rows(
+                "SELECT first, count, data FROM blocks WHERE first >= "
+                "(SELECT max(first) FROM blocks WHERE first <= ?) AND first <= ? "
+                "ORDER BY first LIMIT ?",
+                position,
+                last,
+                _BLOCKS_A_READ,
+            )
+            if not rows:
+                raise self._damaged(f"position {position} is missing")
+            for start, count, data in rows:
+                if not start <= position < start + count:
+                    raise self._damaged(f"position {position} is missing")
+                raws = self._unpacker.unpack(data, count)
+                yield from raws[position - start : last - start + 1]
+                position = start + count
+
+    def event(self, position: int) -> bytes:
+        """The bytes of one position; neighbours come cheap."""
+        first = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
+        raws: list[bytes] = self._block_at(first) if first is not None else []
+        if not raws or position - first >= len(raws):
+            raise self._damaged(f"position {position} is missing")
+        return raws[position - first]
+
+    def blocks(self, first: int, last: int) -> Iterator[Block]:
+        """The blocks that hold these positions, the first and last perhaps only in part."""
+        position = first
+        while position <= last:
+            rows = self._rows(
+                "SELECT first, count, received, size, jobs, realtime_ms FROM blocks "
+                "WHERE first >= (SELECT max(first) FROM blocks WHERE first <= ?) "
+                "AND first <= ? ORDER BY first LIMIT ?",
+                position,
+                last,
+                _IDS_A_READ,
+            )
+            if not rows:
+                raise self._damaged(f"position {position} is missing")
+            for start, count, received, size, jobs, realtime_ms in rows:
+                yield Block(start, count, received, size, Load(jobs, realtime_ms))
+                position = start + count
+
+    def filed(self, since: int | None, until: int | None) -> Iterator[Filed]:
+        """Every event of a window (µs, both inclusive) by time, then position."""
+        return heapq.merge(self._timed(since, until), self._untimed(since, until))
+
+    def purged_identities(self, first: int, last: int) -> Iterator[Billed]:
+        """Who was billed in positions whose events are purged."""
+        position = first - 1
+        while rows := self._rows(
+            "SELECT position, identity, duration, time FROM identities "
+            "WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+            position,
+            last,
+            _IDS_A_READ,
+        ):
+            for position, identity, duration, time in rows:
+                yield Billed(identity, self.ledger, position, duration, time)
+
+    def _timed(self, since: int | None, until: int | None) -> Iterator[Filed]:
+        rows = self._ids(
+            max(since or 1, 1).to_bytes(8, "big"),
+            _END_OF_TIME if until is None else max(until + 1, 0).to_bytes(8, "big"),
+        )
+        for time, group in groupby(rows, key=lambda row: row[0][:8]):
+            moment = int.from_bytes(time, "big")
+            for _, position, weight in sorted(group, key=itemgetter(1)):
+                yield Filed(moment, position, weight)
+
+    def _ids(self, lower: bytes, upper: bytes) -> Iterator[tuple[bytes, int, int | None]]:
+        while True:
+            rows = self._rows(
+                "SELECT id, position, weight FROM ids WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+                lower,
+                upper,
+                _IDS_A_READ,
+            )
+            yield from rows
+            if len(rows) < _IDS_A_READ:
+                return
+            lower = rows[-1][0] + b"\0"
+
+    def _untimed(self, since: int | None, until: int | None) -> Iterator[Filed]:
+        after = ((since or 0) - 1, 2**62)
+        while True:
+            rows = self._rows(
+                "SELECT received, position, weight FROM untimed "
+                "WHERE (received, position) > (?, ?) AND received <= ? "
+                "ORDER BY received, position LIMIT ?",
+                *after,
+                2**62 if until is None else until,
+                _IDS_A_READ,
+            )
+            yield from (Filed(*row) for row in rows)
+            if len(rows) < _IDS_A_READ:
+                return
+            after = rows[-1][:2]
+
+    def _mark(self, position: int) -> bytes:
+        if position == 0:
+            return genesis(self.ledger)
+        mark = self._value("SELECT hash FROM marks WHERE position = ?", position)
+        if not isinstance(mark, bytes):
+            raise self._damaged(f"the mark at {position} is missing")
+        return mark
+
+    def _read_block(self, first: int) -> list[bytes]:
+        rows = self._rows("SELECT count, data FROM blocks WHERE first = ?", first)
+        return self._unpacker.unpack(rows[0][1], rows[0][0]) if rows else []
+
+    def _value(self, sql: str, *bindings: int) -> Any:
+        rows = self._rows(sql, *bindings)
+        return rows[0][0] if rows else None
+
+    def _rows(self, sql: str, *bindings: int | bytes) -> list[Any]:
+        with sqlite.translated(f"ledger {self.ledger}"):
+            return self.connection.execute(sql, bindings).fetchall()
+
+    def _damaged(self, what: str) -> Damaged:
+        return Damaged(
+            f"ledger {self.ledger}: {what}", "see usage-collector check; restore a backup"
+        )
+
+
+def within(bounds: tuple[int, int], first: int, last: int, ledger: str) -> None:
+    """Refuse positions that are not kept; `NotFound` names the range that is."""
+    if bounds[0] <= first <= last <= bounds[1]:
+        return
+    kept = f"{bounds[0]} to {bounds[1]}" if bounds[0] <= bounds[1] else "nothing"
+    raise NotFound(
+        f"ledger {ledger} keeps positions {kept}, not {first} to {last}",
+        "ask for positions within that range",
+    )

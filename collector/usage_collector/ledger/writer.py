@@ -1,0 +1,239 @@
+"""The one thread that writes: many requests in one transaction, answered once it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from usage_collector.errors import Damaged, StorageUnavailable
+from usage_collector.ledger.sqlite import DiskFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from usage_collector.events import Event
+    from usage_collector.ledger.book import Book
+    from usage_collector.ledger.space import Space
+
+_log = logging.getLogger(__name__)
+
+MAX_GROUP = 2000
+"""Events in one transaction, about: it ends with the request that reaches this."""
+MAX_WAITING = 20_000
+"""Events that may wait; more are refused, so that memory stays bounded."""
+HEAD_SECONDS = 0.9
+_IDLE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Task:
+    """Events to store, or something else to do with the live ledger."""
+
+    work: Sequence[Event] | Callable[[Book], Any]
+    future: Future[Any] | asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def size(self) -> int:
+        return 0 if callable(self.work) else len(self.work)
+
+
+def die(reason: str) -> NoReturn:
+    """End the process at once: after a failed flush nobody knows what is on the disk."""
+    _log.critical("ending, since what is on the disk is unknown: %s", reason)
+    logging.shutdown()
+    os._exit(74)
+
+
+class Writer:
+    """Owns the live ledger; every method may be called from any thread.
+
+    ``replace`` closes a damaged ledger and opens a new one; ``now`` is the clock, in µs.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        replace: Callable[[Book, str], Book],
+        space: Space,
+        now: Callable[[], int],
+        observe: Callable[[float, int], None],
+    ) -> None:
+        self.book = book
+        self.committed_at = time.monotonic()
+        self._replace = replace
+        self._space = space
+        self._now = now
+        self._observe = observe
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def append(self, events: Sequence[Event]) -> asyncio.Future[list[bool]]:
+        """Store events from within an event loop; which were new, once all are durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[bool]] = loop.create_future()
+        self._submit(_Task(events, future, loop))
+        return future
+
+    def call(self, work: Callable[[Book], Any]) -> Future[Any]:
+        """Have something done between two transactions; its result or its error."""
+        future: Future[Any] = Future()
+        self._submit(_Task(work, future))
+        return future
+
+    def append_and_wait(self, events: Sequence[Event]) -> list[bool]:
+        """As `append`, outside of an event loop."""
+        future: Future[list[bool]] = Future()
+        self._submit(_Task(events, future))
+        return future.result()
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not yet answered."""
+        return self._waiting
+
+    def prove(self) -> Future[None]:
+        """Commit something small, where events could be stored too."""
+        return self.call(self._prove)
+
+    def close(self) -> None:
+        """Finish what was submitted, flush the head, move the log into the database."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._tasks.put(None)
+        self._thread.join()
+
+    def _submit(self, task: _Task) -> None:
+        with self._lock:
+            if self._closed or (task.size and self._waiting >= MAX_WAITING):
+                why = "the collector is ending" if self._closed else "too many events are waiting"
+                raise StorageUnavailable(why, "try again shortly")
+            self._waiting += task.size
+            self._tasks.put(task)
+
+    def _run(self) -> None:
+        try:
+            while (group := self._next_group()) is not None:
+                appends = [task for task in group if not callable(task.work)]
+                if appends:
+                    self._append(appends)
+                for task in group:
+                    if callable(task.work):
+                        self._call(task, task.work)
+                if (self.book.head_age or 0) >= HEAD_SECONDS:
+                    self.book.flush_head()
+                self._checkpoint()
+            self.book.flush_head()
+            self._checkpoint(now=True)
+            self.book.close()
+        except (OSError, DiskFailed) as error:
+            die(str(error))
+        except BaseException as error:
+            _log.exception("the writer stopped")
+            die(repr(error))
+
+    def _next_group(self) -> list[_Task] | None:
+        """What waits, as far as it fits one transaction; None at the end."""
+        group: list[_Task] = []
+        size = 0
+        with suppress(queue.Empty):
+            task = self._tasks.get(timeout=_IDLE_SECONDS)
+            while task is not None:
+                group.append(task)
+                size += task.size
+                if size >= MAX_GROUP:
+                    return group
+                task = self._tasks.get_nowait()
+            if not group:
+                return None
+            self._tasks.put(None)
+        return group
+
+    def _append(self, tasks: list[_Task]) -> None:
+        started = time.perf_counter()
+        try:
+            self._space.check()
+            answers = self._commit([task.work for task in tasks])  # type: ignore[misc]
+        except DiskFailed as error:
+            die(str(error))
+        except StorageUnavailable as error:
+            self._space.ran_out()
+            self._settle([(task, None, error) for task in tasks])
+            return
+        self.committed_at = time.monotonic()
+        self._observe(time.perf_counter() - started, sum(map(len, answers)))
+        self._settle([(t, answer, None) for t, answer in zip(tasks, answers, strict=True)])
+
+    def _commit(self, requests: list[Sequence[Event]]) -> list[list[bool]]:
+        try:
+            return self.book.append(requests, self._now())
+        except Damaged as error:
+            self.book = self._replace(self.book, str(error))
+            return self.book.append(requests, self._now())
+
+    def _call(self, task: _Task, work: Callable[[Book], Any]) -> None:
+        try:
+            result = work(self.book)
+        except DiskFailed as error:
+            die(str(error))
+        except Exception as error:
+            self._settle([(task, None, error)])
+        else:
+            self._settle([(task, result, None)])
+
+    def _prove(self, book: Book) -> None:
+        self._space.check()
+        try:
+            book.prove(self._now())
+        except DiskFailed:
+            raise
+        except StorageUnavailable:
+            self._space.ran_out()
+            raise
+        self.committed_at = time.monotonic()
+
+    def _checkpoint(self, *, now: bool = False) -> None:
+        try:
+            self.book.checkpoint(now=now)
+        except DiskFailed:
+            raise
+        except StorageUnavailable:
+            self._space.ran_out()
+        except Damaged as error:
+            self.book = self._replace(self.book, str(error))
+
+    def _settle(self, outcomes: list[tuple[_Task, Any, Exception | None]]) -> None:
+        with self._lock:
+            self._waiting -= sum(task.size for task, _, _ in outcomes)
+        loops: dict[asyncio.AbstractEventLoop | None, list[tuple[Any, Any, Any]]] = {}
+        for task, result, error in outcomes:
+            loops.setdefault(task.loop, []).append((task.future, result, error))
+        for loop, settled in loops.items():
+            if loop is None:
+                _resolve(settled)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(_resolve, settled)
+
+
+def _resolve(settled: list[tuple[Any, Any, Exception | None]]) -> None:
+    for future, result, error in settled:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
