@@ -1,0 +1,202 @@
+"""Other collectors, over HTTP: asked with patience, and named in every error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import httpx
+import msgspec
+
+from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
+from usage_collector.peers.addresses import address, addresses
+from usage_collector.peers.answers import Counted, Cut, CutFile, NewCut, Problem, Receipt, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Counted", "Cut", "CutFile", "Peer", "Receipt", "Status", "address", "addresses"]
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+ATTEMPTS = 4
+FIRST_PAUSE = 0.5
+"""Seconds before the second attempt; doubled before each further one."""
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Whom to trust over TLS: a CA file, or the system's authorities."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"CA file {ca_file} cannot be used: {error}", "give a PEM file with certificates"
+        ) from None
+
+
+class _TryAgain(Exception):  # noqa: N818
+    """A failure that may pass."""
+
+
+class Peer:
+    """One collector's reporting listener at ``url``.
+
+    Every call tries `ATTEMPTS` times where a failure may pass, then raises `PeerUnavailable` that
+    names the address; `NotFound` and `TooLarge` are the collector's own answers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self.url = url
+        self._sleep = sleep
+        self._attempts = attempts
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            verify=tls if tls is not None else True,
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def status(self) -> Status:
+        """Its ledgers, cuts and receipts."""
+        return self._decoded(Status, self._ask("GET", "/v1/periods"))
+
+    def cut(self, period: str, limits: Mapping[str, float]) -> list[CutFile]:
+        """Fixes a period's cut, once and for all; the packages it comes to."""
+        answer = self._ask("POST", f"/v1/periods/{period}", params=dict(limits))
+        return self._decoded(NewCut, answer).files
+
+    def receipt(self, period: str, state: str, files: Sequence[Mapping[str, str]], by: str) -> None:
+        """Tells it what became of its packages; the same receipt again changes nothing."""
+        body = {"state": state, "files": list(files), "by": by}
+        self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
+
+    def proof_keys(self) -> bytes:
+        """The public keys of its proofs, PEM."""
+        return self._ask("GET", "/v1/proof-key")
+
+    def package(self, file: CutFile, period: str, path: Path) -> None:
+        """Writes the package of these positions to a file."""
+        params: dict[str, float | str] = {
+            "ledger": file.ledger,
+            "first": file.first,
+            "last": file.last,
+            "period": period,
+        }
+        self._fetch("/v1/export", path, params)
+
+    def window(self, since: str | None, until: str | None, path: Path) -> None:
+        """Writes the package of a window of time to a file; `TooLarge` lists windows that fit."""
+        given = {"since": since, "until": until}
+        self._fetch("/v1/export", path, {k: v for k, v in given.items() if v is not None})
+
+    def sessions(self, period: str, path: Path) -> None:
+        """Writes the billing identities of a period, a JSON object a line, to a file."""
+        self._fetch(f"/v1/periods/{period}/sessions", path, {})
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, float | str] | None = None,
+        json: object = None,
+    ) -> bytes:
+        def once() -> bytes:
+            with self._answer(method, path, params or {}, json) as response:
+                return response.read()
+
+        return self._patiently(once)
+
+    def _fetch(self, path: str, file: Path, params: Mapping[str, float | str]) -> None:
+        def once() -> None:
+            with self._answer("GET", path, params) as response, file.open("wb") as out:
+                for chunk in response.iter_raw():
+                    out.write(chunk)
+                out.flush()
+                os.fsync(out.fileno())
+
+        self._patiently(once)
+
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, params: Mapping[str, float | str], json: object = None
+    ) -> Iterator[httpx.Response]:
+        try:
+            with self._client.stream(method, path, params=params, json=json) as response:
+                if response.status_code in _PASSING:
+                    response.read()
+                    raise _TryAgain(f"answered {response.status_code}: {_problem(response).detail}")
+                if response.is_error:
+                    response.read()
+                    raise self._refusal(response)
+                yield response
+        except httpx.TransportError as error:
+            raise _TryAgain(_reason(error)) from error
+
+    def _refusal(self, response: httpx.Response) -> Exception:
+        problem = _problem(response)
+        said = f"{self.url} answered {response.status_code}: {problem.detail}"
+        match response.status_code:
+            case 401 | 403:
+                return PeerUnavailable(said, "give a token with the role admin (--token-file)")
+            case 404:
+                return NotFound(said)
+            case 413:
+                return TooLarge(said, "ask for the windows listed", problem.windows)
+        return PeerUnavailable(said)
+
+    def _patiently(self, once: Callable[[], _T]) -> _T:
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return once()
+            except _TryAgain as error:
+                if attempt == self._attempts:
+                    raise PeerUnavailable(
+                        f"{self.url} {error}", "check that it runs and can be reached from here"
+                    ) from error
+                _log.info("%s %s; attempt %d", self.url, error, attempt)
+                self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+        raise AssertionError("unreachable")
+
+    def _decoded(self, kind: type[_T], body: bytes) -> _T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise PeerUnavailable(
+                f"{self.url} gave no answer of a collector: {error}",
+                "check that this is the reporting port",
+            ) from None
+
+
+def _problem(response: httpx.Response) -> Problem:
+    try:
+        return msgspec.json.decode(response.content, type=Problem)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Problem(detail=response.reason_phrase)
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "did not answer in time"
+    return f"cannot be reached: {error}"

@@ -1,0 +1,47 @@
+"""The list of collectors that should exist, as people and the operator write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from usage_collector.errors import InvalidInput
+
+_HINT = "write host:port or https://host:port, with the reporting port (8000 by default)"
+
+
+def address(text: str, *, secure: bool = False) -> str:
+    """`http://host:port` or `https://host:port` of one collector's reporting listener.
+
+    Without a scheme it is HTTP unless ``secure``. `InvalidInput` names the address.
+    """
+    url = text if "://" in text else f"{'https' if secure else 'http'}://{text}"
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+        raise InvalidInput(f"address {text!r} is not that of a collector", _HINT)
+    if parts.username or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidInput(f"address {text!r} has more than a host and a port", _HINT)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def addresses(text: str, *, secure: bool = False) -> list[str]:
+    """All collectors of a comma-separated list, or of `@FILE` with one a line, each once."""
+    if text.startswith("@"):
+        path = Path(text[1:])
+        try:
+            entries = [line.split("#")[0] for line in path.read_text().splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"peers file {path} cannot be read: {error}", _HINT) from None
+    else:
+        entries = text.split(",")
+    found = dict.fromkeys(
+        address(entry.strip(), secure=secure) for entry in entries if entry.strip()
+    )
+    if not found:
+        raise InvalidInput(f"peers {text!r} names no collector", _HINT)
+    return list(found)

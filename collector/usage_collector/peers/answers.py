@@ -1,0 +1,99 @@
+"""What collectors answer on their reporting listeners, as records."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """A ledger of a collector; ``began`` is when it was made."""
+
+    id: str
+    state: str
+    began: Moment
+    first: int = 0
+    last: int = 0
+    head: str = ""
+
+
+class CutFile(msgspec.Struct, frozen=True):
+    """One package of a cut: positions ``first`` to ``last`` of a ledger."""
+
+    ledger: str
+    first: int
+    last: int
+    count: int
+    batch_jobs: int = 0
+    realtime_hours: float = 0.0
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A file that a receipt names."""
+
+    name: str
+    sha256: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """That files were `exported`, `sent` or `acknowledged`, and by whom."""
+
+    state: str
+    files: list[Sent] = []
+    by: str = ""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A period as a collector fixed it."""
+
+    period: str
+    cut_at: Moment
+    count: int = 0
+    files: list[CutFile] = []
+    receipts: list[Receipt] = []
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A collector, its ledgers and its cuts."""
+
+    collector: str
+    ledgers: list[Ledger]
+    periods: list[Cut]
+    zone: str = ""
+
+    def cut(self, period: str) -> Cut | None:
+        """Its cut of that period, None when there is none."""
+        return next((cut for cut in self.periods if cut.period == period), None)
+
+
+class NewCut(msgspec.Struct, frozen=True):
+    """The answer to fixing a cut."""
+
+    period: str
+    count: int
+    files: list[CutFile]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """A billing identity of a period: ``id`` in hex, ``duration`` in seconds.
+
+    ``open`` marks a session that had not ended at the cut; its duration is that of its last status.
+    """
+
+    id: str
+    ledger: str
+    position: int
+    duration: float
+    time: Moment | None = None
+    open: bool = False
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every error."""
+
+    detail: str = ""
+    windows: list[dict[str, object]] = []
