@@ -87,7 +87,12 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
 
 def verify(folder: Path) -> dict[str, Any]:
     """What `usage-collector verify` says of the fetched packages."""
-    command = [str(Path(sys.executable).parent / "usage-collector"), "verify", "--json", str(folder)]
+    command = [
+        str(Path(sys.executable).parent / "usage-collector"),
+        "verify",
+        "--json",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout)
     return {"exit": done.returncode, **found}
@@ -96,11 +101,16 @@ def verify(folder: Path) -> dict[str, Any]:
 def zones(folder: Path) -> Table:
     """A row for each collector's package, from the signed manifest."""
     payload = json.loads((folder / "manifest.json").read_text())["payload"]
-    table = Table("collector", "package", "events", "positions", title=f"Period {payload['period']}")
+    table = Table(
+        "collector", "package", "events", "positions", title=f"Period {payload['period']}"
+    )
     for file in payload["files"]:
         first, last = file["first"], file["last"]
         table.add_row(
-            file["name"].split("-", 1)[1].rsplit("-", 3)[0], file["name"], str(file["count"]), f"{first}-{last}"
+            file["name"].split("-", 1)[1].rsplit("-", 3)[0],
+            file["name"],
+            str(file["count"]),
+            f"{first}-{last}",
         )
     return table
 

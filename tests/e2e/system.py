@@ -122,7 +122,9 @@ class System:
         self.kubectl("delete", "pod", name, "--ignore-not-found", "--now")
         self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         ended = "jsonpath={.status.containerStatuses[0].state.terminated}"
-        self.kubectl("wait", f"--for={ended}", f"pod/{name}", f"--timeout={timeout}s", timeout=timeout + 10)
+        self.kubectl(
+            "wait", f"--for={ended}", f"pod/{name}", f"--timeout={timeout}s", timeout=timeout + 10
+        )
         log = self.kubectl("logs", name)
         if self.get("pod", name)["status"]["phase"] != "Succeeded":
             raise RuntimeError(f"pod {name} failed:\n{log}")
@@ -143,8 +145,12 @@ class System:
         """Run the export CronJob's job at once, with more flags; returns its summary."""
         job = json.loads(
             self.kubectl(
-                "create", "job", name, f"--from=cronjob/{self.name}-export",
-                "--dry-run=client", "--output=json",
+                "create",
+                "job",
+                name,
+                f"--from=cronjob/{self.name}-export",
+                "--dry-run=client",
+                "--output=json",
             )  # fmt: skip
         )
         job["spec"]["template"]["spec"]["containers"][0]["args"] += flags
@@ -152,7 +158,9 @@ class System:
         self.kubectl("delete", "job", name, "--ignore-not-found", "--wait=true")
         self.apply(job)
         ended = "jsonpath={.status.conditions[?(@.status=='True')].type}"
-        self.kubectl("wait", f"--for={ended}", f"job/{name}", f"--timeout={timeout}s", timeout=timeout + 10)
+        self.kubectl(
+            "wait", f"--for={ended}", f"job/{name}", f"--timeout={timeout}s", timeout=timeout + 10
+        )
         pods = self.get("pods", f"--selector=job-name={name}")["items"]
         state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
         summary: dict[str, Any] = json.loads(state["message"])
@@ -161,7 +169,9 @@ class System:
     def fetch(self, period: str, folder: Path) -> Path:
         """Copy a delivered period out of the export volume."""
         claim = {"persistentVolumeClaim": {"claimName": f"{self.name}-export", "readOnly": True}}
-        spec = pod(["python3", "-c", "import signal; signal.pause()"], {"exports": ("/exports", claim)})
+        spec = pod(
+            ["python3", "-c", "import signal; signal.pause()"], {"exports": ("/exports", claim)}
+        )
         self.kubectl("delete", "pod", "fetch", "--ignore-not-found", "--now")
         self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "fetch"}, "spec": spec})
         self.kubectl("wait", "--for=condition=Ready", "pod/fetch", "--timeout=60s")

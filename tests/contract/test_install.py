@@ -1,0 +1,86 @@
+"""The chart and the kustomize base lead to the same system."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.kind_helper import binaries, versions
+from tests.kind_helper.cluster import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "usage-operator"
+_KUBE = f"--kube-version={versions.KUBERNETES}"
+
+pytestmark = pytest.mark.cluster
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _chart(*flags: str) -> dict[tuple[str, str], Any]:
+    text = _run(
+        str(binaries.program("helm")),
+        "template",
+        "usage-operator",
+        str(CHART),
+        "--namespace=metering",
+        _KUBE,
+        *flags,
+    )
+    return _by_name(text)
+
+
+def _by_name(text: str) -> dict[tuple[str, str], Any]:
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+def test_chart_and_kustomize_base_run_the_same_operator(cluster: Cluster) -> None:
+    """The operator's container, its rights and the CRD do not depend on the way of installing."""
+    chart = _chart()
+    base = _by_name(
+        _run(str(binaries.program("kubectl")), "kustomize", str(ROOT / "deploy" / "base"))
+    )
+    name = ("Deployment", "usage-operator")
+    assert chart[name]["spec"]["template"]["spec"] == base[name]["spec"]["template"]["spec"]
+    assert chart[name]["spec"]["strategy"] == base[name]["spec"]["strategy"]
+    crd = ("CustomResourceDefinition", "usagecollectors.usage-operator.io")
+    assert chart[crd]["spec"] == base[crd]["spec"]
+    for role in ("usage-operator", "usage-operator-cluster"):
+        ours = chart["ClusterRole", f"metering-{role}"]
+        assert ours["rules"] == base["ClusterRole", role]["rules"]
+    policy = ("ValidatingAdmissionPolicy", "usage-operator-delete-warning")
+    assert chart[policy]["spec"] == base[policy]["spec"]
+
+
+def test_rights_follow_the_namespaces_that_are_served(cluster: Cluster) -> None:
+    """Listed namespaces get a RoleBinding each; only `allNamespaces` binds cluster-wide."""
+    listed = _chart("--set", "namespaces={one,two}")
+    bound = [
+        document["metadata"]["namespace"]
+        for (kind, _), document in listed.items()
+        if kind == "RoleBinding"
+    ]
+    assert "two" in bound
+    assert ("ClusterRoleBinding", "metering-usage-operator") not in listed
+    everywhere = _chart("--set", "allNamespaces=true")
+    assert ("ClusterRoleBinding", "metering-usage-operator") in everywhere
+    assert not [kind for kind, _ in everywhere if kind == "RoleBinding"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "field"),
+    [("namespaces=one", "namespaces"), ("logFormat=xml", "logFormat"), ("replicas=3", "replicas")],
+)
+def test_bad_values_are_refused_by_name(cluster: Cluster, flag: str, field: str) -> None:
+    """The values schema names the value that is wrong, also a misspelt one."""
+    command = [str(binaries.program("helm")), "template", "x", str(CHART), _KUBE, "--set", flag]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert field in done.stderr
