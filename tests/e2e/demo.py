@@ -60,7 +60,7 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
     system = System(api.up(context=context, progress=progress), NAMESPACE)
     images.load(system.cluster, progress)
     with progress.step("clearing the namespace of an earlier demo", 5):
-        system.delete_namespace()
+        system.remove()
         system.create_namespace()
     with progress.step("installing the operator with the chart", 10):
         system.install()

@@ -81,8 +81,11 @@ class System:
         metadata = {"name": self.namespace, "labels": labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    def delete_namespace(self) -> None:
-        """Delete the namespace with all that is in it, and wait until it is gone."""
+    def remove(self) -> None:
+        """Uninstall the operator, delete the namespace, and wait until it is gone."""
+        self.cluster.helm(
+            "uninstall", "usage-operator", "--namespace", self.namespace, "--ignore-not-found"
+        )
         self.cluster.kubectl(
             "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s"
         )
@@ -92,6 +95,7 @@ class System:
         return self.cluster.helm(
             "upgrade", "--install", "usage-operator", str(CHART), "--namespace", self.namespace,
             "--set", f"image.repository={OPERATOR}", "--set", f"collectorImage.repository={COLLECTOR}",
+            "--take-ownership",
             "--wait", "--timeout=120s", *more,
         )  # fmt: skip
 
@@ -151,7 +155,7 @@ class System:
                 f"--from=cronjob/{self.name}-export",
                 "--dry-run=client",
                 "--output=json",
-            )  # fmt: skip
+            )
         )
         job["spec"]["template"]["spec"]["containers"][0]["args"] += flags
         job["spec"]["backoffLimit"] = 0
