@@ -1,0 +1,98 @@
+"""What the commands that talk to collectors, or take long, have in common."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from usage_collector.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_F = TypeVar("_F", bound="Callable[..., object]")
+INTERRUPTED = 130
+
+token_option = click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the token for the collectors.  [default: $USAGE_TOKEN]",
+)
+ca_option = click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="USAGE_CA_FILE",
+    show_envvar=True,
+    help="CA certificates to trust, PEM.  [default: the system's]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def token(file: Path | None) -> str | None:
+    """The token of a file, else of the environment, else none."""
+    if file is None:
+        return os.environ.get("USAGE_TOKEN") or None
+    try:
+        text = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"token file {file} cannot be read: {error}", "check it") from None
+    if not text or not text.isascii() or len(text.split()) != 1:
+        raise InvalidInput(f"token file {file} holds no single token", "one word, nothing else")
+    return text
+
+
+def interruptible(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Ctrl-C ends a command with exit code 130, after everything half done was cleaned up."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
+
+    return run
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console() -> Console:
+    """Standard output for tables; wide enough for names where it is no terminal."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=160)
+
+
+def progress(*, quiet: bool = False) -> Progress:
+    """A progress display on standard error, for people only: nothing where it is no terminal."""
+    screen = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+        disable=quiet or not screen.is_terminal,
+    )

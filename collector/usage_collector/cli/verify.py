@@ -1,0 +1,121 @@
+"""`usage-collector verify`: proves packages and deliveries, offline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from usage_collector.cli.clients import (
+    console,
+    interruptible,
+    json_option,
+    print_json,
+    progress,
+)
+from usage_collector.packages import Trust, key_id, read_public_keys, read_secret, verify
+from usage_collector.packages.verifying import find
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from usage_collector.packages import FileReport, Report
+    from usage_collector.totals import Totals
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_SHOWN = 100
+
+
+@click.command("verify")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@click.option(
+    "--proof-key", "proofs", multiple=True, type=_FILE, help="Public keys to insist on, PEM."
+)
+@click.option(
+    "--signing-key", "secrets", multiple=True, type=_FILE, help="HS512 secret to insist on."
+)
+@json_option
+@interruptible
+def command(
+    paths: tuple[Path, ...], proofs: tuple[Path, ...], secrets: tuple[Path, ...], as_json: bool
+) -> None:
+    """Proves that packages are unaltered, complete and ours, and adds them up.
+
+    PATH is a package, or a folder with packages and manifests (also in folders inside it). Works
+    without any connection. Without a key, files are checked against the key they carry themselves.
+    Exit code 0 only if all is well.
+    """
+    trust = Trust(
+        secrets={key_id(secret): secret for secret in map(read_secret, secrets)},
+        proofs={key_id(key): key for file in proofs for key in read_public_keys(file)},
+    )
+    size = sum(path.stat().st_size for path in find(paths))
+    with progress(quiet=as_json) as bar:
+        task = bar.add_task("Verifying", total=size)
+        report = verify(paths, trust, lambda read: bar.advance(task, read))
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print(report, console())
+    sys.exit(0 if report.ok else 1)
+
+
+def _print(report: Report, screen: Console) -> None:
+    screen.print(_files(report.files))
+    for one in report.manifests:
+        screen.print(f"{one.name}: period {one.period}, revision {one.revision}", highlight=False)
+    screen.print(_totals(report.totals))
+    if report.findings:
+        screen.print(_findings(report))
+    if report.self_asserted:
+        screen.print(
+            "Self-asserted: checked against the keys in the files. Give --proof-key to insist on "
+            "the key that you know (a collector serves it at /v1/proof-key)."
+        )
+    if report.ok:
+        verdict = "unaltered, complete, nothing twice"
+    else:
+        verdict = f"{len(report.findings)} findings"
+    count = f"{len(report.files)} packages, {report.events} events"
+    screen.print(f"{'OK' if report.ok else 'NOT OK'}: {count}: {verdict}", highlight=False)
+
+
+def _files(files: tuple[FileReport, ...]) -> Table:
+    table = Table("package", "collector", "zone", "period", "positions", "events", "trust")
+    for file in files:
+        chain, contents = file.contents.chain, file.contents
+        window = f"{contents.since or '…'} to {contents.until or '…'}"
+        table.add_row(
+            Path(file.name).name,
+            contents.collector,
+            contents.zone,
+            contents.period or "",
+            f"{chain.first} to {chain.last}" if chain else window,
+            str(contents.count),
+            "given key" if file.pinned else "self-asserted",
+        )
+    return table
+
+
+def _totals(totals: Totals) -> Table:
+    table = Table("mode", "type", "count", "hours", title="Usage, each job and session once")
+    for (mode, kind), amount in totals.by("mode", "type").items():
+        table.add_row(mode, kind, str(amount.count), f"{amount.hours:.6f}")
+    table.add_row("all", "", str(totals.all.count), f"{totals.all.hours:.6f}", style="bold")
+    for name, amount in (("estimated", totals.estimated), ("warm-ups", totals.warm_ups)):
+        if amount.count:
+            table.add_row(name, "", str(amount.count), f"{amount.hours:.6f}", style="dim")
+    return table
+
+
+def _findings(report: Report) -> Table:
+    table = Table("wrong", "file", "positions", "what", title="Findings")
+    for one in report.findings[:_SHOWN]:
+        where = "" if one.first is None else f"{one.first} to {one.last}"
+        table.add_row(str(one.kind), one.file, where, one.detail)
+    if len(report.findings) > _SHOWN:
+        table.add_row("…", "", "", f"{len(report.findings) - _SHOWN} more; see --json")
+    return table
