@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.kind_helper.errors import CommandFailed, KindHelperError
@@ -29,14 +30,27 @@ def mounts_below(mountinfo: str, folder: Path) -> list[str]:
     return [point for point in reversed(plain) if Path(point).is_relative_to(folder)]
 
 
-def loop_devices(listing: str, folder: Path) -> list[str]:
-    """The loop devices over files in `folder`, from the JSON that `losetup` lists."""
+def loop_devices(listing: str, files: Collection[tuple[str, int]]) -> list[str]:
+    """The loop devices over these files, from the JSON that `losetup` lists.
+
+    Files are known by their device's numbers and inode: names change when a mount is taken away.
+    """
     devices = json.loads(listing)["loopdevices"] if listing.strip() else []
     return [
         device["name"]
         for device in devices
-        if device["back-file"] and device["back-file"].startswith(f"{folder}/")
+        if (device["back-maj:min"].strip(), int(device["back-ino"])) in files
     ]
+
+
+def _loops(layout: Layout) -> list[str]:
+    numbers = set()
+    for file in (layout.state / "volumes").glob("*.xfs"):
+        status = file.stat()
+        device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+        numbers.add((device, status.st_ino))
+    columns = "NAME,BACK-INO,BACK-MAJ:MIN"
+    return loop_devices(run(["losetup", "--list", "--json", "--output", columns]), numbers)
 
 
 def everything(layout: Layout) -> None:
@@ -48,8 +62,8 @@ def everything(layout: Layout) -> None:
     running.stop(running.names())
     _end_runtime(layout, layout.state)
     cgroups.clear(layout.cgroup)
+    _detach(layout)
     _unmount(layout.state)
-    _detach(layout.state)
     network.remove(layout)
     _traces(layout)
     if layout.state.exists():
@@ -101,9 +115,9 @@ def _unmount(folder: Path) -> None:
     until(unmounted, f"unmounting what is below {folder}", seconds=15)
 
 
-def _detach(folder: Path) -> None:
-    listing = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"])
-    for device in loop_devices(listing, folder):
+def _detach(layout: Layout) -> None:
+    """Let go of the loop devices: one that is still mounted goes with its last mount."""
+    for device in _loops(layout):
         run(["losetup", "--detach", device])
 
 
@@ -138,8 +152,7 @@ def leftovers(layout: Layout) -> list[str]:
     found += [f"network namespace {name}" for name in network.namespaces(layout)]
     text = Path("/proc/self/mountinfo").read_text()
     found += [f"mount {point}" for point in mounts_below(text, layout.state)]
-    listing = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"])
-    found += [f"loop device {device}" for device in loop_devices(listing, layout.state)]
+    found += [f"loop device {device}" for device in _loops(layout)]
     for hierarchy in cgroups.mounted():
         group = hierarchy.mount / layout.cgroup.lstrip("/")
         found += [f"control group {group}"] if group.exists() else []

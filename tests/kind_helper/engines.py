@@ -1,0 +1,107 @@
+"""What builds images here: docker or podman where an engine answers, else buildah as root."""
+
+import configparser
+import io
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kind_helper import paths
+from tests.kind_helper.run import run, succeeds
+
+_PIP_FILE = "/etc/pip.conf"
+
+
+def running_engine() -> str | None:
+    """`docker` or `podman` where it really answers; an installed client alone does not count."""
+    for engine in ("docker", "podman"):
+        if shutil.which(engine) and succeeds([engine, "info"], timeout=15):
+            return engine
+    return None
+
+
+def pip_settings(listing: str) -> dict[str, str]:
+    """The settings for `pip install` in what `pip config list` prints; the environment wins."""
+    order = {"global": 0, "install": 1, ":env:": 2}
+    found: dict[str, tuple[int, str]] = {}
+    for line in listing.splitlines():
+        name, equals, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        if not equals or section not in order or key in ("config-file", "require-virtualenv"):
+            continue
+        if key not in found or found[key][0] <= order[section]:
+            found[key] = (order[section], value.strip().strip("'\"").replace("\\n", "\n"))
+    return {key: value for key, (_, value) in found.items() if value}
+
+
+def pip_file(settings: Mapping[str, str]) -> str:
+    """The settings as a pip configuration file."""
+    parser = configparser.RawConfigParser()
+    parser["global"] = dict(settings)
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()
+
+
+def local_paths(settings: Mapping[str, str]) -> list[str]:
+    """The files and folders of this machine that the settings name."""
+    words = (word for value in settings.values() for word in value.split())
+    return sorted({word for word in words if word.startswith("/") and Path(word).exists()})
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """What a build may read of this machine and must not keep: pip's settings and their files."""
+
+    pip_file: Path
+    same_path: tuple[str, ...]
+
+    def flags(self) -> list[str]:
+        """The read-only `--volume` flags of buildah and podman."""
+        pairs = [(str(self.pip_file), _PIP_FILE), *((path, path) for path in self.same_path)]
+        return [f"--volume={source}:{target}:ro" for source, target in pairs]
+
+
+def mounts(folder: Path) -> Mounts:
+    """Collect this machine's pip configuration into a file in `folder`."""
+    settings = pip_settings(run([sys.executable, "-m", "pip", "config", "list"]))
+    file = folder / "pip.conf"
+    file.touch(mode=0o600)
+    file.write_text(pip_file(settings))
+    return Mounts(file, tuple(local_paths(settings)))
+
+
+def buildah() -> list[str]:
+    """buildah with a storage of its own in the cache."""
+    store = paths.cache() / "buildah"
+    folders = [f"--root={store / 'storage'}", f"--runroot={store / 'run'}"]
+    return ["buildah", *folders, "--storage-driver=overlay"]
+
+
+def build_command(
+    engine: str, containerfile: Path, tag: str, base: str | None, mounted: Mounts
+) -> list[str]:
+    """The command that builds an image from the repository's root.
+
+    Docker cannot mount folders in a build: there pip is left to the engine's own network.
+    """
+    chosen = [f"--build-arg=BASE_IMAGE={base}"] if base else []
+    common = ["--network=host", *chosen, f"--file={containerfile}", f"--tag={tag}"]
+    context = str(paths.REPOSITORY)
+    if engine == "docker":
+        return ["docker", "build", *common, context]
+    if engine == "podman":
+        return ["podman", "build", *mounted.flags(), *common, context]
+    isolated = ["--isolation=chroot", "--pull=never", "--layers=false"]
+    return [*buildah(), "bud", *isolated, *mounted.flags(), *common, context]
+
+
+def save_command(engine: str, tag: str, file: Path) -> list[str]:
+    """The command that writes a built image as a docker archive."""
+    if engine == "docker":
+        return ["docker", "save", f"--output={file}", tag]
+    if engine == "podman":
+        return ["podman", "save", "--format=docker-archive", f"--output={file}", tag]
+    return [*buildah(), "push", tag, f"docker-archive:{file}:{tag}"]
