@@ -31,6 +31,8 @@ class Settings:
     kubeconfig: str | None = None
     context: str | None = None
     own_namespace: str | None = None
+    probe: bool = True
+    """Ask the collectors over the network; only possible inside the cluster."""
 
     @property
     def all_namespaces(self) -> bool:
@@ -87,4 +89,5 @@ def read(environment: Mapping[str, str]) -> Settings:
         kubeconfig=value("KUBECONFIG", "") or environment.get("KUBECONFIG") or None,
         context=value("CONTEXT", "") or None,
         own_namespace=environment.get("POD_NAMESPACE") or None,
+        probe=_choice(PREFIX + "PROBE", value("PROBE", "on"), ("on", "off")) == "on",
     )

@@ -2,7 +2,8 @@
 
 from usage_operator.plan.diff import Plan, Step, Verb, diff
 from usage_operator.plan.fleet import Fleet, existing, muster
-from usage_operator.plan.objects import Object, Owner, Ref, owner, ref
+from usage_operator.plan.objects import Object, Owner, Ref, digest, owner, ref
+from usage_operator.plan.rollout import rolling
 
 __all__ = [
     "Fleet",
@@ -13,8 +14,10 @@ __all__ = [
     "Step",
     "Verb",
     "diff",
+    "digest",
     "existing",
     "muster",
     "owner",
     "ref",
+    "rolling",
 ]

@@ -27,6 +27,11 @@ class Resource:
     spec: Spec
     annotations: Mapping[str, str]
 
+    @property
+    def wanted(self) -> dict[str, int]:
+        """Give the collectors that the spec wants in each zone."""
+        return {zone.name: zone.replicas for zone in self.spec.zones}
+
 
 def _field(location: tuple[int | str, ...]) -> str:
     """Write a place in the resource as people do: spec.zones[0].name."""

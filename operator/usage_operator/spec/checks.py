@@ -84,6 +84,8 @@ def _zone_name(text: str) -> str:
 
 
 def _unique_zones(zones: Sequence[Any]) -> Sequence[Any]:
+    if not zones:
+        raise ValueError("is empty: name at least one zone, such as eu-1a")
     seen: set[str] = set()
     for zone in zones:
         if zone.name in seen:

@@ -57,8 +57,7 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 
 def _generate(model: type[Spec] | type[Status]) -> dict[str, Any]:
-    mode = "validation"
-    schema = model.model_json_schema(by_alias=True, mode=mode)
+    schema = model.model_json_schema(by_alias=True)
     return structural(schema, schema.get("$defs", {}))
 
 
@@ -93,7 +92,7 @@ def definition() -> dict[str, Any]:
         "properties": {
             "apiVersion": {
                 "type": "string",
-                "description": "Version of this form of the resource.",
+                "description": "Version of the resource's form.",
             },
             "kind": {"type": "string", "description": "Always UsageCollector."},
             "metadata": {"type": "object"},
@@ -133,7 +132,7 @@ def definition() -> dict[str, Any]:
 class _Plain(yaml.SafeDumper):
     """Writes repeated parts out instead of referring to them."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - pyyaml's signature
         return True
 
 

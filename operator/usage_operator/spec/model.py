@@ -30,7 +30,13 @@ Size = Annotated[
 Amount = Annotated[
     str | int,
     checks.amount,
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "x-kubernetes-validations": rules.AMOUNT}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            "x-kubernetes-validations": rules.AMOUNT,
+        }
+    ),
 ]
 TimeOfDay = Annotated[
     str,
@@ -107,7 +113,7 @@ class Storage(Part):
 class Tls(Part):
     """The certificate of both listeners."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": rules.TLS})
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.TLS))
 
     dns_names: list[Name] = Field(
         default=[],
@@ -208,7 +214,7 @@ class Limits(Part):
 class ExportVolume(Part):
     """A volume that keeps the exported months."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": rules.EXPORT_VOLUME})
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.EXPORT_VOLUME))
 
     size: Size | None = Field(
         default=None, description="Size of a volume made for the exports; 5Gi if absent."
@@ -298,11 +304,11 @@ class PullSecret(Part):
 class Template(Part):
     """What the pods of collectors and exports have in common."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": rules.TEMPLATE})
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.TEMPLATE))
 
     resources: Resources = Field(
         default=Resources(),
-        description="Requests and limits; without any: 100m CPU and 128Mi requested, 512Mi at most.",
+        description="Requests and limits; without any: 100m CPU and 128Mi, 512Mi at most.",
     )
     tolerations: list[Toleration] = Field(
         default=[], max_length=32, description="Taints of nodes that the pods tolerate."
@@ -328,7 +334,7 @@ class Template(Part):
 class Spec(Part):
     """What is wanted."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": rules.SPEC})
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.SPEC))
 
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         default=None, description="Image of the collectors; the operator's default if absent."
@@ -340,9 +346,10 @@ class Spec(Part):
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],
+                **rules.schema(rules.ZONES),
             }
         ),
-    ] = Field(min_length=1, max_length=32, description="Zones that collectors run in.")
+    ] = Field(max_length=32, description="Zones that collectors run in.")
     storage: Storage = Field(default=Storage(), description="Volumes of the collectors.")
     ingest: Ingest = Field(default=Ingest(), description="Listener that takes events.")
     reporting: Reporting = Field(default=Reporting(), description="Listener that reports.")

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from usage_operator import naming
 
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
 Rule = dict[str, str]
+
+
+def schema(rules: list[Rule]) -> JsonDict:
+    """Give the rules as what pydantic adds to a model's schema."""
+    return {"x-kubernetes-validations": [dict(rule) for rule in rules]}
 
 
 def _rule(rule: str, message: str) -> Rule:
@@ -68,9 +78,13 @@ ZONE_NAME = [
         "nodeSelector at its nodes",
     ),
 ]
+ZONES = [
+    _rule("size(self) > 0", "zones must not be empty: name at least one zone, such as eu-1a"),
+]
 TLS = [
     _rule(
-        "!has(self.secretName) || dyn(self.secretName) == null || size(self.dnsNames) == 0",
+        "!has(self.secretName) || dyn(self.secretName) == null || "
+        "!has(self.dnsNames) || size(self.dnsNames) == 0",
         "tls.dnsNames and tls.secretName exclude each other: remove one (a certificate of your "
         "own carries its names itself)",
     )
@@ -86,7 +100,7 @@ EXPORT_VOLUME = [
 ]
 TEMPLATE = [
     _rule(
-        f"self.labels.all(k, !k.startsWith('app.kubernetes.io/') && "
+        f"!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && "
         f"!k.startsWith('{naming.GROUP}/'))",
         "template.labels must not begin with app.kubernetes.io/ or usage-operator.io/, which "
         "select the pods: use another prefix",

@@ -1,0 +1,19 @@
+"""What was found → the status, with `now` passed in."""
+
+from usage_operator.conditions.checks import REASONS
+from usage_operator.conditions.facts import Facts, Run, Said, Trouble, ZoneFacts
+from usage_operator.conditions.judge import judge
+from usage_operator.conditions.pods import ready, runs, why
+
+__all__ = [
+    "REASONS",
+    "Facts",
+    "Run",
+    "Said",
+    "Trouble",
+    "ZoneFacts",
+    "judge",
+    "ready",
+    "runs",
+    "why",
+]

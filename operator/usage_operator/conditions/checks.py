@@ -1,0 +1,152 @@
+"""The conditions, each an ordered list of questions: the first that applies answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from usage_operator.conditions.facts import Facts, Trouble, ZoneFacts
+
+State = Literal["True", "False", "Unknown"]
+
+
+class Verdict(NamedTuple):
+    """What a condition says."""
+
+    status: State
+    reason: str
+    message: str
+
+
+REASONS = {
+    "Ready": (
+        *("Serving", "Paused", "InvalidSpec", "SecretMissing", "SecretInvalid"),
+        *("StorageClassMissing", "NameTaken", "ApplyFailed", "Applying", "RollingOut"),
+        *("PodsNotReady", "Unreachable"),
+    ),
+    "Progressing": ("Settled", "Blocked", "Applying", "RollingOut", "Waiting", "Leaving", "Paused"),
+    "Degraded": ("AsExpected", "ZonesNotReady", "DiscardInUse"),
+    "Exported": (
+        *("Exported", "NothingDue", "NotYet", "Running"),
+        *("ExportIncomplete", "ExportFailed"),
+    ),
+}
+"""Every reason that a condition can have; the documentation explains each."""
+
+
+def _short(zones: Iterable[ZoneFacts]) -> list[ZoneFacts]:
+    return [zone for zone in zones if zone.ready < zone.replicas]
+
+
+def _say(zones: Iterable[ZoneFacts]) -> str:
+    return "; ".join(
+        f"zone {zone.name} has {zone.ready} of {zone.replicas} collectors ready"
+        + (f" ({zone.why})" if zone.why else "")
+        for zone in zones
+    )
+
+
+def _merge(troubles: Iterable[Trouble]) -> Verdict:
+    found = list(troubles)
+    return Verdict("False", found[0].reason, "; ".join(one.message for one in found))
+
+
+def ready(facts: Facts) -> Verdict:
+    """Judge whether what is wanted is rolled out, serving and reachable."""
+    if facts.blocked:
+        return Verdict("False", *facts.blocked)
+    if facts.troubles:
+        return _merge(facts.troubles)
+    if facts.written and not facts.paused:
+        return Verdict("False", "Applying", f"{facts.written} objects were written just now")
+    rolling = [zone.name for zone in facts.zones if zone.rolling]
+    if rolling or facts.waiting:
+        about = [f"zone {name} is rolling out" for name in rolling] + list(facts.waiting)
+        return Verdict("False", "RollingOut", "; ".join([*about, *_short_notes(facts)]))
+    if not facts.zones:
+        return Verdict("False", "Applying", "no collector has been made yet")
+    if short := _short(facts.zones):
+        return Verdict("False", "PodsNotReady", _say(short))
+    if facts.unreachable:
+        return Verdict("False", "Unreachable", facts.unreachable)
+    if facts.paused:
+        return Verdict("True", "Paused", "collectors serve; spec.paused holds back every change")
+    total = sum(zone.replicas for zone in facts.zones)
+    return Verdict("True", "Serving", f"{total} collectors in {len(facts.zones)} zones serve")
+
+
+def _short_notes(facts: Facts) -> list[str]:
+    return [_say([zone]) for zone in _short(facts.zones)]
+
+
+def progressing(facts: Facts) -> Verdict:
+    """Judge whether something is under way that ends by itself, or by a word of the user."""
+    if facts.paused:
+        return Verdict("False", "Paused", "spec.paused is true: nothing is changed")
+    if facts.blocked or facts.troubles:
+        return Verdict("False", "Blocked", (facts.blocked or facts.troubles[0]).message)
+    if facts.written:
+        return Verdict("True", "Applying", f"{facts.written} objects were written just now")
+    if any(zone.rolling for zone in facts.zones):
+        names = ", ".join(zone.name for zone in facts.zones if zone.rolling)
+        return Verdict("True", "RollingOut", "; ".join([f"rolling out: {names}", *facts.waiting]))
+    if facts.waiting:
+        return Verdict("True", "Waiting", "; ".join(facts.waiting))
+    if left := [zone for zone in facts.zones if zone.leaving]:
+        return Verdict("True", "Leaving", _leaving(left))
+    return Verdict("False", "Settled", "everything is as the spec wants it")
+
+
+def _leaving(zones: Iterable[ZoneFacts]) -> str:
+    zones = list(zones)
+    words = []
+    for zone in zones:
+        whole = zone.leaving >= zone.replicas
+        ordinals = range(zone.replicas - zone.leaving, zone.replicas)
+        words += [zone.name] if whole else [f"{zone.name}/{ordinal}" for ordinal in ordinals]
+    return (
+        f"{', '.join(words)} left the spec but may hold events that were not exported, and so "
+        "run on: export them and then annotate the resource with usage-operator.io/discard="
+        f"{','.join(words)}, or put them back into the spec"
+    )
+
+
+def degraded(facts: Facts) -> Verdict:
+    """Judge whether something needs a person, although the rest may serve."""
+    if short := [zone for zone in _short(facts.zones) if not zone.rolling]:
+        return Verdict("True", "ZonesNotReady", _say(short))
+    if facts.idle_discards:
+        names = ", ".join(facts.idle_discards)
+        return Verdict(
+            "True",
+            "DiscardInUse",
+            f"the annotation usage-operator.io/discard names {names}, which the spec wants: take "
+            "it out, or the next removal discards without asking",
+        )
+    return Verdict("False", "AsExpected", "no zone needs attention")
+
+
+def exported(facts: Facts) -> Verdict:
+    """Judge whether everything that is due was exported, by what the newest run said."""
+    after = f"; the next is due at {facts.next_export[1]}" if facts.next_export else ""
+    finished = [run for run in facts.runs if run.state != "running"]
+    if not finished:
+        if facts.runs:
+            why = f" ({facts.runs[0].why})" if facts.runs[0].why else ""
+            return Verdict("Unknown", "Running", f"job {facts.runs[0].job} is running{why}")
+        return Verdict("Unknown", "NotYet", f"no export has run yet{after}")
+    run = finished[0]
+    summary = run.summary or {}
+    period, result = summary.get("period"), summary.get("result")
+    if result == "exported":
+        return Verdict("True", "Exported", f"{period} was exported{after}")
+    if result == "nothing-due":
+        return Verdict("True", "NothingDue", f"everything that was due is exported{after}")
+    logs = f"see kubectl logs job/{run.job}"
+    if result == "incomplete":
+        gaps = "; ".join(str(gap) for gap in summary.get("gaps") or [])
+        return Verdict("False", "ExportIncomplete", f"{period} is incomplete ({gaps}): {logs}")
+    what = summary.get("error") or run.why or "it ended without a summary"
+    return Verdict("False", "ExportFailed", f"job {run.job} failed ({what}): {logs}")

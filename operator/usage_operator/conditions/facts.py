@@ -1,0 +1,77 @@
+"""What was found about one resource, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+
+class Trouble(NamedTuple):
+    """Something that is in the way; the message names it and says what to do."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a zone's collectors said of themselves: version, share of the fullest volume, size."""
+
+    version: str | None = None
+    used: str | None = None
+    capacity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFacts:
+    """One zone: counts of collectors, and why the first unready one is not ready."""
+
+    name: str
+    replicas: int
+    ready: int
+    leaving: int = 0
+    rolling: bool = False
+    why: str | None = None
+    said: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the export. ``summary`` is what it said at its end, if it got that far."""
+
+    job: str
+    started: str
+    state: str
+    """running, complete or failed"""
+    summary: Mapping[str, Any] | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the status is made of."""
+
+    generation: int
+    now: dt.datetime
+    zones: tuple[ZoneFacts, ...] = ()
+    blocked: Trouble | None = None
+    """Why nothing is applied; what runs is left alone."""
+    paused: bool = False
+    troubles: tuple[Trouble, ...] = ()
+    written: int = 0
+    """Steps taken in this pass: what they bring about has not been seen yet."""
+    waiting: tuple[str, ...] = ()
+    unreachable: str | None = None
+    """Why nothing could be reached through the Service; None: it was reached, or was before."""
+    idle_discards: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
+    """Runs of the export, newest first."""
+    next_export: tuple[str, str] | None = None
+    """Month and time of the export to come."""
+    endpoints: tuple[str, str] | None = None
+    """Addresses of ingest and reporting."""
+    ca_bundle: str | None = None

@@ -1,0 +1,117 @@
+"""Facts → the whole status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from usage_operator.conditions import checks
+from usage_operator.spec.status import (
+    CaBundle,
+    Condition,
+    Endpoints,
+    LastExport,
+    NextExport,
+    Status,
+    Summary,
+    ZoneStatus,
+    ZoneStorage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from usage_operator.conditions.checks import Verdict
+    from usage_operator.conditions.facts import Facts, ZoneFacts
+
+_LONGEST_MESSAGE = 2000
+_CHECKS = (
+    ("Ready", checks.ready),
+    ("Progressing", checks.progressing),
+    ("Degraded", checks.degraded),
+    ("Exported", checks.exported),
+)
+
+
+def _condition(kind: str, verdict: Verdict, facts: Facts, before: Mapping[str, Any]) -> Condition:
+    """Build a condition; the time is that of the last change of its status."""
+    old: Mapping[str, Any] = next(
+        (one for one in before.get("conditions") or [] if one.get("type") == kind), {}
+    )
+    since = old.get("lastTransitionTime")
+    if old.get("status") != verdict.status or not since:
+        since = facts.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Condition(
+        type=kind,
+        status=verdict.status,
+        observed_generation=facts.generation,
+        last_transition_time=since,
+        reason=verdict.reason,
+        message=verdict.message[:_LONGEST_MESSAGE],
+    )
+
+
+def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
+    """Build a zone's row; what it said of itself last time stands until it is asked again."""
+    old: Mapping[str, Any] = next(
+        (one for one in before.get("zones") or [] if one.get("name") == zone.name), {}
+    )
+    said, storage = zone.said, old.get("storage")
+    version = old.get("version")
+    if said is not None:
+        version = said.version or version
+        if said.used and said.capacity:
+            storage = {"used": said.used, "capacity": said.capacity}
+    return ZoneStatus(
+        name=zone.name,
+        replicas=zone.replicas,
+        ready=zone.ready,
+        leaving=True if zone.leaving else None,
+        version=version,
+        storage=ZoneStorage.model_validate(storage) if storage else None,
+    )
+
+
+def _last_export(facts: Facts, before: Mapping[str, Any]) -> LastExport | None:
+    """Take the newest run that was about a month; runs with nothing due change nothing.
+
+    Jobs are kept for a while only, so what stood there before stays until there is news.
+    """
+    for run in facts.runs:
+        said = run.summary
+        if said and said.get("period"):
+            return LastExport(
+                period=said["period"],
+                time=said.get("time"),
+                result=said.get("result"),
+                files=said.get("files"),
+                events=said.get("events"),
+                gaps=[str(gap) for gap in said.get("gaps") or []],
+                delivered=[str(place) for place in said.get("delivered") or []],
+            )
+    old = before.get("lastExport")
+    return LastExport.model_validate(old) if old else None
+
+
+def _summary(facts: Facts) -> Summary:
+    full = sum(zone.ready >= zone.replicas for zone in facts.zones)
+    ready = sum(zone.ready for zone in facts.zones)
+    wanted = sum(zone.replicas for zone in facts.zones)
+    return Summary(zones=f"{full}/{len(facts.zones)}", replicas=f"{ready}/{wanted}")
+
+
+def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
+    """Build the status; ``before`` is the one that stands there now."""
+    return Status(
+        observed_generation=facts.generation,
+        conditions=[_condition(kind, check(facts), facts, before) for kind, check in _CHECKS],
+        summary=_summary(facts),
+        zones=[_zone(zone, before) for zone in facts.zones],
+        endpoints=Endpoints(ingest=facts.endpoints[0], reporting=facts.endpoints[1])
+        if facts.endpoints
+        else None,
+        ca_bundle=CaBundle(config_map=facts.ca_bundle) if facts.ca_bundle else None,
+        last_export=_last_export(facts, before),
+        next_export=NextExport(period=facts.next_export[0], time=facts.next_export[1])
+        if facts.next_export
+        else None,
+    )

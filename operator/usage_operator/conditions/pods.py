@@ -1,0 +1,104 @@
+"""Why a pod is not ready, in the words of Kubernetes, and what an export's pods left behind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from usage_operator.conditions.facts import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Object = Mapping[str, Any]
+
+_LONGEST = 300
+
+
+def _condition(thing: Object, kind: str) -> Mapping[str, Any]:
+    for one in (thing.get("status") or {}).get("conditions") or []:
+        if one.get("type") == kind:
+            return dict(one)
+    return {}
+
+
+def ready(pod: Object) -> bool:
+    """Tell whether a pod is ready and stays."""
+    gone = pod["metadata"].get("deletionTimestamp")
+    return not gone and _condition(pod, "Ready").get("status") == "True"
+
+
+def _containers(pod: Object) -> str | None:
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting")
+        last = (container.get("lastState") or {}).get("terminated")
+        if waiting and last:
+            return f"{waiting.get('reason')}, exit code {last.get('exitCode')}"
+        if waiting and waiting.get("reason") not in {"ContainerCreating", "PodInitializing"}:
+            return f"{waiting.get('reason')}: {waiting.get('message', '')}".rstrip(": ")
+    return None
+
+
+def why(pod: Object) -> str:
+    """Say why a pod is not ready."""
+    scheduled = _condition(pod, "PodScheduled")
+    if pod["metadata"].get("deletionTimestamp"):
+        text = "is stopping"
+    elif scheduled.get("status") == "False":
+        text = f"cannot be scheduled ({scheduled.get('message')})"
+    elif said := _containers(pod):
+        text = said
+    elif (pod.get("status") or {}).get("phase") == "Pending":
+        text = "is starting"
+    else:
+        text = "runs but is not ready: see its log"
+    return f"{pod['metadata']['name']}: {text}"[:_LONGEST]
+
+
+def _summary(pod: Object) -> Mapping[str, Any] | None:
+    """Read what an export's pod wrote into its termination message."""
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        message = ((container.get("state") or {}).get("terminated") or {}).get("message")
+        try:
+            found = json.loads(message or "")
+        except ValueError:
+            continue
+        if isinstance(found, dict) and "result" in found:
+            return found
+    return None
+
+
+def _run(job: Object, pods: list[Object]) -> Run:
+    if _condition(job, "Failed").get("status") == "True":
+        state = "failed"
+    elif _condition(job, "Complete").get("status") == "True":
+        state = "complete"
+    else:
+        state = "running"
+    newest = pods[0] if pods else None
+    trouble = _condition(job, "Failed").get("message")
+    if newest is not None and state == "running" and not ready(newest):
+        trouble = why(newest)
+    return Run(
+        job=job["metadata"]["name"],
+        started=job["metadata"].get("creationTimestamp", ""),
+        state=state,
+        summary=_summary(newest) if newest is not None else None,
+        why=trouble,
+    )
+
+
+def runs(jobs: Iterable[Object], pods: Iterable[Object]) -> tuple[Run, ...]:
+    """Put the export's jobs and their pods together, newest first."""
+
+    def age(thing: Object) -> str:
+        return str(thing["metadata"].get("creationTimestamp", ""))
+
+    by_job: dict[str, list[Object]] = {}
+    for pod in sorted(pods, key=age, reverse=True):
+        name = (pod["metadata"].get("labels") or {}).get("batch.kubernetes.io/job-name", "")
+        by_job.setdefault(name, []).append(pod)
+    return tuple(
+        _run(job, by_job.get(job["metadata"]["name"], []))
+        for job in sorted(jobs, key=age, reverse=True)
+    )

@@ -1,0 +1,71 @@
+"""When a month's export is due."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import zoneinfo
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import holidays
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The day and time of an export, as the resource gives them.
+
+    ``day`` is LastWorkingDay (of the month itself) or 1 to 28 (of the following month); ``at`` is
+    HH:MM in ``zone``.
+    """
+
+    day: int | str
+    at: str
+    zone: str
+    country: str | None = None
+    dates: tuple[str, ...] = ()
+
+
+def _free(rule: Rule, year: int) -> Container[dt.date]:
+    """Give the holidays of a year."""
+    days: set[dt.date] = {dt.date.fromisoformat(date) for date in rule.dates}
+    if rule.country:
+        days |= set(holidays.country_holidays(rule.country, years=year))
+    return days
+
+
+def _last_working_day(rule: Rule, year: int, month: int) -> dt.date:
+    """Give the month's last day that is neither on a weekend nor a holiday.
+
+    A month of holidays only has none: its last day stands in.
+    """
+    free = _free(rule, year)
+    last = calendar.monthrange(year, month)[1]
+    for number in range(last, 0, -1):
+        date = dt.date(year, month, number)
+        if date.weekday() < 5 and date not in free:
+            return date
+    return dt.date(year, month, last)
+
+
+def due(rule: Rule, year: int, month: int) -> dt.datetime:
+    """Give the moment, in UTC, at which a month's export is due."""
+    if isinstance(rule.day, int):
+        date = dt.date(year + month // 12, month % 12 + 1, rule.day)
+    else:
+        date = _last_working_day(rule, year, month)
+    time = dt.time.fromisoformat(rule.at)
+    local = dt.datetime.combine(date, time, zoneinfo.ZoneInfo(rule.zone))
+    return local.astimezone(dt.UTC)
+
+
+def following(rule: Rule, now: dt.datetime) -> tuple[str, dt.datetime]:
+    """Give the next export: its month as YYYY-MM, and when it is due."""
+    before = now.astimezone(dt.UTC).replace(day=1) - dt.timedelta(days=40)
+    year, month = before.year, before.month
+    while (moment := due(rule, year, month)) <= now:
+        year, month = year + month // 12, month % 12 + 1
+    return f"{year:04}-{month:02}", moment

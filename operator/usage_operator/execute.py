@@ -1,0 +1,96 @@
+"""Carries out the steps of a plan, and tells people of what they should notice."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from usage_operator import errors, metrics, naming
+from usage_operator.conditions import Trouble
+from usage_operator.plan import Verb
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from usage_operator.kube import Client
+    from usage_operator.plan import Object, Plan, Step
+
+_log = logging.getLogger(__name__)
+
+
+async def _take(client: Client, step: Step) -> None:
+    if step.verb is Verb.CREATE and step.ref.kind == "Secret":
+        # Keys that somebody made in this very moment must not be overwritten.
+        await client.create(step.document)
+    elif step.verb is Verb.CREATE:
+        await client.apply(step.document, force=False)
+    elif step.verb is Verb.APPLY:
+        await client.apply(step.document)
+    else:
+        orphan = step.verb is Verb.ORPHAN
+        await client.delete(step.document, "Orphan" if orphan else "Background")
+    metrics.WRITES.labels(step.verb, step.ref.kind).inc()
+
+
+async def execute(client: Client, where: str, plan: Plan) -> tuple[int, list[Trouble]]:
+    """Take the steps in their order; give how many were taken, and which are refused as they are.
+
+    A refusal does not keep the other steps from being taken, but nothing is pruned after one.
+    What may work later (conflicts, an API server that is down) is raised.
+    """
+    taken, troubles = 0, []
+    for step in plan.steps:
+        try:
+            await _take(client, step)
+        except (errors.Rejected, errors.Forbidden) as error:
+            troubles.append(Trouble("ApplyFailed", f"{step.ref} could not be written: {error}"))
+        else:
+            taken += 1
+            _log.info("%s: %s", where, step)
+    if troubles or plan.taken:
+        return taken, troubles
+    for step in plan.prunes:
+        await _take(client, step)
+        taken += 1
+        _log.info("%s: %s", where, step)
+    return taken, troubles
+
+
+async def tell(
+    client: Client,
+    about: Object,
+    now: dt.datetime,
+    name: str,
+    *,
+    reason: str,
+    note: str,
+    warn: bool,
+) -> None:
+    """Record a Kubernetes Event; ``name`` makes it one, however often it is told.
+
+    An Event is a courtesy: whatever keeps it from being recorded is only logged.
+    """
+    metadata = about["metadata"]
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": metadata["namespace"]},
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": f"{naming.GROUP}/{naming.FIELD_MANAGER}",
+        "reportingInstance": naming.FIELD_MANAGER,
+        "action": "Reconcile",
+        "reason": reason,
+        "note": note[:1000],
+        "type": "Warning" if warn else "Normal",
+        "regarding": {
+            "apiVersion": naming.API_VERSION,
+            "kind": naming.KIND,
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            **({"uid": metadata["uid"]} if metadata.get("uid") else {}),
+        },
+    }
+    try:
+        await client.create(event)
+    except errors.ApiError as error:
+        _log.debug("no event %s: %s", name, error)

@@ -1,0 +1,72 @@
+"""When collectors are asked what they say of themselves, and whether the Service reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from usage_operator import probe
+from usage_operator.plan import Ref
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Hashable, Mapping
+
+    from usage_operator.conditions import Facts, ZoneFacts
+    from usage_operator.manifests import Context
+    from usage_operator.observe import Observed
+    from usage_operator.settings import Settings
+
+
+class Inquiry:
+    """Asks when a resource may become Ready, and then once every resync."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._asked: dict[Hashable, dt.datetime] = {}
+
+    def forget(self, key: Hashable) -> None:
+        """Drop what is known of a resource that is gone."""
+        self._asked.pop(key, None)
+
+    def _due(self, key: Hashable, facts: Facts, before: Mapping[str, Any]) -> bool:
+        """Tell whether everything else is well, and the last answers are old or were bad."""
+        settled = not (facts.blocked or facts.troubles or facts.written or facts.waiting)
+        whole = all(zone.ready >= zone.replicas and not zone.rolling for zone in facts.zones)
+        if not (self._settings.probe and settled and whole and facts.zones):
+            return False
+        conditions = before.get("conditions") or []
+        was_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        asked = self._asked.get(key)
+        if not was_ready or asked is None:
+            return True
+        return (facts.now - asked).total_seconds() >= self._settings.resync_seconds
+
+    async def complete(
+        self, context: Context, seen: Observed, facts: Facts, before: Mapping[str, Any]
+    ) -> Facts:
+        """Add the collectors' own answers to the facts, if it is time to ask."""
+        key = (context.resource.namespace, context.resource.name)
+        bundle = seen.objects.get(Ref("ConfigMap", context.names.ca))
+        if bundle is None or not self._due(key, facts, before):
+            return facts
+        ca = bundle["data"]["ca.crt"]
+        names, spec = context.names, context.spec
+        url = f"https://{names.service_host(names.ingest)}:{spec.ingest.port}/readyz"
+        unreachable, zones = await asyncio.gather(
+            probe.reach(url, ca),
+            asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones)),
+        )
+        self._asked[key] = facts.now
+        return replace(facts, unreachable=unreachable, zones=tuple(zones))
+
+    @staticmethod
+    async def _zone(context: Context, zone: ZoneFacts, ca: str) -> ZoneFacts:
+        reporting = context.spec.reporting
+        scheme = "https" if reporting.tls else "http"
+        urls = [
+            f"{scheme}://{context.names.pod_host(zone.name, ordinal)}:{reporting.port}"
+            for ordinal in range(zone.replicas)
+        ]
+        return replace(zone, said=await probe.ask(urls, ca))

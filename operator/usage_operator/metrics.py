@@ -1,0 +1,19 @@
+"""What the operator counts about itself."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILES = Histogram(
+    "usage_operator_reconcile_seconds", "Duration of a reconcile of one resource, in seconds."
+)
+FAILURES = Counter(
+    "usage_operator_reconcile_failures_total", "Reconciles that have to be repeated.", ["error"]
+)
+WRITES = Counter(
+    "usage_operator_writes_total", "Writes to the API server, status included.", ["verb", "kind"]
+)
+QUEUE = Gauge("usage_operator_queue_keys", "Resources that wait for, or are in, a reconcile.")
+READY = Gauge(
+    "usage_operator_resource_ready", "Whether a resource is Ready.", ["namespace", "name"]
+)

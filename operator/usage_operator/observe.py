@@ -1,0 +1,72 @@
+"""Everything that exists for one resource, read from the API."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from usage_operator import naming
+from usage_operator.plan import Ref, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from usage_operator.kube import Client
+    from usage_operator.plan import Object
+
+_LISTED = (
+    *("StatefulSet", "Service", "ConfigMap", "ServiceAccount"),
+    *("PersistentVolumeClaim", "PodDisruptionBudget", "CronJob"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Objects with our labels, and those that have a name we want; pods and jobs apart."""
+
+    objects: dict[Ref, Object] = field(default_factory=dict)
+    collectors: list[Object] = field(default_factory=list)
+    export_pods: list[Object] = field(default_factory=list)
+    jobs: list[Object] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Object]:
+        """Give the objects of a kind."""
+        return [thing for key, thing in self.objects.items() if key.kind == kind]
+
+
+def _component(things: Iterable[Object], component: str) -> list[Object]:
+    return [
+        thing for thing in things if thing["metadata"]["labels"].get(naming.COMPONENT) == component
+    ]
+
+
+async def observe(client: Client, names: naming.Names) -> Observed:
+    """Read what belongs to a resource; the Secrets that are generated are got by name."""
+    labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
+    kinds = (*_LISTED, "Pod", "Job")
+    secrets = (names.keys, names.tokens, names.ca_key, names.tls)
+    lists, found = await asyncio.gather(
+        asyncio.gather(*(client.list(kind, names.namespace, labels) for kind in kinds)),
+        asyncio.gather(*(client.get("Secret", names.namespace, name) for name in secrets)),
+    )
+    *listed, pods, jobs = lists
+    objects = {ref(thing): thing for things in listed for thing in things}
+    objects |= {ref(secret): secret for secret in found if secret is not None}
+    return Observed(
+        objects,
+        collectors=_component(pods, naming.COLLECTOR),
+        export_pods=_component(pods, naming.EXPORT),
+        jobs=_component(jobs, naming.EXPORT),
+    )
+
+
+async def complete(
+    client: Client, namespace: str, observed: Observed, desired: Iterable[Object]
+) -> None:
+    """Add the objects of the names that are desired but were not seen: they may be another's."""
+    missing = [ref(one) for one in desired if ref(one) not in observed.objects]
+    found = await asyncio.gather(
+        *(client.get(one.kind, namespace, one.name) for one in missing if one.kind != "Secret")
+    )
+    observed.objects.update({ref(thing): thing for thing in found if thing is not None})

@@ -1,0 +1,75 @@
+"""What would be done for a resource, and why, without doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from usage_operator import errors, manifests, naming, spec, survey
+from usage_operator.kube import Client
+from usage_operator.observe import Observed, observe
+from usage_operator.plan import existing, muster
+from usage_operator.reconcile import plan, utc_now
+from usage_operator.references import References, check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from usage_operator.kube import Access
+    from usage_operator.plan import Plan
+    from usage_operator.settings import Settings
+
+
+def _load(path: Path, namespace: str) -> dict[str, Any]:
+    """Read the file's UsageCollector, with the namespace it would get."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise errors.OperatorError(
+            f"{path} cannot be read ({error})", "give a YAML file"
+        ) from error
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") == naming.KIND:
+            metadata = {"namespace": namespace} | (document.get("metadata") or {})
+            return document | {"metadata": metadata}
+    raise errors.OperatorError(f"{path} holds no {naming.KIND}", "give a file that does")
+
+
+def _text(plan: Plan, references: References, where: str) -> str:
+    lines = [f"{where}:"]
+    lines += [f"  blocked: {trouble.message}" for trouble in references.troubles]
+    lines += [f"  {trouble.reason}: {trouble.message}" for trouble in survey.taken(plan)]
+    lines += [f"  {step}" for step in (*plan.steps, *plan.prunes)]
+    lines += [f"  waits: {text}" for text in survey.waiting(plan)]
+    if len(lines) == 1:
+        lines.append("  nothing to do")
+    return "\n".join(lines)
+
+
+async def preview(path: Path, namespace: str, settings: Settings, access: Access | None) -> str:
+    """Plan for the resource of a file, against a cluster or, without access, an empty one.
+
+    InvalidSpec lists what is wrong with the file.
+    """
+    document, now = _load(path, namespace), utc_now()
+    if access is None:
+        resource = spec.parse(document)
+        context = manifests.Context(resource, settings.collector_image, settings.cluster_domain)
+        fleet = muster(resource.wanted, {}, resource.annotations)
+        steps = await plan(None, context, Observed(), fleet, References(), now)
+        return _text(steps, References(), f"{resource.namespace}/{resource.name}")
+    async with Client(access) as client:
+        metadata = document["metadata"]
+        names = naming.Names(metadata["name"], metadata["namespace"])
+        live = await client.get(naming.KIND, names.namespace, names.name)
+        if live is not None:
+            document["metadata"] = live["metadata"] | metadata
+        resource = spec.parse(document)
+        context = manifests.Context(resource, settings.collector_image, settings.cluster_domain)
+        seen = await observe(client, names)
+        counts = existing(seen.of("StatefulSet"), seen.collectors)
+        fleet = muster(resource.wanted, counts, resource.annotations)
+        references = await check(client, context, list(fleet.running), now)
+        steps = await plan(client, context, seen, fleet, references, now)
+        return _text(steps, references, f"{resource.namespace}/{resource.name}")

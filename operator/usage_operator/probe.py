@@ -1,0 +1,98 @@
+"""What collectors say of themselves, over HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from usage_operator.conditions import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_AT_ONCE = 16
+
+
+def _session(ca: str) -> aiohttp.ClientSession:
+    """Open a session that trusts the given certificates only, and keeps no connection."""
+    context = ssl.create_default_context(cadata=ca)
+    connector = aiohttp.TCPConnector(ssl=context, force_close=True, limit=_AT_ONCE)
+    return aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+
+
+async def reach(url: str, ca: str) -> str | None:
+    """Ask a URL for its readiness; None: it answers 200, else why not."""
+    try:
+        async with _session(ca) as session, session.get(url) as response:
+            if response.status == 200:
+                return None
+            return f"{url} answers {response.status}"
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        return f"{url} cannot be reached ({error or type(error).__name__})"
+
+
+def read(text: str) -> tuple[str | None, float, float]:
+    """Read a collector's metrics: version, bytes used and bytes free (NaN: not said)."""
+    version, used, free = None, math.nan, math.nan
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "usage_collector_info":
+                version = sample.labels.get("version")
+            elif sample.name == "usage_disk_used_bytes":
+                used = sample.value
+            elif sample.name == "usage_disk_free_bytes":
+                free = sample.value
+    return version, used, free
+
+
+def gigabytes(size: float) -> str:
+    """Write a size as people read it, in binary units."""
+    for unit in ("Ki", "Mi", "Gi"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.3g}{unit}"
+    return f"{size / 1024:.3g}Ti"
+
+
+def combine(answers: Iterable[str]) -> Said:
+    """Put the metrics of a zone's collectors together: versions, and the fullest volume."""
+    versions: set[str] = set()
+    fullest, capacity = -1.0, 0.0
+    for answer in answers:
+        version, used, free = read(answer)
+        if version:
+            versions.add(version)
+        total = used + free
+        if total > 0 and used / total > fullest:
+            fullest, capacity = used / total, total
+    known = ", ".join(sorted(versions)) or None
+    if fullest < 0:
+        return Said(known)
+    return Said(known, f"{fullest:.0%}", gigabytes(capacity))
+
+
+async def ask(urls: Sequence[str], ca: str) -> Said:
+    """Ask the collectors of a zone, by the base URLs of their reporting listeners.
+
+    Those that do not answer are left out.
+    """
+
+    async def one(session: aiohttp.ClientSession, url: str) -> str | None:
+        try:
+            async with session.get(f"{url}/metrics") as response:
+                return await response.text() if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return None
+
+    async with _session(ca) as session:
+        answers = await asyncio.gather(*(one(session, url) for url in urls))
+    try:
+        return combine(answer for answer in answers if answer is not None)
+    except ValueError:
+        return Said()

@@ -1,0 +1,97 @@
+"""Writes the status when it changed, and says goodbye to what was deleted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from usage_operator import errors, metrics, naming
+from usage_operator.conditions import judge
+from usage_operator.execute import tell
+from usage_operator.plan import digest
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from usage_operator.conditions import Facts
+    from usage_operator.kube import Client
+    from usage_operator.plan import Object
+    from usage_operator.spec.status import Condition
+
+_log = logging.getLogger(__name__)
+
+_TOLD = {"Ready", "Degraded", "Exported"}
+_GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True"}
+
+
+def _news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]:
+    """Give the conditions whose status changed since the last time."""
+    old = {one["type"]: one["status"] for one in before.get("conditions") or []}
+    return [one for one in conditions if one.type in _TOLD and old.get(one.type) != one.status]
+
+
+async def publish(client: Client, document: Object, facts: Facts) -> bool:
+    """Judge the facts and write the status if it changed; tell whether the resource is Ready."""
+    before = document.get("status") or {}
+    metadata = document["metadata"]
+    status = judge(facts, before)
+    ready = any(one.type == "Ready" and one.status == "True" for one in status.conditions)
+    metrics.READY.labels(metadata["namespace"], metadata["name"]).set(ready)
+    wanted = status.document()
+    if wanted == before:
+        return ready
+    patch = {
+        "apiVersion": naming.API_VERSION,
+        "kind": naming.KIND,
+        # The uid keeps a status from a resource that was deleted and made anew meanwhile.
+        "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")},
+        "status": wanted,
+    }
+    try:
+        await client.apply(patch, part="status")
+    except errors.NotFound:
+        return ready
+    metrics.WRITES.labels("status", naming.KIND).inc()
+    for one in _news(status.conditions, before):
+        _log.info(
+            "%s/%s: %s is %s (%s): %s",
+            metadata["namespace"],
+            metadata["name"],
+            one.type,
+            one.status,
+            one.reason,
+            one.message,
+        )
+        name = f"{metadata['name']}.{digest([one.type, one.status, facts.now.isoformat()])[:16]}"
+        await tell(
+            client,
+            document,
+            facts.now,
+            name,
+            reason=one.reason,
+            note=f"{one.type} is {one.status}: {one.message}",
+            warn=one.status not in {_GOOD[one.type], "Unknown"},
+        )
+    return ready
+
+
+async def farewell(client: Client, namespace: str, name: str, now: dt.datetime) -> None:
+    """Say which volumes of a deleted resource stay, and how to find them; once for each set."""
+    labels = {naming.INSTANCE: name, naming.MANAGED_BY: naming.FIELD_MANAGER}
+    claims = [
+        claim
+        for claim in await client.list("PersistentVolumeClaim", namespace, labels)
+        if not claim["metadata"].get("ownerReferences")
+        and not claim["metadata"].get("deletionTimestamp")
+    ]
+    if not claims:
+        return
+    about = {"metadata": {"name": name, "namespace": namespace}}
+    mark = digest(sorted(claim["metadata"]["uid"] for claim in claims))[:16]
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    note = (
+        f"{name} was deleted; its {len(claims)} volumes stay, and are used again by a resource of "
+        f"the same name: kubectl get pvc -n {namespace} -l {selector}"
+    )
+    await tell(client, about, now, f"{name}.{mark}", reason="VolumesKept", note=note, warn=False)
+    _log.info("%s/%s: %s", namespace, name, note)

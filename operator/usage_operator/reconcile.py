@@ -1,0 +1,165 @@
+"""One resource, from what is wanted to what is: the order of the steps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from usage_operator import errors, inquiry, manifests, naming, spec, survey
+from usage_operator.conditions import Facts, Trouble
+from usage_operator.execute import execute
+from usage_operator.observe import Observed, complete, observe
+from usage_operator.plan import Fleet, Plan, Ref, diff, existing, muster
+from usage_operator.publish import farewell, publish
+from usage_operator.references import References, check, default_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from usage_operator.kube import Client
+    from usage_operator.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+UNSETTLED_SECONDS = 5.0
+"""How soon a resource that is not Ready is looked at again: pods are not watched."""
+SETTLED_SECONDS = 55.0
+"""How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
+
+
+class Key(NamedTuple):
+    """A resource."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def utc_now() -> dt.datetime:
+    """Give the time of day."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Reconciler:
+    """Brings one resource after the other to what its spec wants."""
+
+    def __init__(
+        self, client: Client, settings: Settings, clock: Callable[[], dt.datetime] = utc_now
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._inquiry = inquiry.Inquiry(settings)
+
+    async def __call__(self, key: Key) -> float | None:
+        """Reconcile a resource; give the seconds until it should be looked at again."""
+        client, now = self._client, self._clock()
+        document = await client.get(naming.KIND, *key)
+        if document is None or document["metadata"].get("deletionTimestamp"):
+            self._inquiry.forget(key)
+            await farewell(client, key.namespace, key.name, now)
+            return None
+        names = naming.Names(key.name, key.namespace, self._settings.cluster_domain)
+        seen = await observe(client, names)
+        facts = Facts(generation=document["metadata"].get("generation", 0), now=now)
+        try:
+            resource = spec.parse(document)
+        except errors.InvalidSpec as error:
+            trouble = Trouble("InvalidSpec", f"{error}; what runs is left alone")
+            facts = replace(facts, blocked=trouble, zones=_as_it_is(seen, names))
+            await publish(client, document, facts)
+            return SETTLED_SECONDS
+        context = manifests.Context(
+            resource, self._settings.collector_image, self._settings.cluster_domain
+        )
+        facts = await self._pursue(context, seen, facts)
+        facts = await self._inquiry.complete(context, seen, facts, document.get("status") or {})
+        ready = await publish(client, document, facts)
+        return SETTLED_SECONDS if ready else UNSETTLED_SECONDS
+
+    async def _pursue(self, context: manifests.Context, seen: Observed, facts: Facts) -> Facts:
+        """Plan and take the steps; give the facts of what was found and done."""
+        client, resource = self._client, context.resource
+        counts = existing(seen.of("StatefulSet"), seen.collectors)
+        fleet = muster(resource.wanted, counts, resource.annotations)
+        references = await check(client, context, list(fleet.running), facts.now)
+        facts = _found(facts, context, seen, fleet)
+        if references.troubles:
+            return replace(facts, blocked=_blocked(references))
+        try:
+            steps = await plan(client, context, seen, fleet, references, facts.now)
+        except errors.UnusableSecret as error:
+            return replace(facts, blocked=Trouble("SecretInvalid", str(error)))
+        written, troubles = 0, survey.taken(steps)
+        if not (context.spec.paused or troubles):
+            written, troubles = await execute(
+                client, f"{resource.namespace}/{resource.name}", steps
+            )
+        if survey.unbound(seen.of("PersistentVolumeClaim")):
+            trouble = await default_class(client)
+            troubles += [trouble] if trouble else []
+        facts = replace(facts, written=written, waiting=survey.waiting(steps))
+        return replace(facts, troubles=tuple(troubles))
+
+
+async def plan(
+    client: Client | None,
+    context: manifests.Context,
+    seen: Observed,
+    fleet: Fleet,
+    references: References,
+    now: dt.datetime,
+) -> Plan:
+    """Compare what should be with what is.
+
+    With a client, ``seen`` is completed by objects of others that have a name we want.
+    """
+    names = context.names
+    known = manifests.Known(
+        collectors=fleet.running,
+        secrets=survey.secret_data(seen),
+        claims=survey.claim_sizes(seen),
+        trusted=references.trusted,
+    )
+    desired = manifests.build(context, known, now)
+    if client is not None:
+        await complete(client, names.namespace, seen, desired)
+    leaving = {Ref("StatefulSet", names.zone(zone)) for zone in fleet.leaving}
+    return diff(
+        desired,
+        seen.objects,
+        name=names.name,
+        uid=context.resource.uid,
+        kept=leaving,
+        fixed=leaving,
+    )
+
+
+def _blocked(references: References) -> Trouble:
+    """Put all that is missing into one sentence."""
+    first = references.troubles[0]
+    return Trouble(first.reason, "; ".join(one.message for one in references.troubles))
+
+
+def _as_it_is(seen: Observed, names: naming.Names) -> Any:
+    """Give the zones that run, whatever the spec wants."""
+    counts = existing(seen.of("StatefulSet"), seen.collectors)
+    return survey.zones(seen, Fleet(counts, {}, ()), names)
+
+
+def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Fleet) -> Facts:
+    """Add what can be told before anything is done."""
+    return replace(
+        facts,
+        paused=context.spec.paused,
+        zones=survey.zones(seen, fleet, context.names),
+        idle_discards=fleet.idle_discards,
+        runs=survey.export_runs(seen),
+        next_export=survey.next_export(context.spec, facts.now),
+        endpoints=survey.endpoints(context),
+        ca_bundle=context.names.ca,
+    )

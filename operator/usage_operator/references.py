@@ -1,0 +1,138 @@
+"""What a resource refers to but the operator does not make: Secrets and storage classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_operator import errors
+from usage_operator.conditions import Trouble
+from usage_operator.manifests import pki, secrets
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from usage_operator.kube import Client
+    from usage_operator.manifests import Context
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What is wrong with what the resource refers to, and whom its own certificate needs."""
+
+    troubles: tuple[Trouble, ...] = ()
+    trusted: tuple[bytes, ...] = ()
+
+
+def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
+    """List field, Secret and the keys it must have."""
+    spec = context.spec
+    found = [
+        ("spec.ingest.tls.secretName", spec.ingest.tls.secret_name, ("tls.crt", "tls.key")),
+        (
+            "spec.reporting.tokens.secretName",
+            spec.reporting.tokens.secret_name,
+            ("tokens", "admin"),
+        ),
+        ("spec.signing.secretName", spec.signing.secret_name, ("hs512.key", "proof.pem")),
+    ]
+    return [(field, name, keys) for field, name, keys in found if name]
+
+
+async def _secret(
+    client: Client, context: Context, field: str, name: str, keys: tuple[str, ...]
+) -> tuple[secrets.Data, Trouble | None]:
+    found = await client.get("Secret", context.resource.namespace, name)
+    if found is None:
+        return {}, Trouble(
+            "SecretMissing",
+            f"{field}: there is no Secret {name} in namespace {context.resource.namespace}: make "
+            f"one with the keys {' and '.join(keys)}, or remove the field to have one generated",
+        )
+    data = secrets.decode(found)
+    missing = [key for key in keys if not data.get(key)]
+    if missing:
+        return data, Trouble(
+            "SecretInvalid", f"{field}: Secret {name} lacks {' and '.join(missing)}: add it"
+        )
+    return data, None
+
+
+def _signing(field: str, data: secrets.Data) -> Trouble | None:
+    if len(data["hs512.key"].removesuffix(b"\n")) < 32:
+        return Trouble(
+            "SecretInvalid", f"{field}: hs512.key is shorter than 32 bytes: give it a longer one"
+        )
+    return None
+
+
+def _certificate(
+    context: Context, field: str, data: secrets.Data, zones: list[str], now: dt.datetime
+) -> Trouble | None:
+    """Check that a certificate of the user's serves every name by which we reach collectors."""
+    names = context.names
+    hosts = [names.service_host(names.ingest), names.service_host(names.reporting)]
+    hosts += [f"*.{names.service_host(names.zone(zone))}" for zone in zones]
+    reason = pki.problem(pki.Pair(data["tls.crt"], data["tls.key"]), hosts, now)
+    if reason is None:
+        return None
+    return Trouble("SecretInvalid", f"{field}: {reason}: put a certificate with these names there")
+
+
+async def _storage(client: Client, context: Context) -> list[Trouble]:
+    fields = {
+        zone.storage_class_name: f"spec.zones[{index}].storageClassName"
+        for index, zone in enumerate(context.spec.zones)
+        if zone.storage_class_name
+    }
+    if name := context.spec.storage.storage_class_name:
+        fields[name] = "spec.storage.storageClassName"
+    volume = context.spec.export.destinations[0].volume
+    if volume.storage_class_name:
+        fields.setdefault(
+            volume.storage_class_name, "spec.export.destinations[0].volume.storageClassName"
+        )
+    troubles = []
+    for name, field in fields.items():
+        try:
+            found = await client.get("StorageClass", None, name)
+        except errors.Forbidden:
+            # Not every installation grants this; a missing class shows as unbound claims then.
+            return []
+        if found is None:
+            text = f"{field}: there is no storage class {name}: choose one of kubectl get sc"
+            troubles.append(Trouble("StorageClassMissing", text))
+    return troubles
+
+
+async def default_class(client: Client) -> Trouble | None:
+    """Tell whether the cluster lacks a default storage class."""
+    try:
+        classes = await client.list("StorageClass", None)
+    except errors.Forbidden:
+        return None
+    mark = "storageclass.kubernetes.io/is-default-class"
+    if any((one["metadata"].get("annotations") or {}).get(mark) == "true" for one in classes):
+        return None
+    return Trouble(
+        "StorageClassMissing",
+        "spec.storage.storageClassName: is not set, and the cluster has no default storage class: "
+        "set it to one of kubectl get sc",
+    )
+
+
+async def check(client: Client, context: Context, zones: list[str], now: dt.datetime) -> References:
+    """Look up everything that the resource refers to."""
+    troubles, trusted = [], []
+    for field, name, keys in _wanted(context):
+        data, trouble = await _secret(client, context, field, name, keys)
+        if trouble is None and "hs512.key" in keys:
+            trouble = _signing(field, data)
+        if trouble is None and "tls.crt" in keys:
+            trouble = _certificate(context, field, data, zones, now)
+            # A certificate that signed itself comes without an authority and is trusted directly.
+            trusted.append(data.get("ca.crt") or data["tls.crt"])
+        if trouble is not None:
+            troubles.append(trouble)
+    troubles += await _storage(client, context)
+    return References(tuple(troubles), tuple(trusted))

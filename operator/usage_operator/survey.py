@@ -1,0 +1,118 @@
+"""Observed objects → the facts that the status is judged by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usage_operator import duedates, naming
+from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why
+from usage_operator.manifests import secrets
+from usage_operator.plan import Ref, rolling
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Mapping
+
+    from usage_operator.conditions import Run, Said
+    from usage_operator.manifests import Context
+    from usage_operator.observe import Observed
+    from usage_operator.plan import Fleet, Object, Plan
+    from usage_operator.spec import Spec
+
+
+def claim_sizes(observed: Observed) -> dict[str, str]:
+    """Give what each of our claims asks for."""
+    return {
+        claim["metadata"]["name"]: claim["spec"]["resources"]["requests"]["storage"]
+        for claim in observed.of("PersistentVolumeClaim")
+    }
+
+
+def secret_data(observed: Observed) -> dict[str, secrets.Data]:
+    """Give what the generated Secrets hold already."""
+    return {secret["metadata"]["name"]: secrets.decode(secret) for secret in observed.of("Secret")}
+
+
+def _zone(
+    name: str, observed: Observed, fleet: Fleet, names: naming.Names, said: Said | None
+) -> ZoneFacts:
+    statefulset = observed.objects.get(Ref("StatefulSet", names.zone(name)))
+    pods = sorted(
+        (pod for pod in observed.collectors if pod["metadata"]["labels"].get(naming.ZONE) == name),
+        key=lambda pod: str(pod["metadata"]["name"]),
+    )
+    unready = [why(pod) for pod in pods if not ready(pod)]
+    return ZoneFacts(
+        name=name,
+        replicas=fleet.running[name],
+        ready=sum(ready(pod) for pod in pods),
+        leaving=fleet.leaving.get(name, 0),
+        rolling=statefulset is None or rolling(statefulset),
+        why=unready[0] if unready else None,
+        said=said,
+    )
+
+
+def zones(
+    observed: Observed,
+    fleet: Fleet,
+    names: naming.Names,
+    said: Mapping[str, Said] | None = None,
+) -> tuple[ZoneFacts, ...]:
+    """Give the facts about each zone, those that left the spec last."""
+    said = said or {}
+    return tuple(_zone(name, observed, fleet, names, said.get(name)) for name in fleet.running)
+
+
+def taken(plan: Plan) -> list[Trouble]:
+    """Name what has to get out of the way."""
+    return [
+        Trouble(
+            "NameTaken",
+            f"{one} exists but was not made by this resource: rename the resource or the zone, or "
+            "remove that object",
+        )
+        for one in plan.taken
+    ]
+
+
+def unbound(claims: Iterable[Object]) -> bool:
+    """Tell whether a claim without a storage class waits for a volume."""
+    return any(
+        (claim.get("status") or {}).get("phase") == "Pending"
+        and not claim["spec"].get("storageClassName")
+        for claim in claims
+    )
+
+
+def waiting(plan: Plan) -> tuple[str, ...]:
+    """Say what was put off, and why."""
+    return tuple(f"{one} {reason}" for one, reason in plan.waiting.items())
+
+
+def export_runs(observed: Observed) -> tuple[Run, ...]:
+    """Give the runs of the export."""
+    return runs(observed.jobs, observed.export_pods)
+
+
+def next_export(spec: Spec, now: dt.datetime) -> tuple[str, str]:
+    """Give month and time of the export to come."""
+    wanted = spec.export
+    rule = duedates.Rule(
+        day=wanted.day,
+        at=wanted.at,
+        zone=wanted.time_zone,
+        country=wanted.holidays.country,
+        dates=tuple(wanted.holidays.dates),
+    )
+    month, moment = duedates.following(rule, now)
+    return month, moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def endpoints(context: Context) -> tuple[str, str]:
+    """Give the addresses of ingest and reporting within the cluster."""
+    names, spec = context.names, context.spec
+    return (
+        f"{names.service_host(names.ingest)}:{spec.ingest.port}",
+        f"{names.service_host(names.reporting)}:{spec.reporting.port}",
+    )

@@ -1,0 +1,159 @@
+"""The watch shell: kopf's events → keys on the queue. It decides nothing and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from usage_operator import errors, naming
+from usage_operator.reconcile import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from usage_operator.kube import Access, Client
+    from usage_operator.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_CHILDREN = (
+    ("apps", "v1", "statefulsets"),
+    ("", "v1", "services"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "serviceaccounts"),
+    ("", "v1", "persistentvolumeclaims"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("batch", "v1", "cronjobs"),
+    ("batch", "v1", "jobs"),
+)
+_NOISE = ("resourceVersion", "managedFields")
+_TELLING = {
+    "StatefulSet": (
+        "readyReplicas",
+        "updatedReplicas",
+        "currentRevision",
+        "updateRevision",
+        "observedGeneration",
+    ),
+    "Job": ("succeeded", "failed", "conditions"),
+    "PersistentVolumeClaim": ("phase", "capacity"),
+}
+"""Fields of a child's status that matter; all else in a status does not."""
+
+
+def signature(thing: Mapping[str, Any]) -> int:
+    """Give a number that changes when something about an object changed that matters to us."""
+    kept = {key: value for key, value in thing.items() if key not in {"status", "metadata"}}
+    metadata = {key: value for key, value in thing["metadata"].items() if key not in _NOISE}
+    status = thing.get("status") or {}
+    telling = [status.get(field) for field in _TELLING.get(thing.get("kind", ""), ())]
+    return hash(repr((sorted(kept.items()), sorted(metadata.items()), telling)))
+
+
+class Watch:
+    """Puts a resource's key on the queue when it, or a child of it, changed."""
+
+    def __init__(self, enqueue: Callable[[Key], None]) -> None:
+        self._enqueue = enqueue
+        self._seen: dict[str, int] = {}
+
+    def changed(self, event: Mapping[str, Any]) -> bool:
+        """Tell whether an event says more than that a status or managed fields changed."""
+        thing = event["object"]
+        uid = thing["metadata"]["uid"]
+        if event["type"] == "DELETED":
+            self._seen.pop(uid, None)
+            return True
+        now = signature(thing)
+        if self._seen.get(uid) == now:
+            return False
+        self._seen[uid] = now
+        return True
+
+    def resource(self, event: Mapping[str, Any], **_: Any) -> None:
+        """Take an event of a resource."""
+        metadata = event["object"]["metadata"]
+        if self.changed(event):
+            self._enqueue(Key(metadata["namespace"], metadata["name"]))
+
+    def child(self, event: Mapping[str, Any], **_: Any) -> None:
+        """Take an event of an object that carries our labels."""
+        metadata = event["object"]["metadata"]
+        name = (metadata.get("labels") or {}).get(naming.INSTANCE)
+        if name and self.changed(event):
+            self._enqueue(Key(metadata["namespace"], name))
+
+    def registry(self, access: Access) -> kopf.OperatorRegistry:
+        """Register the handlers, and how kopf logs in."""
+        registry = kopf.OperatorRegistry()
+
+        def login(**_: Any) -> kopf.ConnectionInfo:
+            return kopf.ConnectionInfo(
+                server=access.server,
+                ca_data=access.ca.encode() if access.ca else None,
+                insecure=access.insecure,
+                certificate_data=access.certificate.encode() if access.certificate else None,
+                private_key_data=access.key.encode() if access.key else None,
+                scheme="Bearer" if access.bearer() else None,
+                token=access.bearer(),
+            )
+
+        kopf.on.login(registry=registry)(login)
+        kopf.on.event(naming.GROUP, naming.VERSION, naming.PLURAL, registry=registry)(self.resource)
+        for group, version, plural in _CHILDREN:
+            kopf.on.event(group, version, plural, registry=registry)(self.child)
+        return registry
+
+
+def _settings() -> kopf.OperatorSettings:
+    """Keep kopf from writing anything, and from watching what is not ours."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    selector = f"{naming.MANAGED_BY}={naming.FIELD_MANAGER}"
+    for child in _CHILDREN:
+        settings.watching.label_selectors[child] = selector
+    settings.networking.error_backoffs = [0.1, 0.5, 1, 2, 5, 10]
+    return settings
+
+
+async def watch(
+    access: Access,
+    settings: Settings,
+    namespaces: tuple[str, ...],
+    enqueue: Callable[[Key], None],
+    *,
+    ready: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Watch until ``stop`` is set; sets ``ready`` when it has begun."""
+    await kopf.operator(
+        registry=Watch(enqueue).registry(access),
+        settings=_settings(),
+        clusterwide=settings.all_namespaces,
+        namespaces=() if settings.all_namespaces else namespaces,
+        ready_flag=ready,
+        stop_flag=stop,
+    )
+
+
+async def relist(
+    client: Client, settings: Settings, namespaces: tuple[str, ...], enqueue: Callable[[Key], None]
+) -> None:
+    """Put every resource on the queue, again and again: events can be lost."""
+    places: tuple[str | None, ...] = (None,) if settings.all_namespaces else namespaces
+    while True:
+        for place in places:
+            try:
+                found = await client.list(naming.KIND, place)
+            except errors.ApiError as error:
+                _log.warning("resources could not be listed: %s", error)
+                continue
+            for one in found:
+                enqueue(Key(one["metadata"]["namespace"], one["metadata"]["name"]))
+        await asyncio.sleep(settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311
