@@ -34,7 +34,7 @@ def write_layer(
     Parents get entries of their own: an engine that makes them itself may make them private.
     """
     parents = {str(parent) for name in programs for parent in PurePosixPath(name).parents}
-    modes = {parent: 0o755 for parent in sorted(parents)} | {name: 0o1777 for name in folders}
+    modes = dict.fromkeys(sorted(parents), 493) | dict.fromkeys(folders, 1023)
     with tarfile.open(file, mode="w") as tar:
         for name, mode in modes.items():
             entry = tarfile.TarInfo(name)

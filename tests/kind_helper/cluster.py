@@ -15,8 +15,9 @@ from tests.kind_helper.run import run
 class Provider(Protocol):
     """One way to a cluster."""
 
-    kind: str
-    """`local`, `kind` or `context`."""
+    @property
+    def kind(self) -> str:
+        """`local`, `kind` or `context`."""
 
     def up(self, name: str, progress: Progress) -> "Cluster":
         """Bring the cluster up, or reuse it when it is healthy."""
@@ -56,7 +57,10 @@ class Cluster:
         return self.via.kind
 
     def kubectl(
-        self, *arguments: str, input: str | None = None, timeout: float = 120
+        self,
+        *arguments: str,
+        input: str | None = None,  # noqa: A002 - as subprocess names it
+        timeout: float = 120,
     ) -> str:
         """Run kubectl against this cluster and return what it prints; `timeout` is in seconds.
 

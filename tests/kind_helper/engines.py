@@ -4,14 +4,14 @@ import configparser
 import io
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.kind_helper import paths
 from tests.kind_helper.run import run, succeeds
 
 _PIP_FILE = "/etc/pip.conf"
+_MOUNTED = "/run/usage-build"
 
 
 def running_engine() -> str | None:
@@ -51,26 +51,29 @@ def local_paths(settings: Mapping[str, str]) -> list[str]:
     return sorted({word for word in words if word.startswith("/") and Path(word).exists()})
 
 
-@dataclass(frozen=True)
-class Mounts:
-    """What a build may read of this machine and must not keep: pip's settings and their files."""
+def inside(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings as they read inside a build, and the files to mount there: source to target.
 
-    pip_file: Path
-    same_path: tuple[str, ...]
+    This machine's paths are replaced, or they would stay in a layer as empty folders.
+    """
+    targets = {path: f"{_MOUNTED}/{n}" for n, path in enumerate(local_paths(settings))}
+    moved = {
+        key: "\n".join(targets.get(word, word) for word in value.split())
+        for key, value in settings.items()
+    }
+    return moved, targets
 
-    def flags(self) -> list[str]:
-        """The read-only `--volume` flags of buildah and podman."""
-        pairs = [(str(self.pip_file), _PIP_FILE), *((path, path) for path in self.same_path)]
-        return [f"--volume={source}:{target}:ro" for source, target in pairs]
 
+def mounts(folder: Path) -> list[str]:
+    """The read-only `--volume` flags that lend a build this machine's pip configuration.
 
-def mounts(folder: Path) -> Mounts:
-    """Collect this machine's pip configuration into a file in `folder`."""
-    settings = pip_settings(run([sys.executable, "-m", "pip", "config", "list"]))
+    The configuration is written to a file in `folder`, which must live as long as the build.
+    """
+    settings, targets = inside(pip_settings(run([sys.executable, "-m", "pip", "config", "list"])))
     file = folder / "pip.conf"
     file.touch(mode=0o600)
     file.write_text(pip_file(settings))
-    return Mounts(file, tuple(local_paths(settings)))
+    return [f"--volume={a}:{b}:ro" for a, b in {str(file): _PIP_FILE, **targets}.items()]
 
 
 def buildah() -> list[str]:
@@ -81,7 +84,7 @@ def buildah() -> list[str]:
 
 
 def build_command(
-    engine: str, containerfile: Path, tag: str, base: str | None, mounted: Mounts
+    engine: str, containerfile: Path, tag: str, base: str | None, mounted: Sequence[str]
 ) -> list[str]:
     """The command that builds an image from the repository's root.
 
@@ -93,9 +96,9 @@ def build_command(
     if engine == "docker":
         return ["docker", "build", *common, context]
     if engine == "podman":
-        return ["podman", "build", *mounted.flags(), *common, context]
+        return ["podman", "build", *mounted, *common, context]
     isolated = ["--isolation=chroot", "--pull=never", "--layers=false"]
-    return [*buildah(), "bud", *isolated, *mounted.flags(), *common, context]
+    return [*buildah(), "bud", *isolated, *mounted, *common, context]
 
 
 def save_command(engine: str, tag: str, file: Path) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.kind_helper import archive, debian, engines, paths, versions
@@ -35,15 +36,14 @@ def build_all(tag: str = "dev", progress: Progress | None = None) -> dict[str, P
     Raises `KindHelperError` where neither an engine nor root is to be had.
     """
     base = None if engines.running_engine() else base_image(progress)
-    return {
-        reference(name, tag): build(
-            paths.REPOSITORY / "deploy" / f"{name}.Containerfile",
-            reference(name, tag),
-            base,
-            progress=progress,
-        )
-        for name in NAMES
-    }
+
+    def one(name: str) -> Path:
+        containerfile = paths.REPOSITORY / "deploy" / f"{name}.Containerfile"
+        return build(containerfile, reference(name, tag), base, progress=progress)
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        archives = list(pool.map(one, NAMES))
+    return {reference(name, tag): file for name, file in zip(NAMES, archives, strict=True)}
 
 
 def build(
@@ -64,11 +64,12 @@ def build(
         raise KindHelperError(f"there is no {containerfile}", "Run this from a whole checkout.")
     key = inputs_key([containerfile, *(paths.REPOSITORY / name for name in inputs)], tag, base)
     folder = paths.cache() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
     stem = tag.rpartition("/")[2].replace(":", "-")
     file = folder / f"{stem}-{key}.tar"
-    with locked(folder, lambda: progress.note("another process builds images: waiting")):
+    lock = paths.cache() / "locks" / stem
+    with locked(lock, lambda: progress.note(f"another process builds {tag}: waiting")):
         if file.exists():
-            file.touch()
             return file
         with progress.step(f"building the image {tag}", 25):
             _build(containerfile, tag, base, file)
@@ -114,13 +115,13 @@ def _build(containerfile: Path, tag: str, base: Path | None, file: Path) -> None
             timeout=1800,
             hint=f"The image is described by {containerfile}.",
         )
-        part = Path(folder) / "image.tar"
+        part = file.with_name(f".{file.name}")
+        part.unlink(missing_ok=True)
         run(engines.save_command(engine, tag, part))
-        shutil.move(part, file)
+        part.rename(file)
     if engine == "buildah":
         # The archive is what is used; what stays in the storage would only grow.
         run([*engines.buildah(), "rmi", "--force", tag])
-        run([*engines.buildah(), "rmi", "--prune"])
 
 
 def _known(name: str) -> bool:
@@ -165,7 +166,8 @@ def _debootstrap(root: Path) -> None:
     except CommandFailed as error:
         log = root / "debootstrap" / "debootstrap.log"
         shown = log.read_text(errors="replace") if log.exists() else error.output
-        raise CommandFailed(command, error.code, shown, "Debian's packages must be there.") from None
+        hint = "Debian's packages must be in reach."
+        raise CommandFailed(command, error.code, shown, hint) from None
 
 
 def _mirror() -> list[str]:

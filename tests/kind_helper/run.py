@@ -9,7 +9,7 @@ from tests.kind_helper.errors import CommandFailed, KindHelperError
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     *,
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
@@ -17,7 +17,7 @@ def run(
     timeout: float | None = None,
     hint: str = "",
 ) -> str:
-    """Run a program to its end and return what it printed.
+    """Run a program to its end and return what it printed; words are turned into text.
 
     `timeout` is in seconds. Raises `CommandFailed` when it ends with an error, is missing or
     takes too long.
@@ -44,7 +44,7 @@ def run(
     return done.stdout
 
 
-def succeeds(command: Sequence[str | Path], *, timeout: float = 10) -> bool:
+def succeeds(command: Sequence[object], *, timeout: float = 10) -> bool:
     """Whether the program ends well within `timeout` seconds."""
     try:
         run(command, timeout=timeout)

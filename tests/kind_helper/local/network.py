@@ -69,9 +69,7 @@ def pod_route(layout: Layout, zone: str) -> list[str]:
 
 def service_route(layout: Layout, zones: Sequence[str]) -> list[str]:
     """The arguments of `ip` that route cluster IPs by way of the living nodes' kube-proxies."""
-    hops = [
-        word for zone in zones for word in ("nexthop", "via", str(layout.node_address(zone)))
-    ]
+    hops = [word for zone in zones for word in ("nexthop", "via", str(layout.node_address(zone)))]
     return ["route", "replace", str(layout.services_network), *hops]
 
 

@@ -99,7 +99,7 @@ class Processes:
     def start(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[object],
         *,
         namespace: str | None = None,
         env: Mapping[str, str] | None = None,

@@ -38,6 +38,19 @@ def layout_of(name: str) -> Layout | None:
     return Layout(name, int(content["slot"]))
 
 
+def stamp(archive: Path) -> str:
+    """What tells one archive from another without reading it."""
+    status = archive.stat()
+    return f"{archive.resolve()} {status.st_size} {status.st_ino} {status.st_ctime_ns}"
+
+
+def loaded_mark(layout: Layout, zone: str, image: str) -> Path:
+    """Where a node's last load of an image is written down."""
+    folder = layout.node_folder(zone) / "loaded"
+    folder.mkdir(exist_ok=True)
+    return folder / image.replace("/", "_").replace(":", "_")
+
+
 class Local:
     """Clusters of real nodes on this machine; needs root, and no container engine."""
 
@@ -82,6 +95,8 @@ class Local:
         layout = self._layout(cluster)
 
         def to(zone: str) -> None:
+            if self._loaded(layout, zone, archive, image):
+                return
             start.import_image(layout, zone, archive)
             names = run(start.ctr(layout, zone, "images", "ls", "-q")).split()
             if image not in names:
@@ -89,6 +104,7 @@ class Local:
                     f"{archive} does not hold the image {image}",
                     "Write it with that name: buildah push … docker-archive:FILE:NAME",
                 )
+            loaded_mark(layout, zone, image).write_text(stamp(archive))
 
         with ThreadPoolExecutor(len(ZONES)) as pool:
             list(pool.map(to, self._living(layout)))
@@ -154,6 +170,13 @@ class Local:
         if not running.running("volumes"):
             start.volumes(layout)
         return True
+
+    def _loaded(self, layout: Layout, zone: str, archive: Path, image: str) -> bool:
+        """Whether this very archive was the last one loaded under this name."""
+        mark = loaded_mark(layout, zone, image)
+        if not mark.exists() or mark.read_text() != stamp(archive):
+            return False
+        return image in run(start.ctr(layout, zone, "images", "ls", "-q")).split()
 
     def _cluster(self, layout: Layout) -> Cluster:
         zones = {zone: layout.node(zone) for zone in ZONES}

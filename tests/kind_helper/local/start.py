@@ -139,7 +139,7 @@ def runtime(layout: Layout, zone: str) -> None:
         import_image(layout, zone, image)
 
 
-def ctr(layout: Layout, zone: str, *arguments: str | Path) -> list[str | Path]:
+def ctr(layout: Layout, zone: str, *arguments: str | Path) -> list[object]:
     """The command that speaks to a node's containerd."""
     return ["ctr", "-a", layout.containerd_socket(zone), "-n", "k8s.io", *arguments]
 

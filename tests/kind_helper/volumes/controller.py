@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, watch
-
+import kubernetes
 from tests.kind_helper.volumes import plan
 from tests.kind_helper.volumes.disks import Disks
 
+_KUBERNETES: Any = kubernetes
+"""The client is typed in part only."""
 _LOG = logging.getLogger("volumes")
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 2.0
@@ -23,8 +24,8 @@ class Controller:
     """Serves one cluster. One thread works; one thread for each kind watches."""
 
     def __init__(self, state: Path, kubeconfig: Path) -> None:
-        config.load_kube_config(str(kubeconfig))
-        self._api = client.CoreV1Api()
+        _KUBERNETES.config.load_kube_config(str(kubeconfig))
+        self._api = _KUBERNETES.client.CoreV1Api()
         self._disks = Disks(state / "volumes")
         self._work: queue.Queue[tuple[Callable[[plan.Object], None], plan.Object]] = queue.Queue()
 
@@ -47,16 +48,14 @@ class Controller:
                 again.daemon = True
                 again.start()
 
-    def _watch(
-        self, listing: Callable[..., Any], handle: Callable[[plan.Object], None]
-    ) -> None:
+    def _watch(self, listing: Callable[..., Any], handle: Callable[[plan.Object], None]) -> None:
         while True:
             try:
                 answer = json.loads(listing(_preload_content=False).data)
                 for item in answer["items"]:
                     self._work.put((handle, item))
                 version = answer["metadata"]["resourceVersion"]
-                events = watch.Watch().stream(
+                events = _KUBERNETES.watch.Watch().stream(
                     listing, resource_version=version, timeout_seconds=_WATCH_SECONDS
                 )
                 for event in events:
@@ -77,7 +76,7 @@ class Controller:
             else:
                 answer = self._api.read_persistent_volume(metadata["name"], _preload_content=False)
             self._work.put((handle, json.loads(answer.data)))
-        except client.ApiException as error:
+        except kubernetes.client.ApiException as error:
             if error.status != 404:
                 self._work.put((handle, item))
 
@@ -94,7 +93,7 @@ class Controller:
         volume = plan.persistent_volume(claim, node, self._disks.mount_point(name))
         try:
             self._api.create_persistent_volume(volume)
-        except client.ApiException as error:
+        except kubernetes.client.ApiException as error:
             if error.status != 409:
                 raise
             return
@@ -117,7 +116,7 @@ class Controller:
         self._disks.remove(name)
         try:
             self._api.delete_persistent_volume(name)
-        except client.ApiException as error:
+        except kubernetes.client.ApiException as error:
             if error.status != 404:
                 raise
         _LOG.info("removed %s", name)

@@ -4,11 +4,13 @@ from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
+import kubernetes
 from tests.kind_helper.volumes.classes import FIXED, GROWING, PROVISIONER
 
 Object = dict[str, Any]
+
+_UTILS: Any = kubernetes.utils
+"""The client is typed in part only."""
 
 MINIMUM = 300 * 1024 * 1024
 """Bytes; XFS refuses to be smaller."""
@@ -17,9 +19,13 @@ _NODE = "volume.kubernetes.io/selected-node"
 _SERVED_BY = "pv.kubernetes.io/provisioned-by"
 
 
+def _bytes(text: str) -> Decimal:
+    return Decimal(_UTILS.parse_quantity(text))
+
+
 def size(request: str) -> int:
     """The bytes that a volume for this request gets: whole blocks, and at least `MINIMUM`."""
-    blocks = (Decimal(parse_quantity(request)) / _BLOCK).to_integral_value(ROUND_CEILING)
+    blocks = (_bytes(request) / _BLOCK).to_integral_value(ROUND_CEILING)
     return max(int(blocks) * _BLOCK, MINIMUM)
 
 
@@ -92,7 +98,7 @@ def grows_to(claim: Object) -> int | None:
     status = claim.get("status", {})
     if status.get("phase") != "Bound" or claim["spec"].get("volumeName") != volume_name(claim):
         return None
-    has = Decimal(parse_quantity(status.get("capacity", {}).get("storage", "0")))
+    has = _bytes(status.get("capacity", {}).get("storage", "0"))
     wanted = requested(claim)
     return wanted if wanted > has else None
 
