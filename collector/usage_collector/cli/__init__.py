@@ -16,6 +16,7 @@ COMMANDS = {
     "export": "usage_collector.cli.export",
     "export-month": "usage_collector.cli.export_month",
     "verify": "usage_collector.cli.verify",
+    "next-export": "usage_collector.cli.next_export",
     "simulate": "usage_collector.cli.simulate",
 }
 """Command words and the modules that hold them, as a function named ``command`` each."""

@@ -56,6 +56,18 @@ class Sorter:
             file.write(len(record).to_bytes(4, "big") + record)
         self._pending.clear()
 
+    def keep(self) -> int:
+        """Everything added so far is wanted; what this returns takes back what comes later."""
+        if self._pending:
+            self._spill()
+        return len(self._files)
+
+    def take_back(self, kept: int) -> None:
+        """Forgets everything added since `keep` returned this."""
+        self._pending.clear()
+        while len(self._files) > kept:
+            self._files.pop().close()
+
     def groups(self) -> Iterator[list[Use]]:
         """The uses of each identity, in the order of identities."""
         self._pending.sort()

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Counted", "Cut", "CutFile", "Peer", "Receipt", "Status", "address", "addresses"]
+__all__ = [
+    "Counted",
+    "Cut",
+    "CutFile",
+    "Peer",
+    "Receipt",
+    "Refused",
+    "Status",
+    "address",
+    "addresses",
+]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -43,6 +53,10 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
 class _TryAgain(Exception):  # noqa: N818
     """A failure that may pass."""
+
+
+class Refused(PeerUnavailable):
+    """A collector answered, and said no."""
 
 
 class Peer:
@@ -159,12 +173,12 @@ class Peer:
         said = f"{self.url} answered {response.status_code}: {problem.detail}"
         match response.status_code:
             case 401 | 403:
-                return PeerUnavailable(said, "give a token with the role admin (--token-file)")
+                return Refused(said, "give a token with the role admin (--token-file)")
             case 404:
                 return NotFound(said)
             case 413:
                 return TooLarge(said, "ask for the windows listed", problem.windows)
-        return PeerUnavailable(said)
+        return Refused(said)
 
     def _patiently(self, once: Callable[[], _T]) -> _T:
         for attempt in range(1, self._attempts + 1):

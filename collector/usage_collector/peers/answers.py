@@ -79,17 +79,13 @@ class NewCut(msgspec.Struct, frozen=True):
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """A billing identity of a period: ``id`` in hex, ``duration`` in seconds.
-
-    ``open`` marks a session that had not ended at the cut; its duration is that of its last status.
-    """
+    """A billing identity of a period: ``id`` in hex, ``duration`` in seconds."""
 
     id: str
     ledger: str
     position: int
     duration: float
     time: Moment | None = None
-    open: bool = False
 
 
 class Problem(msgspec.Struct, frozen=True):

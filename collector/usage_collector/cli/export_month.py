@@ -1,0 +1,185 @@
+"""`usage-collector export-month`: a month of all collectors, delivered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from usage_collector.cli.clients import (
+    INTERRUPTED,
+    ca_option,
+    json_option,
+    print_json,
+    token,
+    token_option,
+)
+from usage_collector.cli.due import due_options, rule
+from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.monthly import Order, Outcome, as_json, run, run_due, short
+from usage_collector.packages import Keys
+from usage_collector.peers import addresses, trust
+from usage_collector.periods import Due, Period, microseconds, next_due, rfc3339
+from usage_collector.targets import destination
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flags:
+    """The flags as they were written; read only once there is somewhere to report them wrong."""
+
+    period: str | None
+    due: bool
+    day: str
+    at: str
+    time_zone: str
+    country: str | None
+    holidays: tuple[str, ...]
+    megabytes: float
+    batch_jobs: int
+    realtime_hours: float
+    peers: str | None
+    destinations: tuple[str, ...]
+    token_file: Path | None
+    ca_file: Path | None
+    signing_key_file: Path | None
+    proof_key_file: Path | None
+    secure: bool
+
+    @property
+    def rule(self) -> Due:
+        return rule(self.day, self.at, self.time_zone, self.country, self.holidays)
+
+
+@click.command("export-month")
+@click.option("--period", help="The month, YYYY-MM; wins over --due.")
+@click.option("--due", is_flag=True, help="Every month that is due and was not sent yet.")
+@due_options
+@click.option("--megabytes", type=click.FloatRange(0.1), default=18, show_default=True)
+@click.option("--batch-jobs", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option("--realtime-hours", type=click.FloatRange(1), default=1250, show_default=True)
+@click.option(
+    "--peers",
+    envvar="USAGE_PEERS",
+    show_envvar=True,
+    metavar="HOST:PORT,…|@FILE",
+    help="Reporting ports of all collectors that should exist, answering or not.",
+)
+@click.option(
+    "--to", "destinations", multiple=True, required=True, metavar="FOLDER", help="Where to deliver."
+)
+@click.option("--secure", is_flag=True, help="HTTPS to peers without a scheme.")
+@token_option
+@ca_option
+@click.option("--signing-key-file", type=_FILE, envvar="USAGE_SIGNING_KEY_FILE", show_envvar=True)
+@click.option("--proof-key-file", type=_FILE, envvar="USAGE_PROOF_KEY_FILE", show_envvar=True)
+@click.option("--summary-file", type=_FILE, help="Write the result there, at most 2 KiB of JSON.")
+@json_option
+def command(summary_file: Path | None, as_json: bool, **flags: object) -> None:
+    """Delivers a month: every collector's packages, proved, and a signed manifest.
+
+    A collector that does not answer is a gap in the manifest and exit code 1; the rest is
+    delivered, and the next run completes it. Limits are those of each package.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    given = _Flags(**flags)  # type: ignore[arg-type]
+    code, outcome = _guarded(given)
+    facts = _facts(given, outcome)
+    if summary_file:
+        _write(summary_file, short(facts))
+    if as_json:
+        print_json(facts)
+    else:
+        _print(outcome, facts)
+    sys.exit(code)
+
+
+def _guarded(flags: _Flags) -> tuple[int, Outcome]:
+    """Runs it; whatever happens becomes an outcome, so that the result is always reported."""
+    try:
+        outcome = _run(flags)
+    except InvalidInput as error:
+        return 2, Outcome("failed", flags.period, error=str(error))
+    except UsageError as error:
+        return 1, Outcome("failed", flags.period, error=str(error))
+    except OSError as error:
+        return 1, Outcome("failed", flags.period, error=f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        return INTERRUPTED, Outcome("failed", flags.period, error="interrupted")
+    return (0 if outcome.ok else 1), outcome
+
+
+def _run(flags: _Flags) -> Outcome:
+    if not flags.period and not flags.due:
+        raise InvalidInput("neither --period nor --due was given", "e.g. --period 2026-10")
+    if not flags.peers:
+        raise InvalidInput("--peers is missing", "list the reporting ports of all collectors")
+    if not flags.signing_key_file or not flags.proof_key_file:
+        raise InvalidInput(
+            "no keys to sign the manifest with",
+            "set USAGE_SIGNING_KEY_FILE and USAGE_PROOF_KEY_FILE to the collectors' key files",
+        )
+    with tempfile.TemporaryDirectory(prefix="usage-month-") as spool:
+        order = Order(
+            peers=addresses(flags.peers, secure=flags.secure),
+            limits={
+                "megabytes": flags.megabytes,
+                "batch_jobs": flags.batch_jobs,
+                "realtime_hours": flags.realtime_hours,
+            },
+            keys=Keys.load(flags.signing_key_file, flags.proof_key_file),
+            destinations=[destination(text) for text in flags.destinations],
+            spool=Path(spool),
+            token=token(flags.token_file),
+            tls=trust(flags.ca_file),
+            say=lambda text: click.echo(text, err=True),
+        )
+        if flags.period:
+            return run(order, Period.parse(flags.period))
+        return run_due(order, flags.rule, datetime.now(UTC))
+
+
+def _facts(flags: _Flags, outcome: Outcome) -> dict[str, object]:
+    now = datetime.now(UTC)
+    try:
+        period, when = next_due(now, flags.rule)
+        upcoming = (str(period), rfc3339(microseconds(when)))
+    except InvalidInput:
+        upcoming = None
+    return as_json(outcome, f"{now:%Y-%m-%dT%H:%M:%SZ}", upcoming)
+
+
+def _write(path: Path, text: bytes) -> None:
+    # Written in place: a container's termination message is a mounted file, not to be replaced.
+    try:
+        with path.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        click.echo(f"Error: {path} cannot be written: {error.strerror}", err=True)
+
+
+def _print(outcome: Outcome, facts: dict[str, object]) -> None:
+    upcoming = facts["next"]
+    if outcome.result == "nothing-due":
+        click.echo(f"Nothing is due. Next: {json.dumps(upcoming)}")
+        return
+    for gap in outcome.gaps:
+        click.echo(f"Gap: {gap}", err=True)
+    if outcome.error:
+        click.echo(f"Error: {outcome.error}", err=True)
+    if outcome.revision:
+        click.echo(
+            f"{outcome.period}, revision {outcome.revision}: {outcome.result}, {outcome.files} "
+            f"packages, {outcome.events} events, {outcome.hours:.6f} hours, "
+            f"delivered to {', '.join(outcome.delivered) or 'nobody'}"
+        )

@@ -1,0 +1,179 @@
+"""What a month's run has to do. Pure: answers of collectors in, decisions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector.packages.manifest import Gap, revision_of
+from usage_collector.periods import Period, microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.peers import Cut, CutFile, Status
+
+_SENT = frozenset({"sent", "acknowledged"})
+SILENT = "did not answer"
+
+
+def first_owed(status: Status) -> Period:
+    """The first period that a collector has to report: the month of its oldest ledger's beginning.
+
+    A collector without any ledger owes nothing before the present; it counts as beginning late.
+    """
+    return min((Period.of(ledger.began) for ledger in status.ledgers), default=Period(9998, 12))
+
+
+def is_sent(status: Status, period: Period) -> bool:
+    """Whether a collector was told that its packages of the period were sent."""
+    cut = status.cut(str(period))
+    return cut is not None and any(receipt.state in _SENT for receipt in cut.receipts)
+
+
+def periods_to_run(
+    statuses: Sequence[Status], due: Sequence[Period], *, silent: bool
+) -> list[Period]:
+    """Of the due periods those that some collector has not seen sent, oldest first.
+
+    Where everything is sent but collectors are ``silent``, the newest one is run again: what the
+    silent ones hold is unknown, and unknown is never reported as nothing.
+    """
+    missing = [
+        period
+        for period in due
+        if any(first_owed(one) <= period and not is_sent(one, period) for one in statuses)
+    ]
+    return missing or list(due[-1:] if silent else [])
+
+
+def named_twice(answered: Mapping[str, Status]) -> list[str]:
+    """The addresses that lead to a collector that an earlier address led to already."""
+    seen: set[str] = set()
+    found = []
+    for url, status in answered.items():
+        if status.collector in seen:
+            found.append(url)
+        seen.add(status.collector)
+    return found
+
+
+def previous_cut(status: Status, period: Period) -> Cut | None:
+    """The last cut that a collector made before this period's."""
+    earlier = [cut for cut in status.periods if cut.period < str(period)]
+    return max(earlier, key=lambda cut: cut.period, default=None)
+
+
+def covered_from(status: Status, period: Period) -> int:
+    """Since when (µs) everything received belongs to this period."""
+    if cut := previous_cut(status, period):
+        return microseconds(cut.cut_at)
+    return min((microseconds(ledger.began) for ledger in status.ledgers), default=0)
+
+
+def began_anew(status: Status, period: Period, cut: Cut) -> list[Gap]:
+    """The ledgers that began within the period although the collector had one already."""
+    since = covered_from(status, period)
+    oldest = min(status.ledgers, key=lambda ledger: ledger.began, default=None)
+    return [
+        Gap(
+            status.collector, f"a ledger began anew at {ledger.began:%Y-%m-%dT%H:%M:%SZ}", ledger.id
+        )
+        for ledger in sorted(status.ledgers, key=lambda one: (one.began, one.id))
+        if ledger is not oldest and since < microseconds(ledger.began) <= microseconds(cut.cut_at)
+    ]
+
+
+def ledgers_of(status: Status, cut: Cut) -> tuple[str, ...]:
+    """The ledgers that a collector had when it made the cut."""
+    return tuple(ledger.id for ledger in status.ledgers if ledger.began <= cut.cut_at)
+
+
+def unjoined(status: Status, period: Period, files: Iterable[CutFile]) -> list[Gap]:
+    """The places where a cut's positions do not follow those of the cut before, or each other."""
+    end: dict[str, int] = {}
+    for cut in status.periods:
+        if cut.period < str(period):
+            for file in cut.files:
+                end[file.ledger] = max(end.get(file.ledger, 0), file.last)
+    found = []
+    for file in sorted(files, key=lambda one: (one.ledger, one.first)):
+        expected = end.get(file.ledger, 0) + 1
+        if file.first > expected:
+            reason = f"positions {expected} to {file.first - 1} are in no period"
+            found.append(Gap(status.collector, reason, file.ledger))
+        end[file.ledger] = max(end.get(file.ledger, 0), file.last)
+    return found
+
+
+def lost_ledgers(status: Status, before: Manifest | None) -> list[Gap]:
+    """The ledgers that the month before was delivered from and the collector no longer has."""
+    known = {ledger.id for ledger in status.ledgers}
+    return [
+        Gap(status.collector, "a ledger of the period before is no longer there", str(ledger))
+        for line in (before.lines("collectors") if before else [])
+        if line.get("collector") == status.collector
+        for ledger in _texts(line.get("ledgers"))
+        if ledger not in known
+    ]
+
+
+def vanished(before: Manifest | None, names: Iterable[str], *, silent: bool) -> list[Gap]:
+    """The collectors of the month before that nobody lists any more.
+
+    Not while others are ``silent``: one of those may be it.
+    """
+    if before is None or silent:
+        return []
+    gone = {str(line.get("collector")) for line in before.lines("collectors")} - set(names)
+    return [
+        Gap(name, "it was in the period before and is no longer listed") for name in sorted(gone)
+    ]
+
+
+def heads(before: Manifest | None) -> dict[tuple[str, int], str]:
+    """The chain's hash (hex) at each (ledger, position) where the month before ended."""
+    found = {}
+    for line in before.lines("files") if before else []:
+        last = line.get("last")
+        if isinstance(last, int):
+            found[str(line.get("ledger")), last] = str(line.get("after"))
+    return found
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The manifests that are known to have been delivered: revision to the file's SHA-256."""
+
+    manifests: Mapping[int, frozenset[str]]
+
+    @property
+    def newest(self) -> int:
+        """The latest revision, 0 where there is none."""
+        return max(self.manifests, default=0)
+
+    def holds(self, revision: int, sha256: str) -> bool:
+        """Whether this very manifest was delivered as that revision."""
+        return sha256 in self.manifests.get(revision, frozenset())
+
+
+def delivered(receipts: Iterable[Cut], held: Iterable[Mapping[str, str]]) -> Delivered:
+    """What collectors' receipts and the destinations themselves say was delivered."""
+    named = [
+        (file.name, file.sha256)
+        for cut in receipts
+        for receipt in cut.receipts
+        if receipt.state in _SENT
+        for file in receipt.files
+    ]
+    named += [pair for files in held for pair in files.items()]
+    found: dict[int, set[str]] = {}
+    for name, sha256 in named:
+        if revision := revision_of(name):
+            found.setdefault(revision, set()).add(sha256)
+    return Delivered({revision: frozenset(hashes) for revision, hashes in found.items()})

@@ -1,0 +1,199 @@
+"""A month's run: what `plan` decides, done."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import NotFound, PeerUnavailable, UsageError
+from usage_collector.monthly import earlier, plan
+from usage_collector.monthly.delivering import deliver
+from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
+from usage_collector.monthly.parts import Parts
+from usage_collector.monthly.summary import Outcome
+from usage_collector.packages import manifest as manifests
+from usage_collector.packages.manifest import Gap, Manifest
+from usage_collector.packages.scanner import Malformed
+from usage_collector.packages.sorting import Sorter
+from usage_collector.peers import Peer, Refused
+from usage_collector.periods import due_periods, microseconds
+from usage_collector.totals.month import Month
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from usage_collector.monthly.parts import Order
+    from usage_collector.peers import Status
+    from usage_collector.periods import Due, Period
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 8
+
+
+def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
+    """Every period that is due and not sent yet, oldest first; the outcome is the last one's.
+
+    An earlier period that did not come out well makes the whole run incomplete.
+    """
+    with ExitStack() as stack:
+        answered, silent = _ask_all(order, stack)
+        if not answered:
+            raise PeerUnavailable("no collector answered", "check the list given as --peers")
+        statuses = [status for _, status in answered]
+        due = due_periods(min(map(plan.first_owed, statuses)), now, rule)
+        periods = plan.periods_to_run(statuses, due, silent=bool(silent))
+    if not periods:
+        return Outcome("nothing-due")
+    outcomes = [run(order, period) for period in periods]
+    return _together(outcomes)
+
+
+def _together(outcomes: Sequence[Outcome]) -> Outcome:
+    last = outcomes[-1]
+    bad = [one for one in outcomes if not one.ok]
+    if len(outcomes) == 1 or not bad:
+        return last
+    errors = [f"{one.period}: {one.error}" for one in bad if one.error]
+    return Outcome(
+        result="failed" if any(one.result == "failed" for one in bad) else "incomplete",
+        period=last.period,
+        revision=last.revision,
+        files=last.files,
+        events=last.events,
+        hours=last.hours,
+        gaps=[f"{one.period}: {gap}" for one in bad for gap in one.gaps],
+        delivered=last.delivered,
+        error="; ".join(errors) or None,
+    )
+
+
+def run(order: Order, period: Period) -> Outcome:
+    """One period: cut, fetched, proved, counted, delivered, receipted.
+
+    `PeerUnavailable` only when no collector answers at all; whatever else is missing is a gap.
+    """
+    spool = order.spool / str(period)
+    spool.mkdir()
+    with ExitStack() as stack:
+        parts = Parts()
+        answered, silent = _ask_all(order, stack)
+        parts.gaps += silent
+        if not answered:
+            raise PeerUnavailable("no collector answered", "check the list given as --peers")
+        owing = [one for one in answered if plan.first_owed(one[1]) <= period]
+        _fetch_all(order, period, spool, owing, parts)
+        uses = stack.enter_context(Sorter(spool))
+        before = _manifest_before(order, period)
+        _prove_all(order, period, before, uses, parts)
+        names = [status.collector for _, status in answered]
+        parts.gaps += plan.vanished(before, names, silent=bool(silent))
+        month = _count(order, period, uses, parts)
+        return deliver(order, period, spool, parts, month)
+
+
+def _ask_all(order: Order, stack: ExitStack) -> tuple[list[tuple[Peer, Status]], list[Gap]]:
+    peers = [
+        stack.enter_context(Peer(url, token=order.token, tls=order.tls)) for url in order.peers
+    ]
+    answered: dict[str, Status] = {}
+    gaps = []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for peer, asked in [(peer, pool.submit(peer.status)) for peer in peers]:
+            try:
+                answered[peer.url] = asked.result()
+            except UsageError as error:
+                order.say(f"{peer.url}: {error}")
+                gaps.append(_gap(peer.url, error))
+    twice = set(plan.named_twice(answered))
+    for url in twice:
+        order.say(f"{url} is {answered[url].collector}, which is listed already; left out")
+    usable = [
+        (peer, answered[peer.url])
+        for peer in peers
+        if peer.url in answered and peer.url not in twice
+    ]
+    return sorted(usable, key=lambda one: one[1].collector), gaps
+
+
+def _gap(source: str, error: UsageError) -> Gap:
+    """The same trouble has the same words on every run, so that a re-run gives the same bytes."""
+    told = isinstance(error, Refused | Unproved | NotFound)
+    return Gap(source, error.detail if told else plan.SILENT)
+
+
+def _fetch_all(
+    order: Order,
+    period: Period,
+    spool: Path,
+    owing: Sequence[tuple[Peer, Status]],
+    parts: Parts,
+) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        under_way = [
+            (peer, status, pool.submit(fetch, peer, period, order.limits, spool / f"peer-{n}"))
+            for n, (peer, status) in enumerate(owing)
+        ]
+        for peer, status, fetching in under_way:
+            try:
+                parts.fetched.append((peer, fetching.result()))
+            except UsageError as error:
+                order.say(f"{peer.url}: {error}")
+                parts.gaps.append(_gap(status.collector, error))
+
+
+def _prove_all(
+    order: Order, period: Period, before: Manifest | None, uses: Sorter, parts: Parts
+) -> None:
+    proved = []
+    for peer, fetched in parts.fetched:
+        name, kept = fetched.status.collector, uses.keep()
+        try:
+            files = prove(fetched, period, plan.heads(before), uses.add)
+        except Unproved as error:
+            uses.take_back(kept)
+            order.say(f"{peer.url}: {error}")
+            parts.gaps.append(_gap(name, error))
+            continue
+        proved.append((peer, fetched))
+        parts.files[name] = files
+        parts.gaps += plan.began_anew(fetched.status, period, fetched.cut)
+        parts.gaps += plan.unjoined(fetched.status, period, [file for file, _ in fetched.packages])
+        parts.gaps += plan.lost_ledgers(fetched.status, before)
+        events = sum(file.contents.count for file in files)
+        order.say(f"{name}: {len(files)} packages with {events} events, verified")
+    parts.fetched = proved
+
+
+def _manifest_before(order: Order, period: Period) -> Manifest | None:
+    """The newest manifest of the month before that a destination can still show."""
+    folder = str(period.previous)
+    for destination in order.destinations:
+        revisions = [(manifests.revision_of(name) or 0, name) for name in destination.held(folder)]
+        revision, name = max(revisions, default=(0, ""))
+        path = order.spool / f"{period}-before.json"
+        if revision and (body := destination.fetch(folder, name)):
+            path.write_bytes(body)
+            try:
+                with path.open("rb") as file:
+                    return manifests.read(file, {})
+            except Malformed as error:
+                _log.warning("%s of %s in %s: %s", name, folder, destination.name, error)
+    return None
+
+
+def _count(order: Order, period: Period, uses: Sorter, parts: Parts) -> Month:
+    cuts = [microseconds(fetched.cut.cut_at) for _, fetched in parts.fetched]
+    since = [plan.covered_from(fetched.status, period) for _, fetched in parts.fetched]
+    # The first cut counts for all, so that one made later changes no estimate of the others.
+    counted_at = min(cuts, default=period.end)
+    month = Month(counted_at, covered=(max(since, default=period.start), counted_at))
+    streams = [stream for _, fetched in parts.fetched for stream in counted_before(fetched)]
+    manifests_before = [_manifest_before(order, one) for one in (period, period.previous)]
+    streams += [iter(earlier.estimates(one)) for one in manifests_before if one]
+    for group, known in earlier.paired(uses.groups(), streams):
+        month.add(group, known)
+    return month

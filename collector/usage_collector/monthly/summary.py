@@ -1,0 +1,109 @@
+"""A month for people and spreadsheets, and a run's result for the operator. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from usage_collector.totals import DIMENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from usage_collector.totals import Amount
+    from usage_collector.totals.month import Month
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_HEAD = ("table", "key", "count", "hours", "seconds")
+MAX_SUMMARY = 2048
+"""Bytes that a container's termination message is kept short to."""
+
+
+def as_csv(period: str, month: Month) -> bytes:
+    """The month's totals, one table below the other; hours for people, seconds exact."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(_HEAD)
+    for table, key, amount in _rows(period, month):
+        writer.writerow((table, _cell(key), amount.count, f"{amount.hours:.6f}", amount.seconds))
+    return out.getvalue().encode()
+
+
+def _rows(period: str, month: Month) -> Iterator[tuple[str, str, Amount]]:
+    yield "total", period, month.after.all
+    yield "before duplicates", period, month.before_all.all
+    yield "warm-ups", period, month.after.warm_ups
+    yield "estimated", period, month.after.estimated
+    for collector, totals in sorted(month.before.items()):
+        yield "collector", collector, totals.all
+    for calendar_month, amount in sorted(month.months.items()):
+        yield "month", calendar_month, amount
+    for dimension in DIMENSIONS:
+        for (value,), amount in month.after.by(dimension).items():
+            yield dimension, value, amount
+
+
+def _cell(text: str) -> str:
+    # A customer's name must not become a formula in whoever's spreadsheet.
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to; ``result`` is exported, incomplete, nothing-due or failed."""
+
+    result: str
+    period: str | None = None
+    revision: int | None = None
+    files: int = 0
+    events: int = 0
+    hours: float = 0.0
+    gaps: Sequence[str] = ()
+    delivered: Sequence[str] = ()
+    error: str | None = None
+    periods: Sequence[str] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing that anybody has to look at."""
+        return self.result in ("exported", "nothing-due")
+
+
+def as_json(outcome: Outcome, ended: str, upcoming: tuple[str, str] | None) -> dict[str, object]:
+    """The run's result; ``upcoming`` is the next period and when it is due."""
+    return {
+        "result": outcome.result,
+        "period": outcome.period,
+        "time": ended,
+        "files": outcome.files,
+        "events": outcome.events,
+        "hours": outcome.hours,
+        "gaps": list(outcome.gaps),
+        "delivered": list(outcome.delivered),
+        "next": {"period": upcoming[0], "time": upcoming[1]} if upcoming else None,
+        "error": outcome.error,
+    }
+
+
+def short(facts: dict[str, object]) -> bytes:
+    """The same as JSON of at most `MAX_SUMMARY` bytes: long lists and texts are cut, and say so."""
+    for keep, length in ((20, 200), (8, 120), (3, 80), (1, 40), (0, 20)):
+        text = json.dumps(_cut(facts, keep, length), ensure_ascii=False).encode()
+        if len(text) <= MAX_SUMMARY:
+            break
+    return text
+
+
+def _cut(facts: dict[str, object], keep: int, length: int) -> dict[str, object]:
+    short_facts: dict[str, object] = {}
+    for name, value in facts.items():
+        if isinstance(value, list):
+            kept = [str(one)[:length] for one in value[:keep]]
+            more = len(value) - len(kept)
+            short_facts[name] = [*kept, f"and {more} more"] if more else kept
+        else:
+            short_facts[name] = value[: length * 4] if isinstance(value, str) else value
+    return short_facts
