@@ -2,7 +2,12 @@
 
 from usage_collector.export.cutting import cut, receive
 from usage_collector.export.exporting import Exporter, Package
-from usage_collector.export.listing import describe_cut, describe_periods, sessions
+from usage_collector.export.listing import (
+    describe_cut,
+    describe_periods,
+    describe_receipt,
+    sessions,
+)
 
 __all__ = [
     "Exporter",
@@ -10,6 +15,7 @@ __all__ = [
     "cut",
     "describe_cut",
     "describe_periods",
+    "describe_receipt",
     "receive",
     "sessions",
 ]

@@ -67,12 +67,12 @@ def _files(ledgers: Ledgers, status: Status, limits: Limits) -> Iterator[CutFile
             yield CutFile(
                 ledger=status.id,
                 first=first,
-                last=first + stretch.count - 1,
-                count=stretch.count,
+                last=first + stretch.events - 1,
+                count=stretch.events,
                 batch_jobs=stretch.load.jobs,
                 realtime_hours=stretch.load.hours,
             )
-            first += stretch.count
+            first += stretch.events
 
 
 def _items(reader: Reader, first: int, last: int) -> Iterator[files.Item]:

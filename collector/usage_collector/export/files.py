@@ -30,9 +30,9 @@ class Item(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """``count`` consecutive events, and their load."""
+    """``events`` consecutive events, and their load."""
 
-    count: int
+    events: int
     load: Load
 
 

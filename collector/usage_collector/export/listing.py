@@ -10,9 +10,9 @@ from usage_collector.errors import NotFound
 from usage_collector.periods import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-    from usage_collector.ledger import Cut, Ledgers, Status
+    from usage_collector.ledger import Cut, Ledgers, Receipt, Status
     from usage_collector.periods import Period
 
 
@@ -25,6 +25,11 @@ def describe_cut(cut: Cut) -> dict[str, Any]:
     }
 
 
+def describe_receipt(receipt: Receipt) -> dict[str, Any]:
+    """``{state, by, at, files}``."""
+    return {**msgspec.to_builtins(receipt), "at": rfc3339(receipt.at)}
+
+
 def describe_periods(ledgers: Ledgers, collector: str, zone: str) -> dict[str, Any]:
     """All ledgers and all cuts with their receipts."""
     return {
@@ -35,7 +40,7 @@ def describe_periods(ledgers: Ledgers, collector: str, zone: str) -> dict[str, A
     }
 
 
-def sessions(ledgers: Ledgers, period: Period) -> Iterator[bytes]:
+def sessions(ledgers: Ledgers, period: Period) -> Generator[bytes, None, None]:
     """The billing identities of a period's ended sessions and batch jobs, sorted; one a line.
 
     Raises:
@@ -74,7 +79,5 @@ def _period(cut: Cut) -> dict[str, Any]:
         **describe_cut(cut),
         "cut_at": rfc3339(cut.cut_at),
         "limits": msgspec.to_builtins(cut.limits),
-        "receipts": [
-            {**msgspec.to_builtins(receipt), "at": rfc3339(receipt.at)} for receipt in cut.receipts
-        ],
+        "receipts": [describe_receipt(receipt) for receipt in cut.receipts],
     }

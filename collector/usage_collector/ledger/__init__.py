@@ -6,7 +6,7 @@ Knows all SQL, the writer thread and the ledgers a collector has had; never HTTP
 from usage_collector.ledger.blocks import BATCH_JOB, Load, weight
 from usage_collector.ledger.catalog import Catalog
 from usage_collector.ledger.cuts import Cut, CutFile, Cuts, Limits, Receipt, ReceiptFile
-from usage_collector.ledger.ledgers import Ledgers, Status, inspect, open_reader
+from usage_collector.ledger.ledgers import Ledgers, Status, head_of, inspect, open_reader
 from usage_collector.ledger.reader import Billed, Block, Filed, Reader, within
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Receipt",
     "ReceiptFile",
     "Status",
+    "head_of",
     "inspect",
     "open_reader",
     "weight",

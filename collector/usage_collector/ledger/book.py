@@ -170,9 +170,8 @@ class Book:
 
     def _check_format(self) -> None:
         with sqlite.translated(f"ledger {self.ledger}"):
-            meta: dict[Any, Any] = dict(
-                self.connection.execute("SELECT name, value FROM meta").fetchall()
-            )
+            rows: list[Any] = self.connection.execute("SELECT name, value FROM meta").fetchall()
+        meta: dict[str, Any] = dict(rows)
         if meta.get("format") != schema.FORMAT or meta.get("ledger") != self.ledger:
             raise Damaged(
                 f"ledger {self.ledger}: what is inside says {meta.get('ledger')}, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -46,8 +46,10 @@ def ordered(found: Iterable[Billed]) -> Iterator[Billed]:
         connection.execute("CREATE TABLE billed(identity, ledger, position, duration, time)")
         with connection:
             connection.executemany("INSERT INTO billed VALUES (?, ?, ?, ?, ?)", found)
-        rows = connection.execute("SELECT * FROM billed ORDER BY identity, ledger, position")
+        rows: Iterable[Any] = connection.execute(
+            "SELECT * FROM billed ORDER BY identity, ledger, position"
+        )
         for row in rows:
-            yield Billed(*row)  # type: ignore[arg-type]
+            yield Billed(*row)
     finally:
         connection.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from usage_collector.errors import Damaged, NotFound, StorageUnavailable, UsageError
 from usage_collector.ledger import book as books
 from usage_collector.ledger import head as heads
-from usage_collector.ledger import identities, sqlite
+from usage_collector.ledger import identities, purging, receipts, sqlite
 from usage_collector.ledger.book import Book
 from usage_collector.ledger.catalog import Catalog
 from usage_collector.ledger.cuts import Cuts
@@ -21,6 +21,8 @@ from usage_collector.ledger.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    import apsw
 
     from usage_collector.ledger.catalog import About, Closing
     from usage_collector.ledger.reader import Billed
@@ -71,6 +73,7 @@ class Ledgers:
         self.catalog = Catalog(folder, collector, zone)
         self.cuts = Cuts(folder)
         self.space = Space(folder, reserve)
+        self._collector = collector
         self._now = now
         self._closed: dict[str, Status] = {}
         self.writer = Writer(self._open_live(), self._replace, self.space, now, observe)
@@ -117,6 +120,54 @@ class Ledgers:
             with self.reader(ledger) as reader:
                 yield from identities.kept(reader, first, last)
 
+    def purge(self, ledger: str, end: int, forget_before: int) -> None:
+        """Purge that ledger's positions up to ``end``, a multiple of 100, for good.
+
+        Billing identities stay until they are dated before ``forget_before`` (µs).
+        """
+        while self.writer.call(lambda book: self._purge_step(book, ledger, end)).result():
+            pass
+        self.writer.call(lambda book: self._forget(book, ledger, forget_before)).result()
+        self._closed.pop(ledger, None)
+
+    def _purge_step(self, book: Book, ledger: str, end: int) -> bool:
+        with self._to_write(book, ledger) as (connection, reader):
+            return purging.step(connection, reader, end)
+
+    def _forget(self, book: Book, ledger: str, before: int) -> None:
+        with self._to_write(book, ledger) as (connection, _):
+            purging.forget(connection, before)
+
+    @contextmanager
+    def _to_write(self, book: Book, ledger: str) -> Iterator[tuple[apsw.Connection, Reader]]:
+        if ledger == book.ledger:
+            yield book.connection, book.reader
+            return
+        with sqlite.translated(f"ledger {ledger}"):
+            connection = sqlite.open_writer(self.catalog.path(ledger) / books.DATABASE)
+        try:
+            yield connection, Reader(connection, ledger)
+        finally:
+            connection.close()
+
+    def sent_to(self, ledger: str) -> int:
+        """The position up to which every event of that ledger is known to be sent."""
+        return receipts.sent_to(self.cuts.all(), ledger, self._collector)
+
+    def oldest_unsent(self) -> int | None:
+        """When (µs) the oldest event was received that is not known to be sent; None: all are."""
+        oldest = []
+        for status in self.all():
+            first = max(self.sent_to(status.id) + 1, status.first)
+            if first <= status.last:
+                with self.reader(status.id) as reader:
+                    oldest.append(next(reader.blocks(first, first)).received)
+        return min(oldest, default=None)
+
+    def used(self) -> int:
+        """Bytes on the disk under the data folder."""
+        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.exists())
+
     def flush_head(self) -> None:
         """Make the live ledger's head say where it ends now."""
         self.writer.call(lambda book: book.flush_head()).result()
@@ -162,6 +213,11 @@ def open_reader(folder: Path, ledger: str) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def head_of(folder: Path) -> heads.Head | None:
+    """The head of the ledger in that folder; None when there is none to be read."""
+    return heads.read(folder / books.HEAD)
 
 
 def inspect(folder: Path, about: About, closing: Closing | None) -> Status:

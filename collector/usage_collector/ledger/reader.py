@@ -75,7 +75,7 @@ class Reader:
     def hash_at(self, position: int) -> bytes:
         """h(position); cheap at any position, for the marks are stored."""
         base = position // MARK_EVERY * MARK_EVERY
-        head = self._mark(base)
+        head = self.mark(base)
         for raw in self.events(base + 1, position):
             head = link(head, hashlib.sha256(raw).digest())
         return head
@@ -121,9 +121,9 @@ class Reader:
 
     def event(self, position: int) -> bytes:
         """The bytes of one position; neighbours come cheap."""
-        first = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
+        first: int | None = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
         raws: list[bytes] = self._block_at(first) if first is not None else []
-        if not raws or position - first >= len(raws):
+        if first is None or position - first >= len(raws):
             raise self._damaged(f"position {position} is missing")
         return raws[position - first]
 
@@ -144,6 +144,15 @@ class Reader:
             for start, count, received, size, jobs, realtime_ms in rows:
                 yield Block(start, count, received, size, Load(jobs, realtime_ms))
                 position = start + count
+
+    def page_problems(self) -> list[str]:
+        """What SQLite finds wrong with its pages; reads all of them, and their checksums."""
+        rows = self._rows("PRAGMA integrity_check(5)")
+        return [text for (text,) in rows if text != "ok"]
+
+    def count_ids(self) -> int:
+        """How many transport ids there are."""
+        return int(self._value("SELECT count(*) FROM ids"))
 
     def filed(self, since: int | None, until: int | None) -> Iterator[Filed]:
         """Every event of a window (µs, both inclusive) by time, then position."""
@@ -201,7 +210,8 @@ class Reader:
                 return
             after = rows[-1][:2]
 
-    def _mark(self, position: int) -> bytes:
+    def mark(self, position: int) -> bytes:
+        """h() at a multiple of 100, as it was stored."""
         if position == 0:
             return genesis(self.ledger)
         mark = self._value("SELECT hash FROM marks WHERE position = ?", position)

@@ -1,0 +1,36 @@
+"""`usage-collector serve`: run a collector until it is told to end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+
+from usage_collector import settings, web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _flags(function: Callable[..., None]) -> Callable[..., None]:
+    for variable in reversed(settings.VARIABLES):
+        shown = f"{variable.help} [{variable.name}, {variable.default or 'empty'}]"
+        option = click.option(variable.flag, variable.field, metavar="TEXT", help=shown)
+        function = option(function)
+    return function
+
+
+@click.command("serve")
+@_flags
+def command(**flags: str | None) -> None:
+    """Take events, keep them safe, export them signed. Needs no arguments."""
+    chosen = settings.load(os.environ, flags)
+    web.configure(chosen.log_format)
+    parts = web.assemble(chosen)
+
+    async def run() -> None:
+        await web.Collector(parts).run()
+
+    uvloop.run(run())

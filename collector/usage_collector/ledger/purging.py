@@ -1,0 +1,54 @@
+"""Removing a prefix of positions in steps so small that storing events hardly notices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usage_collector import events
+from usage_collector.ledger import sqlite
+from usage_collector.ledger.identities import of_events
+from usage_collector.packages import MARK_EVERY
+
+if TYPE_CHECKING:
+    import apsw
+
+    from usage_collector.ledger.reader import Reader
+
+STEP = MARK_EVERY
+"""Positions purged in one transaction."""
+_PAGES = 64
+
+
+def step(connection: apsw.Connection, reader: Reader, end: int) -> bool:
+    """Purge the next positions up to ``end``, a multiple of 100; whether any are left.
+
+    Who was billed for them is kept; so is the chain's hash before the first that stays.
+    """
+    first = reader.bounds()[0]
+    if first > end:
+        return False
+    last = min((first - 1) // STEP * STEP + STEP, end)
+    raws = list(reader.events(first, last))
+    ids = [(events.read(raw).transport_id,) for raw in raws]
+    billed = [(b.position, b.identity, b.duration, b.time) for b in of_events(reader, first, last)]
+    with (
+        sqlite.translated(f"ledger {reader.ledger}"),
+        sqlite.transaction(connection, "IMMEDIATE"),
+    ):
+        connection.executemany("DELETE FROM ids WHERE id = ?", ids).fetchall()
+        connection.executemany(
+            "INSERT OR REPLACE INTO identities VALUES (?, ?, ?, ?)", billed
+        ).fetchall()
+        connection.execute("DELETE FROM blocks WHERE first + count - 1 <= ?", (last,))
+        connection.execute("DELETE FROM untimed WHERE position <= ?", (last,))
+        connection.execute("DELETE FROM marks WHERE position < ?", (last,))
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
+    with sqlite.translated(f"ledger {reader.ledger}"):
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+    return last < end
+
+
+def forget(connection: apsw.Connection, before: int) -> None:
+    """Remove billing identities dated before that time (µs)."""
+    with sqlite.transaction(connection, "IMMEDIATE"):
+        connection.execute("DELETE FROM identities WHERE time < ?", (before,))

@@ -1,0 +1,6 @@
+"""Looking after the ledgers: purging what is old and was sent, and checking what is there."""
+
+from usage_collector.upkeep.checking import Finding, Report, check
+from usage_collector.upkeep.purging import Clock, Purger, purgeable
+
+__all__ = ["Clock", "Finding", "Purger", "Report", "check", "purgeable"]

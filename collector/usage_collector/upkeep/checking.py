@@ -1,0 +1,114 @@
+"""A ledger's health, read only, on a running or a stopped collector."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import Damaged, NotFound, UsageError
+from usage_collector.ledger import Catalog, Cuts, head_of, inspect, open_reader
+from usage_collector.packages import MARK_EVERY, link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from usage_collector.ledger import Reader, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    ledger: str | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All ledgers of a data folder, what was counted in them, and what is wrong."""
+
+    ledgers: list[Status]
+    events: int
+    findings: list[Finding]
+
+
+def check(folder: Path, progress: Callable[[str, int, int], None]) -> Report:
+    """Read everything and recompute it; ``progress`` gets ledger, events done and events in all.
+
+    Raises:
+        NotFound: there is no data folder of a collector.
+    """
+    catalog = Catalog(folder)
+    if not catalog.folder.is_dir():
+        raise NotFound(f"{folder} holds no ledgers", "give the collector's data folder")
+    findings: list[Finding] = []
+    statuses = []
+    count = 0
+    for about, closing in catalog.all():
+        status = inspect(catalog.path(about.id), about, closing)
+        statuses.append(status)
+        if status.problem:
+            findings.append(Finding(about.id, status.problem))
+        try:
+            with open_reader(catalog.path(about.id), about.id) as reader:
+                count += _read_all(reader, progress)
+                _compare_head(reader, catalog.path(about.id))
+        except UsageError as error:
+            findings.append(Finding(about.id, error.detail))
+    findings += _check_cuts(folder, statuses)
+    return Report(statuses, count, list(dict.fromkeys(findings)))
+
+
+def _read_all(reader: Reader, progress: Callable[[str, int, int], None]) -> int:
+    """Every page, every event, every hash; how many events there are."""
+    problems = reader.page_problems()
+    if problems:
+        raise _wrong(f"the database is damaged: {'; '.join(problems)}")
+    first, last = reader.bounds()
+    head = reader.hash_at(first - 1)
+    position = first - 1
+    for raw in reader.events(first, last):
+        position += 1
+        head = link(head, hashlib.sha256(raw).digest())
+        if position % MARK_EVERY == 0:
+            if reader.mark(position) != head:
+                raise _wrong(f"events were altered up to 100 before position {position}")
+            progress(reader.ledger, position - first + 1, last - first + 1)
+    stored = reader.count_ids()
+    if stored != last - first + 1:
+        raise _wrong(f"{last - first + 1} events, but {stored} transport ids")
+    progress(reader.ledger, last - first + 1, last - first + 1)
+    return last - first + 1
+
+
+def _compare_head(reader: Reader, folder: Path) -> None:
+    """The head is read first: a running collector only ever adds after it."""
+    head = head_of(folder)
+    first, last = reader.bounds()
+    if head is None:
+        raise _wrong("the head is missing or unreadable")
+    if head.position > last:
+        raise _wrong(f"positions {last + 1} to {head.position} are lost")
+    if head.position >= first - 1 and reader.hash_at(head.position) != head.hash:
+        raise _wrong(f"the chain at {head.position} is not the head's")
+
+
+def _check_cuts(folder: Path, statuses: list[Status]) -> list[Finding]:
+    try:
+        cuts = Cuts(folder).all()
+    except UsageError as error:
+        return [Finding(None, error.detail)]
+    lasts = {status.id: status.last for status in statuses}
+    return [
+        Finding(file.ledger, f"the cut of {cut.period} has positions up to {file.last}, "
+                f"the ledger up to {lasts.get(file.ledger, 0)}")
+        for cut in cuts
+        for file in cut.files
+        if file.last > lasts.get(file.ledger, 0)
+    ]  # fmt: skip
+
+
+def _wrong(what: str) -> Damaged:
+    return Damaged(what, "restore a backup; the damaged ledger is kept as it is")

@@ -1,0 +1,103 @@
+"""Reading a request's body: bounded in bytes before and after inflating, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from usage_collector.errors import InvalidInput, TooLarge, UnsupportedEncoding
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+MAX_BYTES = 8 * 1024 * 1024
+"""Of a body, as sent and after inflating."""
+READ_SECONDS = 30.0
+_INFLATE_CHUNK = 64 * 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def read(request: web.BaseRequest) -> bytes:
+    """The body, inflated where it came compressed.
+
+    Raises:
+        InvalidInput: broken compression, or too slow.
+        UnsupportedEncoding: an encoding that is not known, or several.
+        TooLarge: more than ``MAX_BYTES``.
+    """
+    encoding = ",".join(request.headers.getall("Content-Encoding", [])).strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "zstd"):
+        raise UnsupportedEncoding(
+            f"Content-Encoding {encoding[:40]!r} is not known", "use gzip, zstd or none"
+        )
+    if (request.content_length or 0) > MAX_BYTES:
+        raise _too_large()
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(_CONTINUE)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            data = await _read_up_to(request, MAX_BYTES)
+    except TimeoutError:
+        raise InvalidInput(
+            f"the body did not arrive within {READ_SECONDS:.0f} s", "send it again"
+        ) from None
+    if encoding in ("", "identity"):
+        return data
+    return _unzstd(data) if encoding == "zstd" else _gunzip(data)
+
+
+async def _read_up_to(request: web.BaseRequest, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await request.content.readany():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large()
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _gunzip(data: bytes) -> bytes:
+    """One gzip file of one or more members (RFC 1952)."""
+    inflated: list[bytes] = []
+    room = MAX_BYTES + 1
+    while True:
+        inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            while data and not inflater.eof and room > 0:
+                piece = inflater.decompress(data, room)
+                data = inflater.unconsumed_tail
+                inflated.append(piece)
+                room -= len(piece)
+        except zlib.error as error:
+            raise InvalidInput(f"the body is not gzip: {error}", "compress it again") from None
+        if room <= 0:
+            raise _too_large()
+        if not inflater.eof:
+            raise InvalidInput("the gzip body is cut short", "send it again")
+        data = inflater.unused_data
+        if not data:
+            return b"".join(inflated)
+
+
+def _unzstd(data: bytes) -> bytes:
+    inflated: list[bytes] = []
+    room = MAX_BYTES + 1
+    try:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_BYTES)
+        with decompressor.stream_reader(data, read_across_frames=True) as reader:
+            while room > 0 and (piece := reader.read(min(_INFLATE_CHUNK, room))):
+                inflated.append(piece)
+                room -= len(piece)
+    except zstandard.ZstdError as error:
+        raise InvalidInput(f"the body is not zstd: {error}", "compress it again") from None
+    if room <= 0:
+        raise _too_large()
+    return b"".join(inflated)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the body has more than {MAX_BYTES} bytes", "send fewer events a request")

@@ -1,0 +1,179 @@
+"""A port: connections, their limits, and every request's way to its route and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from usage_collector.errors import Conflict
+from usage_collector.web import errors
+from usage_collector.web.logs import BODY_BYTES, STARTED, AccessLogger
+from usage_collector.web.routing import NoSuchMethod
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from usage_collector.web.routing import Router
+    from usage_collector.web.tokens import Guard
+
+_log = logging.getLogger("usage_collector.web")
+_BACKLOG = 1024
+_IDLE_SECONDS = 60.0
+FINISH_SECONDS = 8.0
+"""How long requests under way may take once the listener stops."""
+
+
+class Connection(web.RequestHandler):
+    """One client connection, which knows its age and how much it was used."""
+
+    __slots__ = ("born", "served")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.born = time.monotonic()
+        self.served = 0
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is not even a request gets the same kind of body as everything else."""
+        if status >= 500:
+            _log.error("a request failed", exc_info=exc)
+        response = errors.body(status, (message or "the request cannot be read").strip())
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Any, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._options = kwargs
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+class Listener:
+    """Serves a router on one port.
+
+    After ``requests`` answers or ``seconds`` of age a connection is closed with the answer, so
+    that a balancer in front can spread it again; 0: never.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        router: Router,
+        guard: Guard | None,
+        count: Callable[[str, int], None],
+        *,
+        requests: int = 0,
+        seconds: float = 0,
+    ) -> None:
+        self.name = name
+        self.draining = False
+        self._router = router
+        self._guard = guard
+        self._count = count
+        self._requests = requests
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
+        self._site: web.SockSite | None = None
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None) -> int:
+        """Listen; the port, which was chosen by the system when 0 was asked for.
+
+        Raises:
+            Conflict: the address cannot be had.
+        """
+        self._socket = _bind(host, port)
+        server = _Server(
+            self._handle,
+            access_log_class=AccessLogger,
+            access_log=_log,
+            keepalive_timeout=min(self._seconds or _IDLE_SECONDS, _IDLE_SECONDS),
+            auto_decompress=False,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=FINISH_SECONDS)
+        await self._runner.setup()
+        await self.use(tls)
+        bound: int = self._socket.getsockname()[1]
+        _log.info("%s listens on port %d%s", self.name, bound, " with TLS" if tls else "")
+        return bound
+
+    async def use(self, tls: ssl.SSLContext | None) -> None:
+        """Take new connections with that context; those there are go on as they are."""
+        assert self._socket is not None  # noqa: S101
+        assert self._runner is not None  # noqa: S101
+        old = self._site
+        self._site = web.SockSite(
+            self._runner, self._socket.dup(), ssl_context=tls, backlog=_BACKLOG
+        )
+        await self._site.start()
+        if old is not None:
+            await old.stop()
+
+    async def stop(self) -> None:
+        """Take no more connections, finish what is under way, close the rest."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        request[STARTED] = time.perf_counter()
+        try:
+            response = await self._route(request)
+        except NoSuchMethod as error:
+            response = errors.body(405, str(error))
+            response.headers["Allow"] = ", ".join(error.allowed)
+        except Exception as error:
+            response = errors.answer(error)
+        self._count(self.name, response.status)
+        if isinstance(response, web.Response):
+            response[BODY_BYTES] = len(response.body) if isinstance(response.body, bytes) else 0
+        if not response.prepared and self._is_over(request.protocol):
+            response.force_close()
+        return response
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        route, variables = self._router.find(request.method, request.rel_url.path)
+        if self._guard is not None:
+            self._guard.check(route.access, request.headers.get("Authorization"), request.remote)
+        return await route.handle(request, variables)
+
+    def _is_over(self, connection: Any) -> bool:
+        connection.served += 1
+        return (
+            self.draining
+            or 0 < self._requests <= connection.served
+            or 0 < self._seconds <= time.monotonic() - connection.born
+        )
+
+
+def _bind(host: str | None, port: int) -> socket.socket:
+    try:
+        if host is None and socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
+            )
+        family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
+        return socket.create_server((host or "", port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror}"
+        raise Conflict(
+            f"port {port} on {host or 'all addresses'} {why}",
+            "stop what holds it, or set EATS_PORT, PANDAS_PORT or USAGE_HOST",
+        ) from None

@@ -1,0 +1,101 @@
+"""What Prometheus reads; no label ever holds a customer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+if TYPE_CHECKING:
+    from usage_collector.events import Outcome
+    from usage_collector.ledger import Ledgers
+
+_COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_BATCH_BUCKETS = (1, 4, 16, 64, 256, 1000, 4000)
+
+
+disable_created_metrics()
+
+
+class Metrics:
+    """The metrics of one collector."""
+
+    def __init__(self, version: str, collector: str, zone: str) -> None:
+        self.registry = CollectorRegistry()
+        info = self._gauge(
+            "usage_collector_info", "Which collector this is", "version", "collector", "zone"
+        )
+        info.labels(version, collector, zone).set(1)
+        self._events = Counter(
+            "usage_events", "Events acknowledged", ["kind", "result"], registry=self.registry
+        )
+        self._requests = Counter(
+            "usage_requests", "Requests answered", ["listener", "status"], registry=self.registry
+        )
+        self._commits = Histogram(
+            "usage_commit_seconds",
+            "Time to make a group of events durable",
+            buckets=_COMMIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._batches = Histogram(
+            "usage_batch_events",
+            "Events made durable together",
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._waiting = self._gauge("usage_waiting_events", "Events not yet durable")
+        self._used = self._gauge("usage_disk_used_bytes", "Size of the data folder")
+        self._free = self._gauge("usage_disk_free_bytes", "Free space on the data volume")
+        self._head = self._gauge("usage_head_position", "Last position of a ledger", "ledger")
+        self._ledgers = self._gauge("usage_ledgers", "Ledgers by state", "state")
+        self._damaged = self._gauge("usage_ledger_damaged", "Ledgers set aside as damaged")
+        self._unreceipted = self._gauge(
+            "usage_oldest_unreceipted_seconds", "Age of the oldest event not known to be sent"
+        )
+        self._expiry = self._gauge(
+            "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
+        )
+
+    def count_event(self, kind: Outcome, new: bool) -> None:
+        """An acknowledged event."""
+        self._events.labels(kind.value, "stored" if new else "duplicate").inc()
+
+    def count_request(self, listener: str, status: int) -> None:
+        """An answered request."""
+        self._requests.labels(listener, str(status)).inc()
+
+    def observe_commit(self, seconds: float, events: int) -> None:
+        """A group of events became durable."""
+        self._commits.observe(seconds)
+        self._batches.observe(events)
+
+    def set_expiry(self, timestamp: float) -> None:
+        """The certificate in use expires then (s since the Unix epoch)."""
+        self._expiry.set(timestamp)
+
+    def text(self, ledgers: Ledgers) -> bytes:
+        """Everything, in Prometheus' text format."""
+        statuses = ledgers.all()
+        for status in statuses:
+            self._head.labels(status.id).set(status.last)
+        for state, live in (("live", True), ("closed", False)):
+            self._ledgers.labels(state).set(sum(s.live is live for s in statuses))
+        self._damaged.set(sum(status.damaged for status in statuses))
+        self._waiting.set(ledgers.writer.waiting)
+        self._used.set(ledgers.used())
+        self._free.set(ledgers.space.free())
+        oldest = ledgers.oldest_unsent()
+        self._unreceipted.set(0 if oldest is None else max(time.time() - oldest / 1e6, 0))
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)

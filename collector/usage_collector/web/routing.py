@@ -1,0 +1,89 @@
+"""Routes as a table: what is served, who may call it, and how it is described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from usage_collector.errors import NotFound
+
+if TYPE_CHECKING:
+    from usage_collector.web.tokens import Access
+
+Handler = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter, for the description."""
+
+    name: str
+    text: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path; ``{name}`` in the path matches a segment."""
+
+    method: str
+    path: str
+    handle: Handler
+    access: Access
+    summary: str
+    answers: Mapping[int, str]
+    parameters: tuple[Parameter, ...] = ()
+    body: str | None = None
+    content: str = "application/json"
+    errors: tuple[int, ...] = field(default=())
+
+
+class NoSuchMethod(NotFound):
+    """The path is there, the method is not; ``allowed`` are those that are."""
+
+    def __init__(self, method: str, allowed: list[str]) -> None:
+        super().__init__(f"{method} is not possible here", f"use {' or '.join(allowed)}")
+        self.allowed = allowed
+
+
+class Router:
+    """Finds the route of a request."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self.routes = routes
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
+        for route in routes:
+            if route.path in self._exact:
+                self._exact[route.path][route.method] = route
+                continue
+            self._exact[route.path] = methods = {route.method: route}
+            if "{" in route.path:
+                pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)
+                self._patterns.append((re.compile(pattern), methods))
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route and the path's variables.
+
+        Raises:
+            NotFound: no such path.
+            NoSuchMethod: not this method.
+        """
+        methods = self._exact.get(path)
+        variables: dict[str, str] = {}
+        if methods is None or "{" in path:
+            methods, variables = self._match(path)
+        route = methods.get(method)
+        if route is None:
+            raise NoSuchMethod(method[:20], sorted(methods))
+        return route, variables
+
+    def _match(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
+        for pattern, methods in self._patterns:
+            if match := pattern.fullmatch(path):
+                return methods, match.groupdict()
+        raise NotFound("there is nothing at this path", "see /openapi.json")

@@ -1,0 +1,219 @@
+"""A collector's life: its parts put together, served, kept up to date, and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from usage_collector import files
+from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.export import Exporter
+from usage_collector.keystore import Keystore, Pair, expiry
+from usage_collector.ledger import Ledgers
+from usage_collector.upkeep import Purger
+from usage_collector.web import health, ingest_routes, openapi, tls
+from usage_collector.web.listener import Listener
+from usage_collector.web.metrics import Metrics
+from usage_collector.web.reporting_routes import Reporting
+from usage_collector.web.routing import Router
+from usage_collector.web.tokens import Guard
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from usage_collector.settings import Settings
+
+_log = logging.getLogger("usage_collector.web")
+
+REFRESH_SECONDS = 2.0
+"""How often files that others change are looked at."""
+PURGE_SECONDS = 60.0
+
+
+def now() -> int:
+    """The time, in µs since the Unix epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a collector is made of, before it listens."""
+
+    settings: Settings
+    ledgers: Ledgers
+    keystore: Keystore
+    guard: Guard
+    metrics: Metrics
+
+    @property
+    def pair(self) -> Pair:
+        """The certificate in use, given or made."""
+        given, key = self.settings.tls_cert_file, self.settings.tls_key_file
+        if given is not None and key is not None:
+            return Pair(given, key)
+        return self.keystore.certificate(self.settings.name, datetime.now(UTC))
+
+    def contexts(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+        """TLS of the ingest and of the reporting listener."""
+        settings = self.settings
+        if not (settings.eats_secure or settings.pandas_secure):
+            return None, None
+        pair = self.pair
+        ingest = tls.context(pair, settings.client_ca_file) if settings.eats_secure else None
+        reporting = tls.context(pair, None) if settings.pandas_secure else None
+        self.metrics.set_expiry(expiry(pair.certificate).timestamp())
+        return ingest, reporting
+
+
+def assemble(settings: Settings) -> Parts:
+    """Open the data folder and everything in it; keys are on the disk when this returns.
+
+    Raises:
+        UsageError: what cannot be used, and why.
+    """
+    folder = settings.data_dir
+    try:
+        files.make_folder(folder)
+        scratch = folder / "tmp"
+        files.make_folder(scratch)
+        files.lock(folder / "lock")
+    except OSError as error:
+        raise InvalidInput(
+            f"USAGE_DATA_DIR {folder} cannot be used: {error.strerror}",
+            "give a folder that this user may write to",
+        ) from None
+    # SQLite sorts large results in files; the usual places may be read-only in a container.
+    os.environ.setdefault("SQLITE_TMPDIR", str(scratch))
+    metrics = Metrics(version("usage-operator"), settings.name, settings.zone)
+    keystore = Keystore(folder / "keys", settings.signing_key_file, settings.proof_key_file)
+    guard = Guard(settings.tokens_file)
+    ledgers = Ledgers(
+        folder,
+        settings.name,
+        settings.zone,
+        now,
+        reserve=settings.reserve_mb * 10**6,
+        observe=metrics.observe_commit,
+    )
+    return Parts(settings, ledgers, keystore, guard, metrics)
+
+
+class Collector:
+    """The two listeners and what goes on beside them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
+        exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
+        reporting = Reporting(ledgers, exporter, parts.keystore, metrics, now)
+        healthy = health.routes(ledgers, lambda: self._draining)
+        described = [*reporting.routes(), *healthy]
+        received = [*ingest_routes.routes(ledgers, metrics.count_event), *healthy]
+        build = version("usage-operator")
+        self._draining = False
+        self._ingest = Listener(
+            "ingest",
+            Router([*received, openapi.route(received, "Usage collector: ingest", build)]),
+            None,
+            metrics.count_request,
+            requests=settings.keepalive_requests,
+            seconds=settings.keepalive_seconds,
+        )
+        self._reporting = Listener(
+            "reporting",
+            Router([*described, openapi.route(described, "Usage collector: reporting", build)]),
+            parts.guard,
+            metrics.count_request,
+        )
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain and end; a second signal ends the drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        settings = self._parts.settings
+        ingest, reporting = self._parts.contexts()
+        await self._ingest.start(settings.host, settings.eats_port, ingest)
+        await self._reporting.start(settings.host, settings.pandas_port, reporting)
+        beside = [asyncio.create_task(self._refresh()), asyncio.create_task(self._purge())]
+        await self._stop.wait()
+        await self._drain(settings.drain_seconds)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(self._ingest.stop(), self._reporting.stop())
+        await asyncio.to_thread(self._parts.ledgers.close)
+        _log.info("ended")
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _drain(self, seconds: float) -> None:
+        self._draining = self._ingest.draining = self._reporting.draining = True
+        _log.info("ending; draining for %.0f s", seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    async def _refresh(self) -> None:
+        settings = self._parts.settings
+        given: list[Path | None] = [
+            settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file
+        ]  # fmt: skip
+        stamp = files.fingerprint(given)
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            _attempt(self._parts.guard.refresh)
+            _attempt(self._parts.keystore.refresh)
+            if (changed := files.fingerprint(given)) != stamp:
+                stamp = changed
+                await self._change_certificates()
+
+    async def _change_certificates(self) -> None:
+        try:
+            ingest, reporting = self._parts.contexts()
+        except (UsageError, ValueError, OSError) as error:
+            _log.error("the old certificate stays in use: %s", error)
+            return
+        if ingest:
+            await self._ingest.use(ingest)
+        if reporting:
+            await self._reporting.use(reporting)
+        _log.info("certificates were read again")
+
+    async def _purge(self) -> None:
+        settings = self._parts.settings
+        purger = Purger(
+            self._parts.ledgers,
+            settings.retention_days,
+            hold=settings.hold_unexported,
+            now=now,
+            steady=time.monotonic(),
+        )
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            try:
+                await asyncio.to_thread(purger.run, time.monotonic())
+            except UsageError as error:
+                _log.error("nothing was purged: %s", error)
+
+
+def _attempt(refresh: Callable[[], None]) -> None:
+    try:
+        refresh()
+    except (UsageError, OSError) as error:
+        _log.error("what was read before stays in use: %s", error)

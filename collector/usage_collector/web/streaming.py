@@ -1,0 +1,49 @@
+"""Answers that are made while they are sent, as fast as the client takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from usage_collector.errors import UsageError
+from usage_collector.web.logs import BODY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_log = logging.getLogger("usage_collector.web")
+
+
+async def send(
+    request: web.BaseRequest,
+    chunks: Iterator[bytes],
+    close: Callable[[], None],
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """Send the chunks, each made in a thread only once the one before was taken.
+
+    An error before the first chunk is raised; one later breaks the connection off, so that the
+    client cannot take the rest for the whole. ``close`` is called in any case.
+    """
+    response = web.StreamResponse(headers=headers)
+    try:
+        chunk = await asyncio.to_thread(next, chunks, None)
+        await response.prepare(request)
+        try:
+            while chunk is not None:
+                if chunk:
+                    await response.write(chunk)
+                    response[BODY_BYTES] = response.get(BODY_BYTES, 0) + len(chunk)
+                chunk = await asyncio.to_thread(next, chunks, None)
+        except UsageError as error:
+            _log.error("an answer was broken off: %s", error)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write_eof()
+    finally:
+        await asyncio.to_thread(close)
+    return response
