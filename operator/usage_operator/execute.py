@@ -32,26 +32,27 @@ async def _take(client: Client, step: Step) -> None:
     metrics.WRITES.labels(step.verb, step.ref.kind).inc()
 
 
-async def execute(client: Client, where: str, plan: Plan) -> tuple[int, list[Trouble]]:
-    """Take the steps in their order; give how many were taken, and which are refused as they are.
+async def execute(client: Client, where: str, plan: Plan) -> tuple[list[Step], list[Trouble]]:
+    """Take the steps in their order; give those taken, and which are refused as they are.
 
     A refusal does not keep the other steps from being taken, but nothing is pruned after one.
     What may work later (conflicts, an API server that is down) is raised.
     """
-    taken, troubles = 0, []
+    taken: list[Step] = []
+    troubles: list[Trouble] = []
     for step in plan.steps:
         try:
             await _take(client, step)
         except (errors.Rejected, errors.Forbidden) as error:
             troubles.append(Trouble("ApplyFailed", f"{step.ref} could not be written: {error}"))
         else:
-            taken += 1
+            taken.append(step)
             _log.info("%s: %s", where, step)
     if troubles or plan.taken:
         return taken, troubles
     for step in plan.prunes:
         await _take(client, step)
-        taken += 1
+        taken.append(step)
         _log.info("%s: %s", where, step)
     return taken, troubles
 

@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_TOLD = {"Ready", "Degraded", "Exported"}
 _GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True"}
+"""The conditions whose changes are told, and the status that is no reason to worry."""
+_PASSING = {"Applying", "RollingOut", "NotYet", "Running"}
+"""Reasons that end by themselves: no news."""
 
 
 def _news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]:
-    """Give the conditions whose status changed since the last time."""
+    """Give the conditions whose status changed since the last time, if that says something."""
     old = {one["type"]: one["status"] for one in before.get("conditions") or []}
-    return [one for one in conditions if one.type in _TOLD and old.get(one.type) != one.status]
+    return [
+        one
+        for one in conditions
+        if one.type in _GOOD
+        and one.reason not in _PASSING
+        and one.status != old.get(one.type, "False" if one.type == "Degraded" else None)
+    ]
 
 
 async def publish(client: Client, document: Object, facts: Facts) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from usage_operator.kube import Client
+    from usage_operator.plan import Step
     from usage_operator.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -94,15 +95,16 @@ class Reconciler:
             steps = await plan(client, context, seen, fleet, references, facts.now)
         except errors.UnusableSecret as error:
             return replace(facts, blocked=Trouble("SecretInvalid", str(error)))
-        written, troubles = 0, survey.taken(steps)
+        taken: list[Step] = []
+        troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
-            written, troubles = await execute(
+            taken, troubles = await execute(
                 client, f"{resource.namespace}/{resource.name}", steps
             )
         if survey.unbound(seen.of("PersistentVolumeClaim")):
             trouble = await default_class(client)
             troubles += [trouble] if trouble else []
-        facts = replace(facts, written=written, waiting=survey.waiting(steps))
+        facts = replace(facts, written=survey.disturbing(taken), waiting=survey.waiting(steps))
         return replace(facts, troubles=tuple(troubles))
 
 

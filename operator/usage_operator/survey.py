@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from usage_operator.conditions import Run, Said
     from usage_operator.manifests import Context
     from usage_operator.observe import Observed
-    from usage_operator.plan import Fleet, Object, Plan
+    from usage_operator.plan import Fleet, Object, Plan, Step
     from usage_operator.spec import Spec
 
 
@@ -83,6 +83,11 @@ def unbound(claims: Iterable[Object]) -> bool:
         and not claim["spec"].get("storageClassName")
         for claim in claims
     )
+
+
+def disturbing(steps: Iterable[Step]) -> int:
+    """Count the steps on which it depends whether collectors serve."""
+    return sum(step.ref.kind in {"StatefulSet", "Service"} for step in steps)
 
 
 def waiting(plan: Plan) -> tuple[str, ...]:

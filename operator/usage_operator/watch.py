@@ -74,13 +74,13 @@ class Watch:
         self._seen[uid] = now
         return True
 
-    def resource(self, event: Mapping[str, Any], **_: Any) -> None:
+    async def resource(self, event: Mapping[str, Any], **_: Any) -> None:
         """Take an event of a resource."""
         metadata = event["object"]["metadata"]
         if self.changed(event):
             self._enqueue(Key(metadata["namespace"], metadata["name"]))
 
-    def child(self, event: Mapping[str, Any], **_: Any) -> None:
+    async def child(self, event: Mapping[str, Any], **_: Any) -> None:
         """Take an event of an object that carries our labels."""
         metadata = event["object"]["metadata"]
         name = (metadata.get("labels") or {}).get(naming.INSTANCE)

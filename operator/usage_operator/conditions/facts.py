@@ -63,7 +63,7 @@ class Facts:
     paused: bool = False
     troubles: tuple[Trouble, ...] = ()
     written: int = 0
-    """Steps taken in this pass: what they bring about has not been seen yet."""
+    """Steps that serving depends on, taken in this pass: their effect has not been seen yet."""
     waiting: tuple[str, ...] = ()
     unreachable: str | None = None
     """Why nothing could be reached through the Service; None: it was reached, or was before."""

@@ -1,0 +1,159 @@
+"""The objects that are built."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+from tests.operator.support import NOW, context, golden
+
+from usage_operator import manifests, naming
+from usage_operator.manifests import accounts, claims, disruption, export, peers, service
+from usage_operator.manifests import statefulset as sts
+
+FULL: dict[str, Any] = {
+    "zones": [
+        {"name": "eu-1a"},
+        {"name": "eu-1b", "replicas": 2, "storageClassName": "fast", "size": "3Gi"},
+        {"name": "cellar", "nodeSelector": {"rack": "7"}},
+    ],
+    "image": "registry.example/collector@sha256:0",
+    "storage": {"size": "2Gi", "storageClassName": "slow", "whenDeleted": "Delete"},
+    "ingest": {
+        "port": 9443,
+        "tls": {"dnsNames": ["usage.example.com", "192.0.2.1"]},
+        "service": {
+            "type": "LoadBalancer",
+            "annotations": {"a": "b"},
+            "trafficDistribution": "PreferClose",
+        },
+    },
+    "reporting": {"port": 8443, "tls": False, "tokens": {"secretName": "my-tokens"}},
+    "retention": {"days": 30, "holdUnexported": False},
+    "signing": {"secretName": "my-keys"},
+    "export": {
+        "day": 3,
+        "at": "23:05",
+        "timeZone": "Europe/Berlin",
+        "holidays": {"country": "DE", "dates": ["2026-12-24", "2026-12-31"]},
+        "limits": {"megabytes": 9, "batchJobs": 10, "realtimeHours": 11},
+        "destinations": [{"volume": {"claimName": "archive"}}],
+    },
+    "template": {
+        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {}},
+        "priorityClassName": "high",
+        "annotations": {"x": "y"},
+        "labels": {"team": "billing"},
+        "imagePullSecrets": [{"name": "pull"}],
+        "serviceAccountAnnotations": {"role": "arn"},
+        "securityContext": {"runAsUser": 1000, "fsGroup": 2000},
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "fields"), [("default", {}), ("full", FULL)])
+def test_golden(name: str, fields: dict[str, Any]) -> None:
+    """Every object without key material is as it was reviewed."""
+    where = context(**copy.deepcopy(fields))
+    zones = where.spec.zones
+    running = {zone.name: zone.replicas for zone in zones}
+    golden(f"{name}-statefulsets", [sts.build(where, zone, zone.replicas) for zone in zones])
+    golden(
+        f"{name}-services",
+        [service.ingest(where), service.reporting(where), service.headless(where, "eu-1a")],
+    )
+    golden(f"{name}-export", [export.cronjob(where), export.claim(where)])
+    golden(
+        f"{name}-others",
+        [
+            accounts.build(where, naming.COLLECTOR),
+            accounts.build(where, naming.EXPORT),
+            disruption.build(where),
+            peers.build(where, running),
+            claims.build(where, zones[0], 0, "1Gi"),
+        ],
+    )
+
+
+def desired(known: manifests.Known | None = None, **fields: Any) -> list[manifests.Manifest]:
+    """Build everything."""
+    where = context(**fields)
+    return manifests.build(where, known or manifests.Known(where.resource.wanted), NOW)
+
+
+def test_nothing_is_built_twice() -> None:
+    """No two objects have the same kind and name, whatever is set."""
+    for fields in ({}, FULL):
+        names = [(one["kind"], one["metadata"]["name"]) for one in desired(**fields)]
+        assert len(names) == len(set(names))
+
+
+def test_only_what_must_outlive_the_resource_has_no_owner() -> None:
+    """Keys, the authority and the exports' volume stay when the resource goes."""
+    orphans = {
+        (one["kind"], one["metadata"]["name"])
+        for one in desired()
+        if "ownerReferences" not in one["metadata"]
+    }
+    assert orphans == {
+        ("Secret", "speech-keys"),
+        ("Secret", "speech-ca-key"),
+        ("PersistentVolumeClaim", "speech-export"),
+    }
+
+
+def pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the pod specs within an object."""
+    if manifest["kind"] == "CronJob":
+        manifest = manifest["spec"]["jobTemplate"]
+    return [manifest["spec"]["template"]["spec"]] if "template" in manifest["spec"] else []
+
+
+def test_pods_are_restricted() -> None:
+    """Every pod asks for no more than the restricted Pod Security level admits."""
+    found = list(
+        itertools.chain.from_iterable(pods(one) for one in desired(**FULL) if "spec" in one)
+    )
+    assert len(found) == 4
+    for pod in found:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_claims_that_do_not_exist_are_not_made() -> None:
+    """StatefulSets make the claims; ours are the size and the owner of those that exist."""
+    known = manifests.Known({"eu-1a": 2}, claims={"data-speech-eu-1a-1": "1Gi"})
+    made = desired(known, zones=[{"name": "eu-1a", "replicas": 2}], storage={"size": "2Gi"})
+    found = [one for one in made if one["metadata"]["name"].startswith("data-")]
+    assert [one["metadata"]["name"] for one in found] == ["data-speech-eu-1a-1"]
+    assert found[0]["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+def test_a_claim_never_shrinks() -> None:
+    """A zone that comes back with a smaller size keeps the volume as it is."""
+    known = manifests.Known({"eu-1a": 1}, claims={"data-speech-eu-1a-0": "10Gi"})
+    (claim,) = (o for o in desired(known) if o["metadata"]["name"].startswith("data-"))
+    assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
+
+
+def test_leaving_collectors_stay_known() -> None:
+    """A zone that left the spec keeps its Service and its place among the peers."""
+    made = desired(manifests.Known({"eu-1a": 1, "gone": 2}))
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in made}
+    assert ("Service", "speech-gone") in by_name
+    assert ("StatefulSet", "speech-gone") not in by_name
+    addresses = by_name["ConfigMap", "speech-peers"]["data"]["peers"].splitlines()
+    assert addresses == [
+        "https://speech-eu-1a-0.speech-eu-1a.metering.svc:8000",
+        "https://speech-gone-0.speech-gone.metering.svc:8000",
+        "https://speech-gone-1.speech-gone.metering.svc:8000",
+    ]
