@@ -185,8 +185,10 @@ class Window:
         """Its end in UTC; a whole second has no fraction, as `parse_window` reads it back."""
         if self.until_us is None:
             return None
-        whole = self.until_us % SECOND == SECOND - 1
-        return rfc3339(self.until_us - (SECOND - 1) if whole else self.until_us)
+        if self.until_us % SECOND == SECOND - 1:
+            return rfc3339(self.until_us - (SECOND - 1))
+        # Without its fraction, a moment at the second's very beginning would mean the whole second.
+        return moment(self.until_us).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _offset(zone: str | None) -> timezone:

@@ -1,0 +1,124 @@
+"""Events, keys and packages for tests, made the way collectors make them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from usage_collector.packages import (
+    Chain,
+    Contents,
+    Keys,
+    file_name,
+    genesis,
+    gzipped,
+    link,
+    marks_between,
+    runs,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+KEYS = Keys(b"s" * 64, Ed25519PrivateKey.from_private_bytes(b"p" * 32))
+OTHER_KEYS = Keys(b"o" * 64, Ed25519PrivateKey.from_private_bytes(b"q" * 32))
+
+
+def event(session: object, seconds: object = 2, **changed: object) -> bytes:
+    """A batch job's end as transcribers send it, with fields changed."""
+    fields = {
+        "event": "TRANSCRIBER_DONE",
+        "contract_id": "0",
+        "customer_id": "Acme",
+        "session_id": None if session is None else str(session),
+        "time_stamp": "2026-10-05T13:01:13.239Z",
+        **changed,
+        "event_specific_data": {
+            "format_name": "wav",
+            "job_config": {"transcription_config": {"language": "en"}, "type": "transcription"},
+            "total_received_duration": seconds,
+            "total_speech_duration": 1,
+        },
+    }
+    return json.dumps(fields).encode()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A collector's ledger: all its events, from position 1."""
+
+    events: Sequence[bytes]
+    id: str = "0b6f1c9e-5d0e-4c1b-9d5e-2f6a3e1b7c11"
+    collector: str = "speech-eu-1a-0"
+    zone: str = "eu-1a"
+
+    @property
+    def hashes(self) -> list[bytes]:
+        """h(0) … h(n)."""
+        found = [genesis(self.id)]
+        for raw in self.events:
+            found.append(link(found[-1], hashlib.sha256(raw).digest()))
+        return found
+
+    def contents(self, first: int, last: int, period: str | None = "2026-10") -> Contents:
+        """What the package of these positions says."""
+        hashes = self.hashes
+        chain = Chain(
+            first,
+            last,
+            hashes[first - 1],
+            hashes[last],
+            [hashes[position] for position in marks_between(first, last)],
+        )
+        count = last - first + 1
+        return Contents(self.collector, self.zone, self.id, period, None, None, count, chain, None)
+
+    def plain(
+        self, first: int, last: int, keys: Keys = KEYS, period: str | None = "2026-10"
+    ) -> bytes:
+        """The package of these positions, uncompressed."""
+        contents = self.contents(first, last, period)
+        return b"".join(write(contents, self.events[first - 1 : last], keys))
+
+    def save(
+        self,
+        folder: Path,
+        first: int,
+        last: int,
+        keys: Keys = KEYS,
+        period: str | None = "2026-10",
+    ) -> Path:
+        """The package of these positions as a file under its own name."""
+        path = folder / file_name(self.contents(first, last, period))
+        path.write_bytes(b"".join(gzipped([self.plain(first, last, keys, period)])))
+        return path
+
+
+def window(ledger: Ledger, positions: Sequence[int], keys: Keys = KEYS) -> bytes:
+    """The package of a window of time that holds these positions in this order, uncompressed."""
+    found = runs((ledger.id, position) for position in positions)
+    contents = Contents(
+        ledger.collector, ledger.zone, None, None, None, None, len(positions), None, found
+    )
+    return b"".join(write(contents, [ledger.events[p - 1] for p in positions], keys))
+
+
+def ledger(number: int, **named: str) -> Ledger:
+    """A ledger with so many different jobs of whole seconds."""
+    collector = named.get("collector", "")
+    events = [event(f"{collector}job-{n}", n % 50) for n in range(1, number + 1)]
+    return Ledger(events, **named)
+
+
+def replace_in(path: Path, old: bytes, new: bytes) -> None:
+    """Changes what a package file holds, without changing anything else."""
+    plain = gzip.decompress(path.read_bytes())
+    assert old in plain
+    path.write_bytes(b"".join(gzipped([plain.replace(old, new, 1)])))
