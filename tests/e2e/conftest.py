@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.system import System
-from tests.kind_helper import images
+from tests.e2e.system import System, load_images
 from tests.kind_helper.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
 def loaded(cluster: Cluster) -> Cluster:
     """The cluster with both images of this working tree."""
-    images.load(cluster)
+    load_images(cluster)
     return cluster
 
 

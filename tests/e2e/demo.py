@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.e2e.system import ROOT, SAMPLE, System
-from tests.kind_helper import api, binaries, images
+from tests.e2e.system import ROOT, SAMPLE, System, load_images
+from tests.kind_helper import binaries, choose
 from tests.kind_helper.errors import KindHelperError
 from tests.kind_helper.progress import Live, Plain, Progress
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 def clean(progress: Progress) -> int:
     """Remove the cluster and the fetched packages."""
-    api.down(progress=progress)
+    choose.down(progress=progress)
     shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 
@@ -57,8 +57,8 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
     if missing := binaries.missing():
         minutes = sum(part.seconds for part in missing) // 60 + 1
         progress.note(f"the first run builds Kubernetes itself: about {minutes} minutes, once")
-    system = System(api.up(context=context, progress=progress), NAMESPACE)
-    images.load(system.cluster, progress)
+    system = System(choose.up(context=context, progress=progress), NAMESPACE)
+    load_images(system.cluster, progress)
     with progress.step("clearing the namespace of an earlier demo", 5):
         system.remove()
         system.create_namespace()

@@ -1,20 +1,23 @@
 """The product on a cluster, installed and used as its users do: what the demo and the tests share."""
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.kind_helper import images
 from tests.kind_helper.cluster import Cluster
+from tests.kind_helper.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "usage-operator"
 SAMPLE = ROOT / "deploy" / "samples" / "speech.yaml"
-VERSION = "0.1.0"
-OPERATOR = "localhost/usage-operator"
-COLLECTOR = "localhost/usage-collector"
+# On a cluster that a context names, the images must be where it can pull them.
+OPERATOR = os.environ.get("USAGE_TEST_OPERATOR_IMAGE", images.reference("operator"))
+COLLECTOR = os.environ.get("USAGE_TEST_COLLECTOR_IMAGE", images.reference("collector"))
 ZONES = ("eu-1a", "eu-1b", "eu-1c")
 
 
@@ -40,7 +43,7 @@ def pod(
         "containers": [
             {
                 "name": "main",
-                "image": f"{COLLECTOR}:{VERSION}",
+                "image": COLLECTOR,
                 "imagePullPolicy": "IfNotPresent",
                 "command": list(command),
                 "volumeMounts": [
@@ -55,6 +58,14 @@ def pod(
         ],
         "volumes": [{"name": name, **source} for name, (_, source) in volumes.items()],
     }
+
+
+def load_images(cluster: Cluster, progress: Progress | None = None) -> None:
+    """Build both images of this working tree and bring them to every node."""
+    built = images.build_all(progress=progress)
+    for image, archive in built.items():
+        if image in (OPERATOR, COLLECTOR):
+            cluster.load(archive, image)
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,14 @@ class System:
 
     def install(self, *more: str) -> str:
         """Install or upgrade the chart and wait until the operator is up."""
-        return self.cluster.helm(
-            "upgrade", "--install", "usage-operator", str(CHART), "--namespace", self.namespace,
-            "--set", f"image.repository={OPERATOR}", "--set", f"collectorImage.repository={COLLECTOR}",
-            "--take-ownership",
-            "--wait", "--timeout=120s", *more,
-        )  # fmt: skip
+        settings = []
+        for value, image in (("image", OPERATOR), ("collectorImage", COLLECTOR)):
+            repository, _, tag = image.rpartition(":")
+            settings += ["--set", f"{value}.repository={repository},{value}.tag={tag}"]
+        # The cluster-wide CRD belongs to whichever of the test namespaces was installed last.
+        flags = ["--take-ownership", "--wait", "--timeout=120s", f"--namespace={self.namespace}"]
+        release = ["upgrade", "--install", "usage-operator", str(CHART)]
+        return self.cluster.helm(*release, *flags, *settings, *more)
 
     def apply(self, manifest: str | dict[str, Any]) -> str:
         """Apply a manifest and return what kubectl says."""
