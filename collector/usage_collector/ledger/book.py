@@ -5,6 +5,8 @@ from __future__ import annotations
 import time as clock_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import apsw
+
 from usage_collector.errors import Damaged
 from usage_collector.ledger import blocks, schema, sqlite
 from usage_collector.ledger import head as heads
@@ -14,8 +16,6 @@ from usage_collector.packages import MARK_EVERY, genesis, link
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import apsw
 
     from usage_collector.events import Event
 
@@ -123,7 +123,9 @@ class Book:
             return
         self._log_pages = 0
         with sqlite.translated(f"ledger {self.ledger}"):
-            self.connection.wal_checkpoint(mode=1 if now else 0)
+            self.connection.wal_checkpoint(
+                mode=apsw.SQLITE_CHECKPOINT_TRUNCATE if now else apsw.SQLITE_CHECKPOINT_PASSIVE
+            )
 
     def close(self) -> None:
         """Give the files back; what was appended is safe already."""
