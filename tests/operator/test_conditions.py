@@ -1,0 +1,237 @@
+"""From facts to the status."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.operator.support import NOW, pod
+
+from usage_operator import conditions
+from usage_operator.conditions import Facts, Run, Said, Trouble, ZoneFacts
+
+GOOD = Facts(
+    generation=3,
+    now=NOW,
+    zones=(ZoneFacts("eu-1a", 1, 1), ZoneFacts("eu-1b", 2, 2)),
+    next_export=("2026-11", "2026-11-30T06:00:00Z"),
+    endpoints=("speech.metering.svc:9090", "speech-reporting.metering.svc:8000"),
+    ca_bundle="speech-ca",
+)
+
+
+def judged(facts: Facts, before: dict[str, Any] | None = None) -> dict[str, tuple[str, str, str]]:
+    """Give status, reason and message of each condition."""
+    found = conditions.judge(facts, before or {}).conditions
+    return {one.type: (one.status, one.reason, one.message) for one in found}
+
+
+def changed(**fields: Any) -> dict[str, tuple[str, str, str]]:
+    """Judge the good facts with some of them changed."""
+    return judged(replace(GOOD, **fields))
+
+
+def test_all_is_well() -> None:
+    """Everything rolled out, ready and reached."""
+    found = judged(GOOD)
+    assert found["Ready"] == ("True", "Serving", "3 collectors in 2 zones serve")
+    assert found["Progressing"][:2] == ("False", "Settled")
+    assert found["Degraded"][:2] == ("False", "AsExpected")
+    assert found["Exported"][:2] == ("Unknown", "NotYet")
+    assert "2026-11-30" in found["Exported"][2]
+
+
+SHORT = (ZoneFacts("eu-1a", 1, 0, why="speech-eu-1a-0: ImagePullBackOff"), ZoneFacts("b", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "words"),
+    [
+        ({"blocked": Trouble("SecretMissing", "make it")}, "SecretMissing", "make it"),
+        ({"troubles": (Trouble("NameTaken", "x"), Trouble("A", "y"))}, "NameTaken", "x; y"),
+        ({"written": 2}, "Applying", "2 objects"),
+        ({"zones": (ZoneFacts("eu-1a", 1, 0, rolling=True),)}, "RollingOut", "eu-1a"),
+        ({"waiting": ("StatefulSet x waits",)}, "RollingOut", "StatefulSet x waits"),
+        ({"zones": SHORT}, "PodsNotReady", "ImagePullBackOff"),
+        ({"zones": ()}, "Applying", "no collector"),
+        ({"unreachable": "connection refused"}, "Unreachable", "connection refused"),
+    ],
+)
+def test_not_ready(fields: dict[str, Any], reason: str, words: str) -> None:
+    """What is in the way is the reason, and the message says it."""
+    status, said, message = changed(**fields)["Ready"]
+    assert (status, said) == ("False", reason)
+    assert words in message
+
+
+def test_a_zone_that_is_down_degrades_but_a_rollout_does_not() -> None:
+    """Degraded tells a person to look; a rollout ends by itself."""
+    assert changed(zones=SHORT)["Degraded"][:2] == ("True", "ZonesNotReady")
+    rolling = (ZoneFacts("eu-1a", 1, 0, rolling=True),)
+    assert changed(zones=rolling)["Degraded"][0] == "False"
+
+
+def test_leaving_collectors_are_shown_with_the_way_out() -> None:
+    """The message gives the annotation that would discard exactly those that left."""
+    zones = (ZoneFacts("eu-1a", 3, 3, leaving=2), ZoneFacts("old", 1, 1, leaving=1))
+    status, reason, message = changed(zones=zones)["Progressing"]
+    assert (status, reason) == ("True", "Leaving")
+    assert "usage-operator.io/discard=eu-1a/1,eu-1a/2,old" in message
+    rows = conditions.judge(replace(GOOD, zones=zones), {}).document()["zones"]
+    assert all(row["leaving"] for row in rows)  # type: ignore[attr-defined]
+
+
+def test_a_discard_that_lies_in_wait_is_told() -> None:
+    """An annotation that names what is wanted would discard it later without asking."""
+    assert changed(idle_discards=("eu-1a",))["Degraded"][:2] == ("True", "DiscardInUse")
+
+
+def test_paused() -> None:
+    """A paused resource that serves is Ready, and says that it is paused."""
+    assert changed(paused=True)["Ready"][:2] == ("True", "Paused")
+    assert changed(paused=True)["Progressing"][:2] == ("False", "Paused")
+
+
+def run(result: str | None, state: str = "complete", **said: Any) -> Run:
+    """Give a run of the export."""
+    summary = {"result": result, "period": "2026-10", "time": "2026-10-30T06:01:00Z"} | said
+    return Run("speech-export-1", "2026-10-30T06:00:00Z", state, summary if result else None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "status", "reason", "words"),
+    [
+        ((run("exported"),), "True", "Exported", "2026-10"),
+        ((run("nothing-due", period=None),), "True", "NothingDue", "2026-11-30"),
+        (
+            (run("incomplete", "failed", gaps=["b-0: no answer"]),),
+            "False",
+            "ExportIncomplete",
+            "b-0",
+        ),
+        ((run("failed", "failed", error="disk full"),), "False", "ExportFailed", "disk full"),
+        ((run(None, "failed"),), "False", "ExportFailed", "kubectl logs job/speech-export-1"),
+        ((run(None, "running"),), "Unknown", "Running", "speech-export-1"),
+        ((run(None, "running"), run("exported")), "True", "Exported", "2026-10"),
+    ],
+)
+def test_exported(runs: tuple[Run, ...], status: str, reason: str, words: str) -> None:
+    """The newest finished run decides."""
+    found = changed(runs=runs)["Exported"]
+    assert found[:2] == (status, reason)
+    assert words in found[2]
+
+
+def test_the_last_export_outlives_its_job() -> None:
+    """A run with nothing due does not hide what was exported before, nor does a lost job."""
+    first = conditions.judge(replace(GOOD, runs=(run("exported", files=3),)), {}).document()
+    assert first["lastExport"]["files"] == 3  # type: ignore[index]
+    later = replace(GOOD, runs=(run("nothing-due", period=None),))
+    assert conditions.judge(later, first).document()["lastExport"] == first["lastExport"]
+    assert conditions.judge(GOOD, first).document()["lastExport"] == first["lastExport"]
+
+
+def test_times_are_those_of_the_last_change() -> None:
+    """The same status keeps its time, another one gets the present."""
+    first = conditions.judge(GOOD, {}).document()
+    later = replace(GOOD, now=NOW + dt.timedelta(hours=1))
+    assert conditions.judge(later, first).document() == first
+    broken = conditions.judge(replace(later, zones=SHORT), first)
+    times = {one.type: one.last_transition_time for one in broken.conditions}
+    assert times["Ready"] == "2026-11-05T13:00:00Z"
+    assert times["Progressing"] == "2026-11-05T12:00:00Z"
+
+
+def test_what_collectors_said_stands_until_they_are_asked_again() -> None:
+    """Version and storage come from the last answer."""
+    said = replace(GOOD.zones[0], said=Said("1.0", "12%", "1Gi"))
+    first = conditions.judge(replace(GOOD, zones=(said,)), {}).document()
+    row = {"name": "eu-1a", "replicas": 1, "ready": 1, "version": "1.0"}
+    assert first["zones"] == [row | {"storage": {"used": "12%", "capacity": "1Gi"}}]
+    again = conditions.judge(replace(GOOD, zones=(GOOD.zones[0],)), first).document()
+    assert again["zones"] == first["zones"]
+
+
+@given(
+    written=st.integers(0, 2),
+    ready=st.integers(0, 2),
+    rolling=st.booleans(),
+    blocked=st.none() | st.just(Trouble("InvalidSpec", "x")),
+    unreachable=st.none() | st.just("x"),
+    paused=st.booleans(),
+)
+def test_ready_is_never_said_too_early(**fields: Any) -> None:
+    """Ready means that nothing was written, rolls, is blocked, short or out of reach."""
+    zone = ZoneFacts("a", 2, fields.pop("ready"), rolling=fields.pop("rolling"))
+    facts = replace(GOOD, zones=(zone,), **fields)
+    status, reason, _ = judged(facts)["Ready"]
+    assert reason in conditions.REASONS["Ready"]
+    if status == "True":
+        assert zone.ready == 2
+        assert [zone.rolling, facts.blocked, facts.unreachable] == [False, None, None]
+        assert facts.paused or not facts.written
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3"}]}, "0/3"),
+        (
+            {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]},
+            "ErrImagePull",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        "lastState": {"terminated": {"exitCode": 3}},
+                    }
+                ]
+            },
+            "CrashLoopBackOff, exit code 3",
+        ),
+        ({"phase": "Pending"}, "is starting"),
+        ({}, "see its log"),
+    ],
+)
+def test_why_a_pod_is_not_ready(status: dict[str, Any], words: str) -> None:
+    """Scheduling, images, crashes and unreadiness are told apart."""
+    one = pod("speech-a-0", "a", ready=False, **status)
+    assert words in conditions.why(one)
+    assert conditions.why(one).startswith("speech-a-0: ")
+
+
+def job(name: str, created: str, **status: Any) -> dict[str, Any]:
+    """Give a job."""
+    return {"metadata": {"name": name, "creationTimestamp": created}, "status": status}
+
+
+def test_runs_come_from_jobs_and_the_messages_of_their_pods() -> None:
+    """The newest pod of a job tells; what is no summary is none."""
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    failed = {"conditions": [{"type": "Failed", "status": "True", "message": "too often"}]}
+    jobs = [job("old", "2026-10-01", **done), job("new", "2026-11-01", **failed)]
+    pods = []
+    for name, created, text in (
+        ("old", "2026-10-01", '{"result":"exported"}'),
+        ("new", "2026-11-01T1", '{"result":"incomplete"}'),
+        ("new", "2026-11-01T2", "Traceback"),
+    ):
+        state = {"state": {"terminated": {"message": text}}}
+        one = pod(f"{name}-{created}", "", containerStatuses=[state])
+        one["metadata"] |= {"creationTimestamp": created}
+        one["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
+        pods.append(one)
+    newest, oldest = conditions.runs(jobs, pods)
+    assert (newest.job, newest.state, newest.summary, newest.why) == (
+        "new",
+        "failed",
+        None,
+        "too often",
+    )
+    assert (oldest.job, oldest.state, oldest.summary) == ("old", "complete", {"result": "exported"})

@@ -1,0 +1,90 @@
+"""What collectors say of themselves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.operator.support import NOW
+
+from usage_operator import probe
+from usage_operator.conditions import Said
+from usage_operator.manifests import pki
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+METRICS = """\
+# TYPE usage_collector_info gauge
+usage_collector_info{version="1.2.3",collector="a-0",zone="a"} 1
+# TYPE usage_disk_used_bytes gauge
+usage_disk_used_bytes 2.5e8
+# TYPE usage_disk_free_bytes gauge
+usage_disk_free_bytes 7.5e8
+"""
+
+
+@pytest.fixture
+def ca() -> pki.Pair:
+    """Give an authority that is valid now."""
+    return pki.make_ca("test", dt.datetime.now(dt.UTC))
+
+
+@pytest.fixture
+async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
+    """Serve a collector's metrics and readiness over TLS."""
+    leaf = pki.make_leaf(ca, ["127.0.0.1"], dt.datetime.now(dt.UTC))
+    file = tmp_path / "pair.pem"
+    file.write_bytes(leaf.certificate + leaf.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(text=METRICS)
+
+    async def readyz(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def draining(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/draining", draining)
+    server = TestServer(app)
+    await server.start_server(ssl=context)
+    yield f"https://127.0.0.1:{server.port}"
+    await server.close()
+
+
+async def test_reach(url: str, ca: pki.Pair) -> None:
+    """A ready answer is none to complain of; everything else says what came instead."""
+    trusted = ca.certificate.decode()
+    assert await probe.reach(f"{url}/readyz", trusted) is None
+    assert "503" in str(await probe.reach(f"{url}/draining", trusted))
+    assert "cannot be reached" in str(await probe.reach("https://127.0.0.1:1/readyz", trusted))
+
+
+async def test_only_the_given_authority_is_trusted(url: str) -> None:
+    """A collector with another certificate is not reached."""
+    other = pki.make_ca("other", NOW).certificate.decode()
+    assert "certificate" in str(await probe.reach(f"{url}/readyz", other)).lower()
+
+
+async def test_ask(url: str, ca: pki.Pair) -> None:
+    """Version and storage are read; a collector that does not answer is left out."""
+    said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())
+    assert said == Said("1.2.3", "25%", "954Mi")
+
+
+def test_the_fullest_volume_counts() -> None:
+    """Of several collectors the one with the fullest volume stands for the zone."""
+    fuller = METRICS.replace("2.5e8", "22.5e8").replace("1.2.3", "1.2.4")
+    assert probe.combine([METRICS, fuller]) == Said("1.2.3, 1.2.4", "75%", "2.79Gi")
+    assert probe.combine([]) == Said()
