@@ -43,7 +43,8 @@ def loop_devices(listing: str, files: Collection[tuple[str, int]]) -> list[str]:
     ]
 
 
-def _loops(layout: Layout) -> list[str]:
+def loops(layout: Layout) -> list[str]:
+    """The loop devices over the cluster's disks."""
     numbers = set()
     for file in (layout.state / "volumes").glob("*.xfs"):
         status = file.stat()
@@ -117,7 +118,7 @@ def _unmount(folder: Path) -> None:
 
 def _detach(layout: Layout) -> None:
     """Let go of the loop devices: one that is still mounted goes with its last mount."""
-    for device in _loops(layout):
+    for device in loops(layout):
         run(["losetup", "--detach", device])
 
 
@@ -152,7 +153,7 @@ def leftovers(layout: Layout) -> list[str]:
     found += [f"network namespace {name}" for name in network.namespaces(layout)]
     text = Path("/proc/self/mountinfo").read_text()
     found += [f"mount {point}" for point in mounts_below(text, layout.state)]
-    found += [f"loop device {device}" for device in _loops(layout)]
+    found += [f"loop device {device}" for device in loops(layout)]
     for hierarchy in cgroups.mounted():
         group = hierarchy.mount / layout.cgroup.lstrip("/")
         found += [f"control group {group}"] if group.exists() else []

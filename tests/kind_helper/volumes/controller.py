@@ -38,15 +38,17 @@ class Controller:
             threading.Thread(target=self._watch, args=(listing, handle), daemon=True).start()
         _LOG.info("watching")
         while True:
-            handle, item = self._work.get()
-            try:
-                handle(item)
-            except Exception:
-                name = item["metadata"]["name"]
-                _LOG.exception("%s: trying again in %.0f s", name, _RETRY_SECONDS)
-                again = threading.Timer(_RETRY_SECONDS, self._again, (handle, item))
-                again.daemon = True
-                again.start()
+            self._next(*self._work.get())
+
+    def _next(self, handle: Callable[[plan.Object], None], item: plan.Object) -> None:
+        try:
+            handle(item)
+        except Exception:
+            name = item["metadata"]["name"]
+            _LOG.exception("%s: trying again in %.0f s", name, _RETRY_SECONDS)
+            again = threading.Timer(_RETRY_SECONDS, self._again, (handle, item))
+            again.daemon = True
+            again.start()
 
     def _watch(self, listing: Callable[..., Any], handle: Callable[[plan.Object], None]) -> None:
         while True:

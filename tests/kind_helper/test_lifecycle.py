@@ -1,0 +1,91 @@
+"""A second cluster of its own: killed, brought up again over what was left, a node lost, down."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tests.kind_helper import choose
+from tests.kind_helper.cluster import Cluster
+from tests.kind_helper.errors import Unavailable
+from tests.kind_helper.fixtures import missing_cluster
+from tests.kind_helper.local import clear, layout, network, provider
+from tests.kind_helper.local.processes import Processes
+from tests.kind_helper.run import run
+from tests.kind_helper.test_cluster import pod_with_volume
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+
+NAME = "lifecycle"
+
+
+@pytest.fixture(scope="module")
+def second() -> Iterator[Cluster]:
+    """A cluster beside the tests' own, removed at the end."""
+    try:
+        found = choose.provider()
+    except Unavailable as error:
+        missing_cluster(error.message, os.environ.get("CI") == "true")
+        raise
+    if found.kind != "local":
+        pytest.skip("only local nodes are killed")
+    yield choose.up(NAME)
+    choose.down(NAME)
+
+
+def _layout() -> layout.Layout:
+    found = provider.layout_of(NAME)
+    assert found is not None
+    return found
+
+
+def test_a_lost_node_is_noticed_and_comes_back(second: Cluster) -> None:
+    """A killed node stops renewing its lease and its address falls silent, until restarted."""
+    second.kill_node("eu-1b")
+    assert network.namespaces(_layout()) == [
+        f"uk-{NAME}-{place}" for place in ("cp", "eu-1a", "eu-1c")
+    ]
+    node = second.zones["eu-1b"]
+    second.kubectl("wait", "--for=condition=Ready=Unknown", f"node/{node}", "--timeout=120s")
+    second.restart_node("eu-1b")
+    second.kubectl("wait", "--for=condition=Ready", f"node/{node}", "--timeout=60s")
+
+
+def test_up_over_a_killed_run_works(second: Cluster) -> None:
+    """With every process of it killed, volumes mounted and pods orphaned, `up` starts afresh."""
+    second.kubectl("create", "namespace", "leftover")
+    second.kubectl("wait", "--for=create", "sa/default", "-n", "leftover", "--timeout=30s")
+    pod_with_volume(second, "leftover", "320Mi")
+    running, mounted = Processes(_layout()), clear.loops(_layout())
+    assert mounted
+    for name in running.names():
+        record = running.record(name)
+        assert record is not None
+        os.kill(record.pid, signal.SIGKILL)
+    again = choose.up(NAME)
+    assert set(again.kubectl("get", "nodes", "-o", "name").split()) == {
+        f"node/{node}" for node in again.zones.values()
+    }
+    assert "leftover" not in again.kubectl("get", "namespaces", "-o", "name")
+    assert not clear.loops(_layout())
+
+
+def test_up_reuses_a_healthy_cluster(second: Cluster) -> None:
+    """A second `up` starts nothing anew."""
+    before = {name: Processes(_layout()).record(name) for name in Processes(_layout()).names()}
+    choose.up(NAME)
+    after = {name: Processes(_layout()).record(name) for name in Processes(_layout()).names()}
+    assert after == before
+
+
+def test_down_leaves_nothing(second: Cluster) -> None:
+    """After `down` no process, namespace, mount, loop device, control group or route is left."""
+    second.kubectl("create", "namespace", "last")
+    second.kubectl("wait", "--for=create", "sa/default", "-n", "last", "--timeout=30s")
+    pod_with_volume(second, "last", "320Mi")
+    gone = _layout()
+    assert clear.leftovers(gone)
+    choose.down(NAME)
+    assert clear.leftovers(gone) == []
+    assert f"uk-{NAME}" not in run(["ip", "route"])
+    choose.down(NAME)
