@@ -18,7 +18,7 @@ _FLAGS = {
     "--namespaces": "namespaces to serve, separated by commas; * for all (default: its own)",
     "--collector-image": "image of collectors that name none",
     "--host": "address to serve health and metrics on (default: all)",
-    "--port": "port to serve health and metrics on (default: 8080)",
+    "--http-port": "port to serve health and metrics on (default: 8080)",
     "--resync-seconds": "how often everything is looked at without cause (default: 600)",
     "--cluster-domain": "DNS domain of the cluster (default: cluster.local)",
     "--log-format": "line or json",

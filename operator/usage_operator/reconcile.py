@@ -98,9 +98,7 @@ class Reconciler:
         taken: list[Step] = []
         troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
-            taken, troubles = await execute(
-                client, f"{resource.namespace}/{resource.name}", steps
-            )
+            taken, troubles = await execute(client, f"{resource.namespace}/{resource.name}", steps)
         if survey.unbound(seen.of("PersistentVolumeClaim")):
             trouble = await default_class(client)
             troubles += [trouble] if trouble else []

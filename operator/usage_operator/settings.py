@@ -70,7 +70,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         namespaces=tuple(name for name in names if name),
         collector_image=value("COLLECTOR_IMAGE", default.collector_image),
         host=value("HOST", "") or None,
-        port=int(_number(PREFIX + "PORT", value("PORT", str(default.port)), 0, 65535)),
+        # Not USAGE_OPERATOR_PORT: Kubernetes sets that one itself beside a Service of our name.
+        port=int(_number(PREFIX + "HTTP_PORT", value("HTTP_PORT", str(default.port)), 0, 65535)),
         resync_seconds=_number(
             PREFIX + "RESYNC_SECONDS",
             value("RESYNC_SECONDS", str(default.resync_seconds)),

@@ -22,8 +22,8 @@ def test_namespaces() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PORT", "http"),
-        ("PORT", "70000"),
+        ("HTTP_PORT", "http"),
+        ("HTTP_PORT", "70000"),
         ("RESYNC_SECONDS", "0"),
         ("RESYNC_SECONDS", "nan"),
         ("LOG_FORMAT", "xml"),
