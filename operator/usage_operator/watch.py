@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from usage_operator import errors, naming
 from usage_operator.reconcile import Key
@@ -137,6 +138,8 @@ async def watch(
         settings=_settings(),
         clusterwide=settings.all_namespaces,
         namespaces=() if settings.all_namespaces else namespaces,
+        # kopf would ask for the user's name, and an image's user need not have one.
+        identity=Identity(naming.FIELD_MANAGER),
         ready_flag=ready,
         stop_flag=stop,
     )
