@@ -97,6 +97,9 @@ def build(parts: Sequence[Part] = versions.PARTS, progress: Progress | None = No
 def _build_one(go: Path, part: Part) -> None:
     target = program(part.name)
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{part.name}.*"):
+        # Of a killed builder: there is one at a time.
+        shutil.rmtree(left)
     work = target.parent / f".{part.name}.{os.getpid()}"
     work.mkdir()
     try:

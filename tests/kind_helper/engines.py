@@ -1,6 +1,7 @@
 """What builds images here: docker or podman where an engine answers, else buildah as root."""
 
 import configparser
+import contextlib
 import io
 import shutil
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.kind_helper import paths
+from tests.kind_helper.errors import CommandFailed
 from tests.kind_helper.run import run, succeeds
 
 _PIP_FILE = "/etc/pip.conf"
@@ -64,12 +66,20 @@ def inside(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]
     return moved, targets
 
 
+def _pip_listing() -> str:
+    for pip in ([sys.executable, "-m", "pip"], ["pip"], ["pip3"]):
+        with contextlib.suppress(CommandFailed):
+            return run([*pip, "config", "list"], timeout=60)
+    # No pip at all on this machine, so no settings of its own either.
+    return ""
+
+
 def mounts(folder: Path) -> list[str]:
     """The read-only `--volume` flags that lend a build this machine's pip configuration.
 
     The configuration is written to a file in `folder`, which must live as long as the build.
     """
-    settings, targets = inside(pip_settings(run([sys.executable, "-m", "pip", "config", "list"])))
+    settings, targets = inside(pip_settings(_pip_listing()))
     file = folder / "pip.conf"
     file.touch(mode=0o600)
     file.write_text(pip_file(settings))

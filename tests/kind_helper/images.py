@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.kind_helper import archive, debian, engines, paths, versions
 from tests.kind_helper.errors import CommandFailed, KindHelperError
+from tests.kind_helper.local import clear
 from tests.kind_helper.locks import locked
 from tests.kind_helper.progress import Progress, Silent
 from tests.kind_helper.run import run, succeeds
@@ -148,15 +149,22 @@ def base_image(progress: Progress | None = None) -> Path:
             "images need a container engine or root", "Start docker or podman, or run as root."
         )
     debian.install(progress)
-    with (
-        locked(paths.cache() / "base", lambda: progress.note("waiting for another base image")),
-        tempfile.TemporaryDirectory(prefix="usage-base-") as folder,
-    ):
+    root = paths.cache() / "base" / "root"
+    with locked(root.parent, lambda: progress.note("waiting for another base image")):
         if not file.exists():
+            _discard(root)
             with progress.step("making the base image with debootstrap", 55):
-                _debootstrap(Path(folder) / "root")
-                _pack(Path(folder) / "root", file)
+                _debootstrap(root)
+                _pack(root, file)
+            _discard(root)
     return file
+
+
+def _discard(root: Path) -> None:
+    """Remove a root folder; a killed debootstrap leaves /proc mounted in it."""
+    clear.unmount(root)
+    if root.exists():
+        shutil.rmtree(root)
 
 
 def _debootstrap(root: Path) -> None:

@@ -17,6 +17,7 @@ from tests.kind_helper.run import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 NewNamespace = Callable[..., str]
+_URL = "http://web:8080/"
 _SERVER = 'hostname > /data/index.html; exec httpd -f -p 8080 -h /data & trap "exit 0" TERM; wait'
 
 
@@ -133,9 +134,9 @@ def test_a_class_that_does_not_grow_says_so(cluster: Cluster, namespace: NewName
     if cluster.provider != "local":
         pytest.skip("the class is one of the helper's local nodes")
     name = namespace()
-    apply(cluster, name, claim("data", "320Mi", "usage-fixed"))
+    pod_with_volume(cluster, name, "320Mi", "usage-fixed")
     patch = json.dumps({"spec": {"resources": {"requests": {"storage": "640Mi"}}}})
-    with pytest.raises(CommandFailed, match="forbidden|only dynamically provisioned"):
+    with pytest.raises(CommandFailed, match="must support resize"):
         cluster.kubectl("patch", "pvc", "data", "-n", name, "--patch", patch)
 
 
@@ -170,7 +171,16 @@ def test_pods_find_each_other_and_services_spread(
     }
     apply(cluster, name, web, service)
     cluster.kubectl("rollout", "status", "deployment/web", "-n", name, "--timeout=60s")
-    loop = "for i in $(seq 60); do wget -qO- http://web:8080/; done"
+    loop = f"for i in $(seq 60); do wget -qO- {_URL}; done"
+    reached: set[str] = set()
+
+    def every_pod_reached() -> bool:
+        # A pod that became ready is in the Service about a second later.
+        once = cluster.kubectl("exec", "-n", name, "deploy/web", "--", "wget", "-qO-", _URL)
+        reached.add(once)
+        return len(reached) == 3
+
+    until(every_pod_reached, "all pods are in the Service", seconds=30)
     inside = Counter(
         cluster.kubectl("exec", "-n", name, "deploy/web", "--", "sh", "-c", loop).split()
     )

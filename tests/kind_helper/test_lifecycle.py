@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from tests.kind_helper import choose
 from tests.kind_helper.cluster import Cluster
-from tests.kind_helper.errors import Unavailable
+from tests.kind_helper.errors import CommandFailed, Unavailable
 from tests.kind_helper.fixtures import missing_cluster
 from tests.kind_helper.local import clear, layout, network, provider
 from tests.kind_helper.local.processes import Processes
-from tests.kind_helper.run import run
+from tests.kind_helper.run import run, until
 from tests.kind_helper.test_cluster import pod_with_volume
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
@@ -39,16 +39,28 @@ def _layout() -> layout.Layout:
     return found
 
 
-def test_a_lost_node_is_noticed_and_comes_back(second: Cluster) -> None:
-    """A killed node stops renewing its lease and its address falls silent, until restarted."""
-    second.kill_node("eu-1b")
-    assert network.namespaces(_layout()) == [
-        f"uk-{NAME}-{place}" for place in ("cp", "eu-1a", "eu-1c")
-    ]
-    node = second.zones["eu-1b"]
-    second.kubectl("wait", "--for=condition=Ready=Unknown", f"node/{node}", "--timeout=120s")
-    second.restart_node("eu-1b")
-    second.kubectl("wait", "--for=condition=Ready", f"node/{node}", "--timeout=60s")
+def test_a_lost_node_falls_silent_and_comes_back_with_its_data(second: Cluster) -> None:
+    """A killed node takes its pods with it; restarted, they run again on the same volume."""
+    second.kubectl("create", "namespace", "lost")
+    second.kubectl("wait", "--for=create", "sa/default", "-n", "lost", "--timeout=30s")
+    pod_with_volume(second, "lost", "320Mi")
+    execute = ("exec", "-n", "lost", "writer", "--")
+    second.kubectl(*execute, "sh", "-c", "echo kept > /data/x; sync")
+    node = second.kubectl("get", "pod", "writer", "-n", "lost", "-o", "jsonpath={.spec.nodeName}")
+    zone = next(zone for zone, name in second.zones.items() if name == node)
+    second.kill_node(zone)
+    assert _layout().namespace(zone) not in network.namespaces(_layout())
+    with pytest.raises(CommandFailed):
+        second.kubectl(*execute, "true", timeout=15)
+    second.restart_node(zone)
+
+    def kept() -> bool:
+        try:
+            return second.kubectl(*execute, "cat", "/data/x") == "kept\n"
+        except CommandFailed:
+            return False
+
+    until(kept, "the pod is back with its data", seconds=60)
 
 
 def test_up_over_a_killed_run_works(second: Cluster) -> None:

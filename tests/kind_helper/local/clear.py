@@ -64,7 +64,7 @@ def everything(layout: Layout) -> None:
     _end_runtime(layout, layout.state)
     cgroups.clear(layout.cgroup)
     _detach(layout)
-    _unmount(layout.state)
+    unmount(layout.state)
     network.remove(layout)
     _traces(layout)
     if layout.state.exists():
@@ -78,7 +78,7 @@ def node(layout: Layout, zone: str) -> None:
     running.stop([name for name in running.names() if name.endswith(f"-{zone}")])
     _end_runtime(layout, layout.node_folder(zone))
     cgroups.clear(f"{layout.cgroup}/{zone}")
-    _unmount(layout.node_folder(zone))
+    unmount(layout.node_folder(zone))
     network.remove(layout, [zone])
     shutil.rmtree(layout.node_folder(zone) / "containerd" / "state", ignore_errors=True)
     shutil.rmtree(layout.node_folder(zone) / "addresses", ignore_errors=True)
@@ -102,7 +102,9 @@ def _end_runtime(layout: Layout, folder: Path) -> None:
     until(ended, f"ending the processes of {folder}", seconds=15, every=0.05)
 
 
-def _unmount(folder: Path) -> None:
+def unmount(folder: Path) -> None:
+    """Take away every mount at and below the folder, even one that is in use."""
+
     def unmounted() -> bool:
         points = mounts_below(Path("/proc/self/mountinfo").read_text(), folder)
         for point in points:

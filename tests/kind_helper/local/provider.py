@@ -21,7 +21,7 @@ from tests.kind_helper.local.layout import (
 from tests.kind_helper.local.processes import Processes
 from tests.kind_helper.locks import locked
 from tests.kind_helper.progress import Progress
-from tests.kind_helper.run import run
+from tests.kind_helper.run import run, succeeds, until
 
 _WHOLE = "whole"
 """Written when a cluster is completely up, with what it was made of."""
@@ -128,6 +128,10 @@ class Local:
         start.runtime(layout, zone)
         start.kubelet(layout, zone)
         network.make_routes(layout, self._living(layout))
+        # Its condition may still read Ready from before: ask the kubelet itself.
+        path = f"/api/v1/nodes/{layout.node(zone)}/proxy/healthz"
+        answers = start.kubectl_command(layout, "get", "--raw", path)
+        until(lambda: succeeds(answers), f"the kubelet of {zone} answers", seconds=90)
 
     def status(self, name: str) -> dict[str, bool]:
         """Whether each daemon of the cluster runs; empty without a cluster."""

@@ -31,8 +31,12 @@ def expected() -> list[str]:
 
 def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the administrator."""
-    command = [binaries.program("kubectl"), f"--kubeconfig={layout.kubeconfig}", *arguments]
-    return run(command, stdin=stdin, timeout=120)
+    return run(kubectl_command(layout, *arguments), stdin=stdin, timeout=120)
+
+
+def kubectl_command(layout: Layout, *arguments: str) -> list[object]:
+    """The command that asks the cluster as the administrator."""
+    return [binaries.program("kubectl"), f"--kubeconfig={layout.kubeconfig}", *arguments]
 
 
 def prepare(layout: Layout) -> Authority:
@@ -82,8 +86,8 @@ def apiserver(layout: Layout) -> None:
 
 
 def _ready(layout: Layout) -> bool:
-    raw = [binaries.program("kubectl"), f"--kubeconfig={layout.kubeconfig}", "get", "--raw"]
-    return _listens(layout) and succeeds([*raw, "/readyz"], timeout=5)
+    asked = kubectl_command(layout, "get", "--raw", "/readyz")
+    return _listens(layout) and succeeds(asked, timeout=5)
 
 
 def _listens(layout: Layout) -> bool:
