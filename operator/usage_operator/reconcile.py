@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from usage_operator import errors, inquiry, manifests, naming, spec, survey
 from usage_operator.conditions import Facts, Trouble
@@ -18,6 +18,7 @@ from usage_operator.references import References, check, default_class
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from usage_operator.conditions import ZoneFacts
     from usage_operator.kube import Client
     from usage_operator.plan import Step
     from usage_operator.settings import Settings
@@ -71,7 +72,7 @@ class Reconciler:
             resource = spec.parse(document)
         except errors.InvalidSpec as error:
             trouble = Trouble("InvalidSpec", f"{error}; what runs is left alone")
-            facts = replace(facts, blocked=trouble, zones=_as_it_is(seen, names))
+            facts = replace(facts, blocked=trouble, zones=_as_it_is(seen, names, now))
             await publish(client, document, facts)
             return SETTLED_SECONDS
         context = manifests.Context(
@@ -145,10 +146,10 @@ def _blocked(references: References) -> Trouble:
     return Trouble(first.reason, "; ".join(one.message for one in references.troubles))
 
 
-def _as_it_is(seen: Observed, names: naming.Names) -> Any:
+def _as_it_is(seen: Observed, names: naming.Names, now: dt.datetime) -> tuple[ZoneFacts, ...]:
     """Give the zones that run, whatever the spec wants."""
     counts = existing(seen.of("StatefulSet"), seen.collectors)
-    return survey.zones(seen, Fleet(counts, {}, ()), names)
+    return survey.zones(seen, Fleet(counts, {}, ()), names, now)
 
 
 def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Fleet) -> Facts:
@@ -156,7 +157,7 @@ def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Flee
     return replace(
         facts,
         paused=context.spec.paused,
-        zones=survey.zones(seen, fleet, context.names),
+        zones=survey.zones(seen, fleet, context.names, facts.now),
         idle_discards=fleet.idle_discards,
         runs=survey.export_runs(seen),
         next_export=survey.next_export(context.spec, facts.now),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_operator import duedates, naming
-from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why
+from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why, young
 from usage_operator.manifests import secrets
 from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from usage_operator.conditions import Run, Said
+    from usage_operator.conditions import Run
     from usage_operator.manifests import Context
     from usage_operator.observe import Observed
     from usage_operator.plan import Fleet, Object, Plan, Step
@@ -34,34 +34,33 @@ def secret_data(observed: Observed) -> dict[str, secrets.Data]:
 
 
 def _zone(
-    name: str, observed: Observed, fleet: Fleet, names: naming.Names, said: Said | None
+    name: str, observed: Observed, fleet: Fleet, names: naming.Names, now: dt.datetime
 ) -> ZoneFacts:
     statefulset = observed.objects.get(Ref("StatefulSet", names.zone(name)))
     pods = sorted(
         (pod for pod in observed.collectors if pod["metadata"]["labels"].get(naming.ZONE) == name),
         key=lambda pod: str(pod["metadata"]["name"]),
     )
-    unready = [why(pod) for pod in pods if not ready(pod)]
+    unready = [pod for pod in pods if not ready(pod)]
+    late = [
+        thing for thing in unready or [statefulset or {"metadata": {}}] if not young(thing, now)
+    ]
     return ZoneFacts(
         name=name,
         replicas=fleet.running[name],
         ready=sum(ready(pod) for pod in pods),
         leaving=fleet.leaving.get(name, 0),
         rolling=statefulset is None or rolling(statefulset),
-        why=unready[0] if unready else None,
-        said=said,
+        settling=not late,
+        why=why((late or unready)[0]) if unready else None,
     )
 
 
 def zones(
-    observed: Observed,
-    fleet: Fleet,
-    names: naming.Names,
-    said: Mapping[str, Said] | None = None,
+    observed: Observed, fleet: Fleet, names: naming.Names, now: dt.datetime
 ) -> tuple[ZoneFacts, ...]:
     """Give the facts about each zone, those that left the spec last."""
-    said = said or {}
-    return tuple(_zone(name, observed, fleet, names, said.get(name)) for name in fleet.running)
+    return tuple(_zone(name, observed, fleet, names, now) for name in fleet.running)
 
 
 def taken(plan: Plan) -> list[Trouble]:

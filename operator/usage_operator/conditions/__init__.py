@@ -3,7 +3,7 @@
 from usage_operator.conditions.checks import REASONS
 from usage_operator.conditions.facts import Facts, Run, Said, Trouble, ZoneFacts
 from usage_operator.conditions.judge import judge
-from usage_operator.conditions.pods import ready, runs, why
+from usage_operator.conditions.pods import ready, runs, why, young
 
 __all__ = [
     "REASONS",
@@ -16,4 +16,5 @@ __all__ = [
     "ready",
     "runs",
     "why",
+    "young",
 ]

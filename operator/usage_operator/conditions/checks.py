@@ -115,7 +115,7 @@ def _leaving(zones: Iterable[ZoneFacts]) -> str:
 
 def degraded(facts: Facts) -> Verdict:
     """Judge whether something needs a person, although the rest may serve."""
-    if short := [zone for zone in _short(facts.zones) if not zone.rolling]:
+    if short := [zone for zone in _short(facts.zones) if not (zone.rolling or zone.settling)]:
         return Verdict("True", "ZonesNotReady", _say(short))
     if facts.idle_discards:
         names = ", ".join(facts.idle_discards)

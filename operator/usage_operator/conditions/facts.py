@@ -35,6 +35,8 @@ class ZoneFacts:
     ready: int
     leaving: int = 0
     rolling: bool = False
+    settling: bool = False
+    """Whether what is not ready has only just been made."""
     why: str | None = None
     said: Said | None = None
 

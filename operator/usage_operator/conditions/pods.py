@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     Object = Mapping[str, Any]
 
 _LONGEST = 300
+START = dt.timedelta(minutes=2)
+"""How long a pod may take until a person should look at it."""
 
 
 def _condition(thing: Object, kind: str) -> Mapping[str, Any]:
@@ -37,6 +40,12 @@ def _containers(pod: Object) -> str | None:
         if waiting and waiting.get("reason") not in {"ContainerCreating", "PodInitializing"}:
             return f"{waiting.get('reason')}: {waiting.get('message', '')}".rstrip(": ")
     return None
+
+
+def young(thing: Object, now: dt.datetime) -> bool:
+    """Tell whether an object was made so lately that it need not be ready."""
+    made = thing["metadata"].get("creationTimestamp")
+    return bool(made) and now - dt.datetime.fromisoformat(made) < START
 
 
 def why(pod: Object) -> str:

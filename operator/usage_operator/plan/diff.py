@@ -81,6 +81,8 @@ def _step(desired: Object, observed: Object | None) -> Step | None:
     found = drift.find(desired, observed)
     if found is None:
         return None
+    if mark(observed, naming.HASH) is None:
+        return Step(Verb.APPLY, desired, "it has yet to get our fields")
     if found.endswith(naming.HASH) or mark(desired, naming.HASH) != mark(observed, naming.HASH):
         where = drift.find({**desired, "metadata": {}}, observed)
         reason = f"{where} is to change" if where else "what is desired has changed"

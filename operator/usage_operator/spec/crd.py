@@ -34,6 +34,13 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return {**option, **beside, "nullable": True}
 
 
+def _without_nulls(value: Any) -> Any:
+    """Leave out what is not set."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Turn a JSON schema of pydantic into a structural schema of Kubernetes.
 
@@ -52,7 +59,7 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
     if "items" in schema:
         result["items"] = structural(schema["items"], definitions)
     if schema.get("default") is not None:
-        result["default"] = {} if "properties" in schema else schema["default"]
+        result["default"] = {} if "properties" in schema else _without_nulls(schema["default"])
     return result
 
 
