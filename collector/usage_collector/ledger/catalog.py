@@ -69,11 +69,13 @@ class Catalog:
 
     def create(self, now: int) -> About:
         """Begin a new ledger; it appears in one step, with all its files."""
-        about = About(str(uuid.uuid4()), now, self._collector, self._zone)
+        # A clock that went back must not put the new ledger before the others.
+        began = max([now, *(about.began + 1 for about, _ in self.all())])
+        about = About(str(uuid.uuid4()), began, self._collector, self._zone)
         files.make_folder(self.folder)
         hidden = self.folder / f".new-{about.id}"
         files.make_folder(hidden)
-        book.create(hidden, about.id, now)
+        book.create(hidden, about.id, began)
         files.write_durably(hidden / _ABOUT, msgspec.json.encode(about))
         files.flush_folder(hidden)
         hidden.rename(self.path(about.id))

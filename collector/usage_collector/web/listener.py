@@ -50,7 +50,9 @@ class Connection(web.RequestHandler):
         """What is not even a request gets the same kind of body as everything else."""
         if status >= 500:
             _log.error("a request failed", exc_info=exc)
-        response = errors.body(status, (message or "the request cannot be read").strip())
+        # The parser's messages go on with the offending bytes and an arrow below them.
+        why = (message or "the request cannot be read").strip().splitlines()[0].rstrip(":")
+        response = errors.body(status, why)
         response.force_close()
         return response
 

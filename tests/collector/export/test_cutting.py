@@ -1,0 +1,93 @@
+"""Cuts: each position in exactly one period, for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.collector.samples import array, event
+
+from usage_collector import events, export
+from usage_collector.errors import Conflict, Damaged
+from usage_collector.ledger import Cuts, Ledgers, Limits
+from usage_collector.periods import Period
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMITS = Limits(18, 10, 1000)
+NOW = Period(2030, 1).start
+
+
+def _store(ledgers: Ledgers, count: int) -> None:
+    ledgers.writer.append_and_wait(events.parse(array([event(i) for i in range(count)])))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.integers(0, 45), min_size=1, max_size=5), st.integers(1, 50))
+def test_each_position_is_in_exactly_one_file_of_one_period(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], jobs: int
+) -> None:
+    """However events arrive between cuts, files join without a gap over all periods."""
+    ledgers = Ledgers(tmp_path_factory.mktemp("cuts"), "c", "z", lambda: NOW)
+    period = Period(2026, 1)
+    for count in counts:
+        if count:
+            _store(ledgers, count)
+        made = export.cut(ledgers, period, Limits(18, jobs, 1000), NOW)
+        assert made.count == count
+        period = period.next
+    positions = [
+        position
+        for cut in ledgers.cuts.all()
+        for file in cut.files
+        for position in range(file.first, file.last + 1)
+    ]
+    assert positions == list(range(1, sum(counts) + 1))
+    ledgers.close()
+
+
+def test_a_cut_survives_a_restart_and_one_lost_copy(tmp_path: Path) -> None:
+    """The same cut is answered again from either copy; without both nothing is cut anew."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 25)
+    made = export.cut(ledgers, Period(2026, 1), LIMITS, NOW)
+    ledgers.close()
+    first, second = tmp_path / "periods/2026-01.json", tmp_path / "periods/2026-01.copy.json"
+    first.write_bytes(b"x" + first.read_bytes()[1:])
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    assert export.cut(ledgers, Period(2026, 1), Limits(1, 1, 1), NOW + 1) == made
+    ledgers.close()
+    second.write_bytes(b"")
+    with pytest.raises(Damaged, match="2026-01"):
+        Cuts(tmp_path)
+
+
+def test_what_cannot_be_cut(tmp_path: Path) -> None:
+    """A month that has not begun, or one before the last cut, is a conflict."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    with pytest.raises(Conflict, match="not begun"):
+        export.cut(ledgers, Period(2030, 2), LIMITS, NOW)
+    assert export.cut(ledgers, Period(2030, 1), LIMITS, NOW).files == []
+    with pytest.raises(Conflict, match="never cut"):
+        export.cut(ledgers, Period(2029, 12), LIMITS, NOW)
+    ledgers.close()
+
+
+def test_a_closed_ledger_is_cut_with_the_live_one(tmp_path: Path) -> None:
+    """What a ledger held when it was set aside belongs to the next period too."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 3)
+    old = ledgers.live
+    ledgers.close()
+    (ledgers.catalog.path(old) / "head").unlink()
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 2)
+    made = export.cut(ledgers, Period(2026, 1), LIMITS, NOW)
+    assert [(f.ledger, f.first, f.last) for f in made.files] == [
+        (old, 1, 3),
+        (ledgers.live, 1, 2),
+    ]
+    ledgers.close()

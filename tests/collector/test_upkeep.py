@@ -1,0 +1,133 @@
+"""Purging and checking."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.collector.samples import array, event
+
+from usage_collector import events, export
+from usage_collector.ledger import Block, Ledgers, Limits, Load, ReceiptFile
+from usage_collector.periods import Period
+from usage_collector.upkeep import Clock, Purger, check, purgeable
+from usage_collector.upkeep.purging import DAY_US, STEADY_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+OCTOBER = Period(2026, 10)
+LATER = OCTOBER.start + 100 * DAY_US
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 130), st.integers(0, 100)), max_size=20),
+    st.integers(0, 100),
+    st.none() | st.integers(0, 2000),
+)
+def test_only_an_old_and_sent_prefix_is_purgeable(
+    shape: list[tuple[int, int]], before: int, sent: int | None
+) -> None:
+    """Nothing young and nothing unsent is ever purged, and only up to a mark."""
+    blocks, first = [], 1
+    for count, received in shape:
+        blocks.append(Block(first, count, received, 0, Load()))
+        first += count
+    end = purgeable(blocks, before, sent)
+    assert end % 100 == 0
+    assert sent is None or end <= sent
+    assert all(block.received < before for block in blocks if block.first <= end)
+
+
+def test_a_clock_that_jumps_stops_purging() -> None:
+    """After a jump the clock must run evenly for an hour again."""
+    clock = Clock(0, 0.0, 0.0)
+    assert not clock.is_steady(60_000_000, 60.0)
+    assert clock.is_steady(int(STEADY_SECONDS * 1e6), STEADY_SECONDS)
+    assert not clock.is_steady(LATER, STEADY_SECONDS + 1)
+    assert not clock.is_steady(LATER + 60_000_000, STEADY_SECONDS + 61)
+    assert clock.is_steady(LATER + int(STEADY_SECONDS * 1e6), 2 * STEADY_SECONDS + 1)
+
+
+def _filled(folder: Path, now: list[int]) -> Ledgers:
+    ledgers = Ledgers(folder, "c", "z", lambda: now[0])
+    for start in range(0, 450, 150):
+        raws = [event(start + i) for i in range(150)]
+        ledgers.writer.append_and_wait(events.parse(array(raws)))
+    return ledgers
+
+
+def _purge(ledgers: Ledgers, *, hold: bool) -> int:
+    purger = Purger(ledgers, 90, hold=hold, now=lambda: LATER, steady=-STEADY_SECONDS)
+    purger._clock.wall = LATER - int(STEADY_SECONDS * 1e6)
+    return purger.run(0.0)
+
+
+def test_unsent_events_are_held_and_sent_ones_purged(tmp_path: Path) -> None:
+    """With the hold, purging waits for a receipt; chain and identities stay afterwards."""
+    now = [OCTOBER.start]
+    ledgers = _filled(tmp_path, now)
+    cut = export.cut(ledgers, OCTOBER, Limits(18, 10_000, 1000), now[0])
+    with ledgers.reader() as reader:
+        chain = reader.chain(431, 450)
+    before = list(export.sessions(ledgers, OCTOBER))
+    assert len(before) == 450
+    assert _purge(ledgers, hold=True) == 0
+    name = f"usage-c-{ledgers.live[:8]}-1-450.json.gz"
+    delivered = [ReceiptFile(name, hashlib.sha256(b"").hexdigest())]
+    export.receive(ledgers, OCTOBER, "exported", "me", delivered, LATER)
+    assert _purge(ledgers, hold=True) == 0
+    export.receive(ledgers, OCTOBER, "sent", "me", delivered, LATER)
+    assert ledgers.oldest_unsent() is None
+    assert _purge(ledgers, hold=True) == 400
+    status = ledgers.all()[0]
+    assert (status.first, status.last) == (401, 450)
+    with ledgers.reader() as reader:
+        assert reader.chain(431, 450) == chain
+        assert len(list(reader.filed(None, None))) == 50
+    assert list(export.sessions(ledgers, OCTOBER)) == before
+    assert export.cut(ledgers, OCTOBER, Limits(1, 1, 1), LATER).files == cut.files
+    live = ledgers.live
+    ledgers.close()
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: LATER)
+    assert ledgers.live == live
+    ledgers.close()
+    assert not check(tmp_path, lambda *_: None).findings
+
+
+def test_without_the_hold_old_events_go_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Purging what was not sent is a recorded gap."""
+    ledgers = _filled(tmp_path, [OCTOBER.start])
+    assert _purge(ledgers, hold=False) == 400
+    assert "not sent" in caplog.text
+    ledgers.close()
+
+
+def test_check_finds_nothing_wrong_while_the_ledger_is_in_use(tmp_path: Path) -> None:
+    """A healthy ledger has no findings, running or not, and all events are counted."""
+    ledgers = _filled(tmp_path, [OCTOBER.start])
+    for _ in range(2):
+        report = check(tmp_path, lambda *_: None)
+        assert (report.findings, report.events) == ([], 450)
+        ledgers.close()
+
+
+def test_check_names_what_is_lost(tmp_path: Path) -> None:
+    """A changed page and a head that is ahead are found."""
+    ledgers = _filled(tmp_path, [OCTOBER.start])
+    folder = ledgers.catalog.path(ledgers.live)
+    ledgers.close()
+    database = folder / "events.db"
+    whole = database.read_bytes()
+    database.write_bytes(whole[:20_000] + bytes([whole[20_000] ^ 1]) + whole[20_001:])
+    assert check(tmp_path, lambda *_: None).findings
+    database.write_bytes(whole)
+    assert not check(tmp_path, lambda *_: None).findings
+    (folder / "head").unlink()
+    assert "head" in check(tmp_path, lambda *_: None).findings[0].what

@@ -1,0 +1,183 @@
+"""A real process: starting, ending, reloading, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from tests.collector.process import CollectorProcess
+from tests.collector.samples import event
+
+from usage_collector.keystore import Keystore, Pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "usage_collector", *arguments],
+        env={"PATH": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def _pair(folder: Path, name: str) -> Pair:
+    return Keystore(folder, None, None).certificate(name, datetime.now(UTC))
+
+
+def _serial(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def _until(condition: object, seconds: float = 12.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
+
+
+def test_wrong_settings_end_with_2_and_name_the_variable() -> None:
+    """A bad value is one line that names it, and exit 2."""
+    done = _run("serve", EATS_PORT="x")
+    assert done.returncode == 2
+    assert "EATS_PORT" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert _run("serve", "--no-such-flag").returncode == 2
+    assert _run("serve", "--data-dir", "/proc/none").returncode == 2
+
+
+def test_a_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
+    """The folder is locked; the first goes on."""
+    with CollectorProcess(tmp_path / "data") as collector:
+        done = _run("serve", "--data-dir", str(tmp_path / "data"))
+        assert done.returncode == 1
+        assert "in use by another process" in done.stderr
+        assert httpx.get(collector.reporting_url + "/readyz").status_code == 200
+        done = _run(
+            "serve", "--data-dir", str(tmp_path / "b"), EATS_PORT=str(collector.ingest_port)
+        )
+        assert done.returncode == 1
+        assert "is in use" in done.stderr
+
+
+def test_sigterm_drains_and_ends_cleanly(tmp_path: Path) -> None:
+    """While draining it is unready and still takes events, with Connection: close; then exit 0."""
+    with CollectorProcess(tmp_path / "data", USAGE_DRAIN_SECONDS="30") as collector:
+        assert collector.process is not None
+        with httpx.Client(base_url=collector.ingest_url, verify=collector.trusting()) as client:
+            first = client.post("/v1/log", content=event(1))
+            assert "close" not in first.headers.get("Connection", "")
+            collector.process.send_signal(signal.SIGTERM)
+            ready = collector.reporting_url + "/readyz"
+            _until(lambda: httpx.get(ready).status_code == 503)
+            answer = client.post("/v1/log", content=event(2))
+            assert answer.status_code == 201
+            assert answer.headers["Connection"] == "close"
+        assert collector.stop() == 0
+    wal = next((tmp_path / "data").glob("ledgers/*/events.db-wal"), None)
+    assert wal is None or wal.stat().st_size == 0
+
+
+def test_a_connection_is_closed_after_its_requests(tmp_path: Path) -> None:
+    """The Nth answer carries Connection: close."""
+    with (
+        CollectorProcess(tmp_path / "data", USAGE_KEEPALIVE_REQUESTS="3") as collector,
+        httpx.Client(base_url=collector.ingest_url, verify=collector.trusting()) as client,
+    ):
+        found = [client.get("/healthz").headers.get("Connection") == "close" for _ in range(6)]
+    assert found == [False, False, True, False, False, True]
+
+
+def test_certificates_and_tokens_are_read_again(tmp_path: Path) -> None:
+    """Changed files count within seconds, and connections that are open stay open."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("admin one\n")
+    pair = _pair(tmp_path / "a", "localhost")
+    other = _pair(tmp_path / "b", "localhost")
+    variables = {
+        "USAGE_TLS_CERT_FILE": str(pair.certificate),
+        "USAGE_TLS_KEY_FILE": str(pair.key),
+        "USAGE_TOKENS_FILE": str(tokens),
+    }
+    with CollectorProcess(tmp_path / "data", **variables) as collector:
+        context = ssl.create_default_context(cafile=str(pair.certificate))
+        with httpx.Client(base_url=collector.ingest_url, verify=context) as client:
+            client.post("/v1/log", content=event(1)).raise_for_status()
+            before = _serial(collector.ingest_port)
+            tokens.write_text("admin two\n")
+            pair.key.write_bytes(other.key.read_bytes())
+            pair.certificate.write_bytes(other.certificate.read_bytes())
+            _until(lambda: _serial(collector.ingest_port) != before)
+            client.post("/v1/log", content=event(2)).raise_for_status()
+        url = collector.reporting_url + "/v1/periods"
+        _until(lambda: httpx.get(url, headers={"Authorization": "Bearer two"}).is_success)
+        assert httpx.get(url, headers={"Authorization": "Bearer one"}).status_code == 401
+        pair.certificate.write_bytes(b"broken")
+        _until(lambda: "stays in use" in collector.log.read_text())
+        assert _serial(collector.ingest_port) != before
+
+
+def test_a_client_ca_demands_client_certificates(tmp_path: Path) -> None:
+    """With a client CA only clients with a certificate of it get through, on the ingest port."""
+    client_pair = _pair(tmp_path / "client", "engine")
+    with CollectorProcess(
+        tmp_path / "data", USAGE_CLIENT_CA_FILE=str(client_pair.certificate)
+    ) as collector:
+        context = collector.trusting()
+        with pytest.raises(httpx.TransportError):
+            httpx.post(collector.ingest_url + "/v1/log", content=event(), verify=context)
+        assert httpx.get(collector.reporting_url + "/readyz").status_code == 200
+
+
+def test_old_tls_is_refused(tmp_path: Path) -> None:
+    """Nothing older than TLS 1.2 is spoken."""
+    with CollectorProcess(tmp_path / "data") as collector:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(collector.ca_file)
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with (
+            socket.create_connection(("127.0.0.1", collector.ingest_port)) as raw,
+            pytest.raises((ssl.SSLError, OSError)),
+        ):
+            context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+
+def test_log_lines_have_the_known_form_and_no_foreign_text(tmp_path: Path) -> None:
+    """One line a request; control characters are escaped, query strings and tokens left out."""
+    with CollectorProcess(tmp_path / "data", EATS_SECURE="false") as collector:
+        with socket.create_connection(("127.0.0.1", collector.ingest_port)) as raw:
+            raw.sendall(
+                b"GET /%0a%22x?secret=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hidden\r\n"
+                b'User-Agent: evil\x9b31m"\r\nConnection: close\r\n\r\n'
+            )
+            assert b" 404 " in raw.recv(4096)
+        with socket.create_connection(("127.0.0.1", collector.ingest_port)) as raw:
+            raw.sendall(b"NONSENSE\r\n\r\n")
+            answer = raw.recv(4096)
+            assert b" 400 " in answer
+            assert b'"code":400' in answer
+        assert collector.stop() == 0
+    log = collector.log.read_text()
+    assert not set(log) - {"\n"} & {chr(c) for c in range(32)}
+    assert "secret" not in log
+    assert "hidden" not in log
+    form = (
+        r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO usage_collector\.web\] "
+        r'"GET /%0a%22x HTTP/1\.1" 404 \d+ "-" "[^"]*evil[^"]*" \d+\.\d{6}'
+    )
+    assert any(re.fullmatch(form, line) for line in log.splitlines())
