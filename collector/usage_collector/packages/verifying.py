@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from usage_collector.packages.manifest import Manifest
+    from usage_collector.sessions import Use
 
 Progress: TypeAlias = "Callable[[int], None]"
 """Told the number of bytes read since it was last called."""
@@ -70,13 +72,102 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 
 @dataclass(slots=True)
-class _Group:
-    """The files of one folder; with a manifest they are one delivery."""
+class _Delivery:
+    """The files of one folder with a manifest, or all files of folders without any."""
 
+    paths: list[Path] = field(default_factory=list)
     manifests: list[tuple[str, Manifest]] = field(default_factory=list)
     files: list[FileReport] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+
+
+class _Verifier:
+    """Goes through the files once and gathers what it finds."""
+
+    def __init__(self, paths: Sequence[Path], trust: Trust, progress: Progress) -> None:
+        self._trust = trust
+        self._progress = progress
+        self._not_counted = _copies(paths)
+        self.findings: list[Finding] = []
+        self.deliveries = self._deliveries(paths)
+
+    def _deliveries(self, paths: Sequence[Path]) -> list[_Delivery]:
+        folders: dict[Path, _Delivery] = defaultdict(_Delivery)
+        for path in paths:
+            if manifests.revision_of(path.name):
+                self._manifest(path, folders[path.parent])
+        loose = _Delivery()
+        for path in paths:
+            if not manifests.revision_of(path.name):
+                folders.get(path.parent, loose).paths.append(path)
+        return [*folders.values(), loose]
+
+    def _manifest(self, path: Path, delivery: _Delivery) -> None:
+        name = str(path)
+        try:
+            with path.open("rb") as file:
+                found = manifests.read(_Counted(file, self._progress), self._trust.secrets)
+        except Malformed as error:
+            kind = Kind.NOT_OURS if isinstance(error, Foreign) else Kind.ALTERED
+            self.findings.append(Finding(kind, name, str(error)))
+            return
+        if wrong := self._trust.judge(name, found.seal):
+            self.findings.append(wrong)
+        delivery.manifests.append((name, found))
+        delivery.manifests.sort(key=lambda one: one[1].revision)
+
+    def run(self, delivery: _Delivery) -> None:
+        """Checks one delivery's packages and counts what they hold."""
+        with Sorter() as uses:
+            for path in delivery.paths:
+                # A copy is found as such; what it holds is not counted again.
+                take = _ignore if path in self._not_counted else uses.add
+                self._not_counted.add(path)
+                check = Check(str(path), self._trust, take)
+                with path.open("rb") as file:
+                    check.run(_Counted(file, self._progress))
+                self.findings += check.findings
+                if check.report:
+                    delivery.files.append(check.report)
+                else:
+                    delivery.unreadable.append(str(path))
+            self._count(delivery, uses)
+
+    def _count(self, delivery: _Delivery, uses: Sorter) -> None:
+        if not delivery.manifests:
+            month = Month(counted_at=_FOREVER)
+            for gathered in uses.groups():
+                month.add(gathered)
+        else:
+            name, newest = delivery.manifests[-1]
+            month = Month(counted_at=moment_counted(newest))
+            earlier = listed_earlier(newest)
+            for gathered in uses.groups():
+                month.add(gathered, earlier.get(gathered[0].identity, ()))
+            self.findings += compare(name, newest, delivery.files, delivery.unreadable, month)
+        delivery.totals = month.after
+
+
+def _ignore(_: Use) -> None:
+    """Takes nothing."""
+
+
+def _copies(paths: Sequence[Path]) -> set[Path]:
+    """The files that are byte for byte another one's copy; only files of equal size are read."""
+    sizes: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        sizes[path.stat().st_size].append(path)
+    seen: set[bytes] = set()
+    copies = set()
+    for alike in sizes.values():
+        for path in dict.fromkeys(alike) if len(alike) > 1 else ():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            if digest in seen:
+                copies.add(path)
+            seen.add(digest)
+    return copies
 
 
 def verify(paths: Sequence[Path], trust: Trust, progress: Progress = lambda _: None) -> Report:
@@ -85,81 +176,20 @@ def verify(paths: Sequence[Path], trust: Trust, progress: Progress = lambda _: N
     Constant memory, but for a few hundred bytes a file and what is listed as wrong; sorting a
     month's sessions takes room in the system's place for temporary files.
     """
-    folders: dict[Path, list[Path]] = defaultdict(list)
-    for path in find(paths):
-        folders[path.parent].append(path)
-    findings: list[Finding] = []
-    groups = [_group(names, trust, progress, findings) for names in folders.values()]
-    files = [file for group in groups for file in group.files]
+    verifier = _Verifier(find(paths), trust, progress)
+    for delivery in verifier.deliveries:
+        verifier.run(delivery)
+    files = [file for delivery in verifier.deliveries for file in delivery.files]
     twins = list(same_files(files))
     doubled = {finding.file for finding in twins}
-    findings += twins
-    findings += joined([file for file in files if file.name not in doubled])
+    single = [file for file in files if file.name not in doubled]
     return Report(
         files=tuple(files),
-        manifests=tuple(one for group in groups for one in _delivered(group, trust)),
-        findings=tuple(findings),
-        totals=merged(group.totals for group in groups),
+        manifests=tuple(
+            Delivered(name, newest.period, newest.revision, delivery.totals, trust.given)
+            for delivery in verifier.deliveries
+            for name, newest in delivery.manifests[-1:]
+        ),
+        findings=(*verifier.findings, *twins, *joined(single)),
+        totals=merged(delivery.totals for delivery in verifier.deliveries),
     )
-
-
-def _group(
-    paths: Sequence[Path], trust: Trust, progress: Progress, findings: list[Finding]
-) -> _Group:
-    group = _Group()
-    for path in paths:
-        if manifests.revision_of(path.name):
-            _manifest(path, trust, group, progress, findings)
-    with Sorter() as uses:
-        for path in paths:
-            if manifests.revision_of(path.name):
-                continue
-            check = Check(str(path), trust, uses.add)
-            with path.open("rb") as file:
-                check.run(_Counted(file, progress))
-            findings += check.findings
-            if check.report:
-                group.files.append(check.report)
-            else:
-                group.unreadable.append(str(path))
-        _count(group, uses, findings)
-    return group
-
-
-def _manifest(
-    path: Path, trust: Trust, group: _Group, progress: Progress, findings: list[Finding]
-) -> None:
-    name = str(path)
-    try:
-        with path.open("rb") as file:
-            found = manifests.read(_Counted(file, progress), trust.secrets)
-    except Malformed as error:
-        kind = Kind.NOT_OURS if isinstance(error, Foreign) else Kind.ALTERED
-        findings.append(Finding(kind, name, str(error)))
-        return
-    if wrong := trust.judge(name, found.seal):
-        findings.append(wrong)
-    group.manifests.append((name, found))
-    group.manifests.sort(key=lambda one: one[1].revision)
-
-
-def _count(group: _Group, uses: Sorter, findings: list[Finding]) -> None:
-    if not group.manifests:
-        month = Month(counted_at=_FOREVER)
-        for gathered in uses.groups():
-            month.add(gathered)
-    else:
-        name, newest = group.manifests[-1]
-        month = Month(counted_at=moment_counted(newest))
-        earlier = listed_earlier(newest)
-        for gathered in uses.groups():
-            month.add(gathered, earlier.get(gathered[0].identity, ()))
-        findings += compare(name, newest, group.files, group.unreadable, month)
-    group.totals = month.after
-
-
-def _delivered(group: _Group, trust: Trust) -> list[Delivered]:
-    return [
-        Delivered(name, one.period, one.revision, group.totals, trust.given)
-        for name, one in group.manifests[-1:]
-    ]

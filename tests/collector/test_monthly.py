@@ -1,0 +1,221 @@
+"""A month over several real collectors: complete, counted once, delivered once, provable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.collector.made import event
+from tests.collector.processes import Collector, Result, collectors, command, make_keys, simulate
+
+from usage_collector.packages import Kind, Trust, verify
+from usage_collector.periods import Period, microseconds, rfc3339
+from usage_collector.sessions import HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MONTH = str(Period.of(datetime.now(UTC)))
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[list[Collector]]:
+    """Three collectors, running."""
+    with collectors(tmp_path, 3) as made:
+        yield made
+
+
+def export(tmp_path: Path, peers: Sequence[Collector], *more: object) -> Result:
+    """Runs the monthly export into the folder `out`."""
+    return command(
+        "export-month",
+        *("--period", MONTH),
+        *("--peers", ",".join(one.address for one in peers)),
+        *("--to", tmp_path / "out"),
+        "--json",
+        *more,
+        environment=make_keys(tmp_path),
+    )
+
+
+def manifest(tmp_path: Path, name: str = "manifest.json") -> Any:
+    """The payload of a delivered manifest."""
+    return json.loads((tmp_path / "out" / MONTH / name).read_bytes())["payload"]
+
+
+def delivered(tmp_path: Path) -> dict[str, bytes]:
+    """Every file of the delivery."""
+    return {path.name: path.read_bytes() for path in (tmp_path / "out" / MONTH).iterdir()}
+
+
+def post(one: Collector, *events: bytes) -> None:
+    """Posts events straight to one collector."""
+    import httpx
+
+    with httpx.Client(verify=False, trust_env=False) as client:
+        answer = client.post(f"https://{one.target}/v1/log", content=b"[%s]" % b",".join(events))
+        assert answer.status_code == 201
+
+
+def test_a_month_adds_up_and_verifies(tmp_path: Path, three: list[Collector]) -> None:
+    """What transcribers counted for themselves is what is delivered, to the microsecond."""
+    quiet = rfc3339(microseconds(datetime.now(UTC)) - 2 * HOUR)
+    numbers = ["--jobs", 120, "--sessions", 15, "--batch", 4, "--again", 5]
+    sent = simulate(three, *numbers, "--lost-ends", 0.2, "--until", quiet).facts
+    result = export(tmp_path, three)
+    assert (result.code, result.facts["result"]) == (0, "exported")
+    assert result.facts["events"] == sent["events"]
+    totals = manifest(tmp_path)["totals"]["after"]
+    assert totals["count"] == sent["jobs"] + sent["sessions"] + sent["unended"]
+    assert totals["warm_ups"]["count"] == sent["warm_ups"] == 6
+    assert totals["estimated"]["count"] == sent["unended"]
+    expected = sent["seconds"] + sent["unended_hours"] * 3600
+    assert totals["seconds"] == pytest.approx(expected, abs=1e-6)
+    report = command("verify", tmp_path / "out", "--json")
+    assert (report.code, report.facts["findings"]) == (0, [])
+    assert report.facts["totals"] == totals
+
+
+def test_a_run_again_changes_nothing(tmp_path: Path, three: list[Collector]) -> None:
+    """The same bytes, also when more events have come and after a restart; nothing is new."""
+    simulate(three, "--jobs", 30, "--sessions", 3)
+    assert export(tmp_path, three).code == 0
+    before = delivered(tmp_path)
+    simulate(three, "--jobs", 30, "--seed", 2)
+    three[1].stop()
+    three[1].start()
+    result = export(tmp_path, three)
+    assert result.code == 0
+    assert delivered(tmp_path) == before
+    assert "0 of 5 files were new" in result.err
+    shutil.rmtree(tmp_path / "out")
+    assert export(tmp_path, three).code == 0
+    assert delivered(tmp_path) == before
+
+
+def test_a_silent_collector_is_a_gap_until_it_is_back(
+    tmp_path: Path, three: list[Collector]
+) -> None:
+    """The rest is delivered, marked incomplete; the next run completes it as revision 2."""
+    simulate(three, "--jobs", 30, "--sessions", 3)
+    three[2].stop()
+    result = export(tmp_path, three, "--summary-file", tmp_path / "summary")
+    assert (result.code, result.facts["result"]) == (1, "incomplete")
+    assert result.facts["gaps"] == [f"http://{three[2].address}: did not answer"]
+    assert json.loads((tmp_path / "summary").read_bytes()) == result.facts
+    first = delivered(tmp_path)
+    assert manifest(tmp_path)["coverage"]["percent"] == 66.67
+    verified = command("verify", tmp_path / "out", "--json")
+    assert verified.code == 1
+    assert [finding["kind"] for finding in verified.facts["findings"]] == ["gap"]
+    again = export(tmp_path, three)
+    assert again.code == 1
+    assert delivered(tmp_path) == first
+    three[2].start()
+    result = export(tmp_path, three)
+    assert (result.code, result.facts["files"]) == (0, 3)
+    second = delivered(tmp_path)
+    assert {name: second[name] for name in first} == first
+    assert manifest(tmp_path, "manifest-2.json")["revision"] == 2
+    assert manifest(tmp_path, "manifest-2.json")["gaps"] == []
+    assert command("verify", tmp_path / "out").code == 0
+
+
+def test_what_reached_two_collectors_is_counted_once(
+    tmp_path: Path, three: list[Collector]
+) -> None:
+    """The same event and the same session elsewhere are listed as duplicates, with conflicts."""
+    one, other, _ = three
+    post(one, event("same", 60), event("longer", 60), event("broken", -5))
+    post(other, event("same", 60), event("longer", 61.5), event("alone", 1))
+    assert export(tmp_path, three).code == 0
+    body = manifest(tmp_path)
+    assert body["totals"]["before"]["count"] == 5
+    assert body["totals"]["after"]["count"] == 3
+    assert body["totals"]["after"]["seconds"] == 122.5
+    kinds = {line["identity"]: line for line in body["duplicates"]}
+    assert set(kinds) == {"transport", "billing"}
+    assert (kinds["transport"]["collector"], kinds["transport"]["position"]) == ("c-1", 1)
+    assert kinds["billing"]["of"] == {
+        "collector": "c-1",
+        "ledger": kinds["transport"]["ledger"],
+        "position": 2,
+    }
+    assert [line["seconds"] for line in body["conflicts"]] == [[60.0, 61.5]]
+    assert [line["position"] for line in body["implausible"]] == [3]
+    assert command("verify", tmp_path / "out").code == 0
+
+
+def test_any_file_changed_removed_or_added_is_found(tmp_path: Path, three: list[Collector]) -> None:
+    """With its manifest a delivery is proved as a whole."""
+    simulate(three, "--jobs", 12)
+    export(tmp_path, three)
+    folder = tmp_path / "out" / MONTH
+    assert verify([folder], Trust()).ok
+    for path in sorted(folder.glob("*.json*")):
+        original = path.read_bytes()
+        middle = len(original) // 2
+        for changed in (original[:-9], original[:middle] + b"?" + original[middle + 1 :]):
+            path.write_bytes(changed)
+            assert not verify([folder], Trust()).ok
+        path.write_bytes(original)
+    for path in folder.glob("*.gz"):
+        original = path.read_bytes()
+        path.unlink()
+        assert [one.kind for one in verify([folder], Trust()).findings] == [Kind.MISSING]
+        path.write_bytes(original)
+    (folder / "extra.json").write_bytes(original)
+    assert {one.kind for one in verify([folder], Trust()).findings} == {Kind.NOT_OURS, Kind.TWICE}
+
+
+def test_nothing_due_says_when_the_next_is(tmp_path: Path, three: list[Collector]) -> None:
+    """A collector owes nothing before the month in which it began."""
+    arguments = ["--due", "--day", "28", "--peers", three[0].address, "--to", tmp_path / "out"]
+    result = command("export-month", *arguments, "--json", environment=make_keys(tmp_path))
+    assert (result.code, result.facts["result"]) == (0, "nothing-due")
+    assert result.facts["next"]["time"] > result.facts["time"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_nobody_answering_fails_and_delivers_nothing(tmp_path: Path) -> None:
+    """Not knowing anything is no empty month."""
+    nobody = Collector("gone", tmp_path, {})
+    result = export(tmp_path, [nobody])
+    assert (result.code, result.facts["result"]) == (1, "failed")
+    assert "no collector answered" in result.facts["error"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--period", "2026-13", "--peers", "localhost:1"], "2026-13"),
+        (["--peers", "localhost:1"], "--period"),
+        (["--due", "--peers", "localhost"], "localhost"),
+        (["--due", "--peers", "@/nonexistent"], "/nonexistent"),
+        (["--due", "--peers", "localhost:1", "--day", "31"], "31"),
+        (["--due", "--peers", "localhost:1", "--time-zone", "Mars"], "Mars"),
+        (["--due", "--peers", "localhost:1", "--holiday", "soon"], "soon"),
+        (["--due", "--peers", "localhost:1", "--country", "XX"], "XX"),
+        (["--due", "--peers", "localhost:1", "--to", "ftp://x"], "ftp://x"),
+        (["--due"], "--peers"),
+    ],
+)
+def test_wrong_flags_are_named_with_a_remedy(
+    tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    """Exit code 2, the flag's value in the message, and a summary all the same."""
+    summary = tmp_path / "summary"
+    result = command(
+        "export-month",
+        *arguments,
+        *("--to", tmp_path / "out", "--summary-file", summary),
+        environment=make_keys(tmp_path),
+    )
+    assert result.code == 2
+    assert named in result.err
+    assert json.loads(summary.read_bytes())["result"] == "failed"
