@@ -1,0 +1,253 @@
+"""The operator, as a process with exactly its rights, on a real cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.operator.live import ZONES
+
+if TYPE_CHECKING:
+    from tests.operator.live import Place
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+
+def test_from_apply_to_ready_and_then_quiet(place: Place) -> None:
+    """All becomes Ready under the restricted level, and from then on nothing is written."""
+    place.apply()
+    place.ready()
+    assert len(place.pods()) == 2
+    status = place.get("uc", "speech")["status"]
+    assert status["summary"] == {"zones": "2/2", "replicas": "2/2"}
+    assert status["endpoints"]["ingest"] == f"speech.{place.namespace}.svc:9090"
+    assert status["nextExport"]["period"]
+    assert place.conditions()["Degraded"][0] == "False"
+    before = place.versions()
+    # An annotation that says nothing makes the operator look once more; it has to see it first.
+    place.kubectl("annotate", "service", "speech", "looked=1")
+    place.kubectl("delete", "pdb", "speech-collector")
+    place.until(
+        "the budget is back",
+        lambda: "PodDisruptionBudget/speech-collector" in place.versions(),
+        timeout=5,
+    )
+    after = place.versions()
+    touched = {name for name in before if before[name] != after.get(name)}
+    assert touched == {"Service/speech", "PodDisruptionBudget/speech-collector"}
+
+
+def test_children_come_back(place: Place) -> None:
+    """What is deleted or changed by hand is as it was within 5 s; foreign fields stay."""
+    place.apply()
+    place.ready()
+    pods = place.pods()
+    place.kubectl("annotate", "configmap", "speech-peers", "theirs=stays")
+    place.kubectl("patch", "configmap", "speech-peers", "-p", '{"data":{"peers":"x"}}')
+    place.until(
+        "the peers are back",
+        lambda: "speech-eu-1a-0" in place.get("cm", "speech-peers")["data"]["peers"],
+        timeout=5,
+    )
+    assert place.get("cm", "speech-peers")["metadata"]["annotations"]["theirs"] == "stays"
+    for child in (
+        "service/speech",
+        "service/speech-eu-1a",
+        "cronjob/speech-export",
+        "serviceaccount/speech-collector",
+    ):
+        place.kubectl("delete", child)
+        place.until(
+            f"{child} is back",
+            lambda child=child: place.kubectl(  # type: ignore[misc]
+                "get", child, "--ignore-not-found", "-o", "name"
+            ),
+            timeout=5,
+        )
+    place.kubectl("delete", "statefulset", "speech-eu-1b", "--cascade=orphan")
+    place.ready()
+    assert place.pods() == pods
+
+
+def test_keys_survive_everything(place: Place) -> None:
+    """Signing keys and authority are the same after a deletion, and volumes are found again."""
+    place.apply()
+    place.ready()
+    secrets = {name: place.get("secret", name)["data"] for name in ("speech-keys", "speech-ca-key")}
+    claims = {one["metadata"]["uid"] for one in place.get("pvc")["items"]}
+    place.kubectl("delete", "uc", "speech")
+    place.until("the pods are gone", lambda: not place.pods())
+    place.until("it was told", lambda: "VolumesKept" in place.kubectl("get", "events"))
+    place.apply()
+    place.ready()
+    for name, data in secrets.items():
+        assert place.get("secret", name)["data"] == data
+    assert {one["metadata"]["uid"] for one in place.get("pvc")["items"]} == claims
+
+
+def test_a_name_that_is_taken(place: Place) -> None:
+    """Another's object is named in the condition and left as it is; without it all goes on."""
+    place.kubectl("create", "configmap", "speech-peers", "--from-literal=theirs=1")
+    place.apply()
+    assert "ConfigMap speech-peers" in place.reason("Ready", "NameTaken")
+    assert place.get("cm", "speech-peers")["data"] == {"theirs": "1"}
+    assert not place.pods()
+    place.kubectl("delete", "configmap", "speech-peers")
+    place.ready()
+
+
+def test_what_is_missing_becomes_a_condition(place: Place) -> None:
+    """Secrets and storage classes that are not there are named, with field and remedy."""
+    place.apply(storage={"storageClassName": "none-such"})
+    words = place.reason("Ready", "StorageClassMissing")
+    assert "spec.storage.storageClassName" in words
+    assert "none-such" in words
+    place.kubectl("delete", "uc", "speech")
+    place.apply(reporting={"tokens": {"secretName": "mine"}})
+    words = place.reason("Ready", "SecretMissing")
+    assert "spec.reporting.tokens.secretName" in words
+    assert "keys tokens and admin" in words
+    place.kubectl("create", "secret", "generic", "mine", "--from-literal=tokens=admin x")
+    assert "lacks admin" in place.reason("Ready", "SecretInvalid")
+    place.kubectl("delete", "secret", "mine")
+    place.kubectl(
+        *("create", "secret", "generic", "mine", "--from-literal=tokens=admin x\nread y"),
+        "--from-literal=admin=x",
+    )
+    place.ready()
+
+
+def test_what_leaves_the_spec_stays_until_it_is_discarded(place: Place) -> None:
+    """Zones and replicas run on as peers; the annotation removes them, never their volumes."""
+    place.apply(zones=[ZONES[0], ZONES[1] | {"replicas": 2}])
+    place.ready()
+    pods = place.pods()
+    place.apply(zones=[ZONES[1]])
+    words = place.reason("Progressing", "Leaving")
+    assert "discard=eu-1b/1,eu-1a" in words
+    assert place.pods() == pods
+    assert len(place.get("cm", "speech-peers")["data"]["peers"].splitlines()) == 3
+    rows = {row["name"]: row for row in place.get("uc", "speech")["status"]["zones"]}
+    assert rows["eu-1a"]["leaving"]
+    place.kubectl("annotate", "uc", "speech", "usage-operator.io/discard=eu-1b/1,eu-1a")
+    place.until("only one is left", lambda: set(place.pods()) == {"speech-eu-1b-0"})
+    assert place.pods()["speech-eu-1b-0"] == pods["speech-eu-1b-0"]
+    place.ready()
+    assert {one["metadata"]["name"] for one in place.get("pvc")["items"]} >= {
+        "data-speech-eu-1a-0",
+        "data-speech-eu-1b-1",
+    }
+    peers = place.get("cm", "speech-peers")["data"]["peers"].splitlines()
+    assert len(peers) == 1
+    place.apply(zones=ZONES)
+    assert "eu-1a" in place.reason("Degraded", "DiscardInUse")
+
+
+def test_volumes_grow_under_running_pods(place: Place) -> None:
+    """A greater size reaches the file system without a restart."""
+    place.apply()
+    place.ready()
+    pods = place.pods()
+    place.apply(storage={"size": "2Gi"})
+    place.until(
+        "the volumes have grown",
+        lambda: (
+            [
+                one["status"]["capacity"]["storage"]
+                for one in place.get("pvc", "-l", "app.kubernetes.io/component=collector")["items"]
+            ]
+            == ["2Gi", "2Gi"]
+        ),
+    )
+    place.ready()
+    assert place.pods() == pods
+    template = place.get("sts", "speech-eu-1a")["spec"]["volumeClaimTemplates"][0]
+    assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+def test_volumes_that_cannot_grow_are_told_of(place: Place) -> None:
+    """A storage class without growth leads to a condition with the API server's own words."""
+    place.apply(storage={"storageClassName": "usage-fixed"})
+    place.ready()
+    pods = place.pods()
+    place.apply(storage={"storageClassName": "usage-fixed", "size": "2Gi"})
+    words = place.reason("Ready", "ApplyFailed")
+    assert "PersistentVolumeClaim data-speech-eu-1a-0" in words
+    assert place.pods() == pods
+
+
+def test_one_zone_rolls_at_a_time_and_a_bad_one_stops_the_rollout(place: Place) -> None:
+    """A broken image reaches one zone only; a corrected spec repairs it without help."""
+    place.apply()
+    place.ready()
+    pods = place.pods()
+    place.apply(image="localhost/none-such:1")
+    place.until(
+        "the first zone is told of",
+        lambda: "ErrImage" in str(place.conditions()) or "ImagePull" in str(place.conditions()),
+    )
+    assert "waits for speech-eu-1a" in place.conditions()["Ready"][2]
+    assert place.pods()["speech-eu-1b-0"] == pods["speech-eu-1b-0"]
+    place.apply(template={"annotations": {"second": "attempt"}})
+    place.ready(timeout=120)
+    now = place.pods()
+    assert now["speech-eu-1b-0"] != pods["speech-eu-1b-0"]
+
+
+def test_volumes_can_go_with_the_resource(place: Place) -> None:
+    """With whenDeleted: Delete the collectors' claims go, and come when it is taken back."""
+    place.apply(storage={"whenDeleted": "Delete"})
+    place.ready()
+
+    def owners() -> set[str]:
+        claims = place.get("pvc", "-l", "app.kubernetes.io/component=collector")["items"]
+        return {
+            one["kind"] for claim in claims for one in claim["metadata"].get("ownerReferences", [])
+        }
+
+    place.until("claims are owned", lambda: owners() == {"UsageCollector"})
+    place.apply(storage={"whenDeleted": "Retain"})
+    place.until("claims are free", lambda: owners() == set())
+    place.apply(storage={"whenDeleted": "Delete"})
+    place.until("claims are owned again", lambda: owners() == {"UsageCollector"})
+    place.kubectl("delete", "uc", "speech")
+    place.until(
+        "the claims are gone",
+        lambda: [one["metadata"]["name"] for one in place.get("pvc")["items"]] == ["speech-export"],
+    )
+
+
+def test_paused_changes_nothing(place: Place) -> None:
+    """While a resource is paused its spec has no effect, and status says so."""
+    place.apply()
+    place.ready()
+    place.apply(paused=True, ingest={"port": 9443})
+    place.reason("Ready", "Paused")
+    assert place.get("service", "speech")["spec"]["ports"][0]["port"] == 9090
+    place.apply(ingest={"port": 9443})
+    place.ready(timeout=120)
+    assert place.get("service", "speech")["spec"]["ports"][0]["port"] == 9443
+
+
+def test_a_namespace_goes_under_a_running_operator(place: Place) -> None:
+    """The operator neither holds the namespace back nor fails over it."""
+    place.apply()
+    place.ready()
+    place.cluster.kubectl("delete", "namespace", place.namespace, "--timeout=90s")
+
+
+def test_sigterm_is_clean(place: Place) -> None:
+    """The process ends with 0 within 10 s, and what runs is left alone."""
+    place.apply()
+    place.ready()
+    place.stop()
+    assert len(place.pods()) == 2
+
+
+def test_an_export_is_reported(place: Place) -> None:
+    """A job of the CronJob ends well at the restricted level, and the status tells of it."""
+    place.apply()
+    place.ready()
+    place.kubectl("create", "job", "now", "--from=cronjob/speech-export")
+    place.kubectl("wait", "job/now", "--for=condition=Complete", "--timeout=60s")
+    place.reason("Exported", "NothingDue")
