@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.kind_helper.errors import CommandFailed
 from tests.kind_helper.local.layout import CONTROL_PLANE, ZONES, Layout
 from tests.kind_helper.run import run
 
@@ -113,19 +114,29 @@ def namespaces(layout: Layout) -> list[str]:
 
 def remove(layout: Layout, places: Sequence[str] = (CONTROL_PLANE, *ZONES)) -> None:
     """Remove the namespaces of these places, and with them their interfaces and routes."""
+    # The link first: the kernel takes namespaces down later, and the link's name must be free.
+    if CONTROL_PLANE in places:
+        _delete_link([], layout.host_link)
     present = namespaces(layout)
     for place in places:
         if layout.namespace(place) in present:
             run(["ip", "netns", "delete", layout.namespace(place)])
-    if CONTROL_PLANE in places and layout.host_link in _links():
-        run(["ip", "link", "delete", layout.host_link])
 
 
 def cut(layout: Layout, zone: str) -> None:
     """Take the zone's cable out of the bridge at once: the kernel removes namespaces lazily."""
-    space = layout.namespace(CONTROL_PLANE)
-    if zone in _links("-n", space):
-        run(["ip", "-n", space, "link", "delete", zone])
+    _delete_link(["-n", layout.namespace(CONTROL_PLANE)], zone)
+
+
+def _delete_link(within: list[str], name: str) -> None:
+    """Delete a link unless it is gone, be it only since a moment ago."""
+    if name not in _links(*within):
+        return
+    try:
+        run(["ip", *within, "link", "delete", name])
+    except CommandFailed:
+        if name in _links(*within):
+            raise
 
 
 def _links(*options: str) -> set[str]:

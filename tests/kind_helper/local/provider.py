@@ -203,8 +203,12 @@ class Local:
 
     @contextmanager
     def _lock(self, progress: Progress) -> Iterator[None]:
-        os.umask(0o022)
-        with locked(
-            paths.STATE_ROOT, lambda: progress.note("another process works on a cluster: waiting")
-        ):
-            yield
+        before = os.umask(0o022)
+        try:
+            with locked(
+                paths.STATE_ROOT,
+                lambda: progress.note("another process works on a cluster: waiting"),
+            ):
+                yield
+        finally:
+            os.umask(before)
