@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 from tests.kind_helper.errors import KindHelperError
-from tests.kind_helper.local import cgroups, clear, control_plane, layout, network, node, processes
+from tests.kind_helper.local import (
+    cgroups,
+    clear,
+    control_plane,
+    layout,
+    network,
+    node,
+    processes,
+    start,
+)
 from tests.kind_helper.local.layout import Layout
 
 STATE = Path("/var/lib/usage-kind/demo")
@@ -139,6 +148,17 @@ def test_nodes_keep_apart() -> None:
         assert len({config[key] for config in configs}) == 3
     assert len({str(demo.pods_of(zone)) for zone in layout.ZONES}) == 3
     assert str(demo.node_folder("eu-1a")) in node.containerd_config(demo, "eu-1a")
+
+
+def test_replaced_images_are_let_go() -> None:
+    """A digest that no name has any more is removed; those of named images stay."""
+    listing = (
+        "REF TYPE DIGEST SIZE\n"
+        "localhost/x:1 t sha256:new 1 MiB\n"
+        "sha256:id-new t sha256:new 1 MiB\n"
+        "sha256:id-old t sha256:old 1 MiB\n"
+    )
+    assert start.dangling(listing) == ["sha256:id-old"]
 
 
 def test_admission_stays_as_it_is_by_default() -> None:

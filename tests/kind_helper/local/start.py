@@ -149,8 +149,22 @@ def ctr(layout: Layout, zone: str, *arguments: str | Path) -> list[object]:
 
 
 def import_image(layout: Layout, zone: str, file: Path) -> None:
-    """Give a node the images of a docker archive."""
+    """Give a node the images of a docker archive, and let go of those that they replace."""
     run(ctr(layout, zone, "images", "import", file), timeout=600)
+    replaced = dangling(run(ctr(layout, zone, "images", "ls")))
+    if replaced:
+        run(ctr(layout, zone, "images", "rm", *replaced))
+
+
+def dangling(listing: str) -> list[str]:
+    """The bare digests in what `ctr images ls` prints that no named image has any more.
+
+    The kubelet never removes them here, and each is a whole image on the disk. Containers that
+    run from one keep what they need of it.
+    """
+    rows = [line.split()[:3] for line in listing.splitlines()[1:] if line.strip()]
+    named = {row[2] for row in rows if not row[0].startswith("sha256:")}
+    return [row[0] for row in rows if row[0].startswith("sha256:") and row[2] not in named]
 
 
 def kubelet(layout: Layout, zone: str) -> None:
