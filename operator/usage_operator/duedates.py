@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
+import functools
 import zoneinfo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,11 +30,17 @@ class Rule:
     dates: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=256)
+def _public(country: str, year: int) -> frozenset[dt.date]:
+    """Give a country's public holidays in a year; they take milliseconds to work out."""
+    return frozenset(holidays.country_holidays(country, years=year))
+
+
 def _free(rule: Rule, year: int) -> Container[dt.date]:
     """Give the holidays of a year."""
     days: set[dt.date] = {dt.date.fromisoformat(date) for date in rule.dates}
     if rule.country:
-        days |= set(holidays.country_holidays(rule.country, years=year))
+        days |= _public(rule.country, year)
     return days
 
 
