@@ -1,4 +1,4 @@
-"""The product on a cluster, installed and used as its users do: what the demo and the tests share."""
+"""The product on a cluster, installed and used as its users do, for demo and tests alike."""
 
 import json
 import os
@@ -143,19 +143,21 @@ class System:
             "wait", f"--for={ended}", f"pod/{name}", f"--timeout={timeout}s", timeout=timeout + 10
         )
         log = self.kubectl("logs", name)
-        if self.get("pod", name)["status"]["phase"] != "Succeeded":
-            raise RuntimeError(f"pod {name} failed:\n{log}")
+        state = self.get("pod", name)["status"]["containerStatuses"][0]["state"]["terminated"]
+        if state["exitCode"]:
+            last = "\n".join(log.splitlines()[-20:])
+            raise RuntimeError(f"pod {name} ended with {state['exitCode']}:\n{last}")
         return log
 
     def simulate(self, *flags: str, name: str = "transcribers") -> dict[str, Any]:
         """Let realistic transcribers post through the Service from a pod; their own count."""
         command = [
             "usage-collector", "simulate", "--to", f"{self.name}.{self.namespace}.svc:9090",
-            "--ca-file", "/ca/ca.crt", "--json", *flags,
+            "--ca-file", "/ca/ca.crt", "--quiet", "--json", *flags,
         ]  # fmt: skip
         ca = {"ca": ("/ca", {"configMap": {"name": f"{self.name}-ca"}})}
         log = self.run(name, pod(command, ca))
-        counted: dict[str, Any] = json.loads(log[log.rindex("\n{") + 1 :] if "\n{" in log else log)
+        counted: dict[str, Any] = json.loads(log[log.rindex("{\n") :])
         return counted
 
     def export(self, *flags: str, name: str = "export-now", timeout: int = 300) -> dict[str, Any]:
@@ -182,6 +184,12 @@ class System:
         state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
         summary: dict[str, Any] = json.loads(state["message"])
         return summary
+
+    def proof_key(self) -> str:
+        """The public keys that a collector serves, by way of the API server."""
+        service = f"https:{self.name}-reporting:8000"
+        path = f"/api/v1/namespaces/{self.namespace}/services/{service}/proxy/v1/proof-key"
+        return self.kubectl("get", "--raw", path)
 
     def fetch(self, period: str, folder: Path) -> Path:
         """Copy a delivered period out of the export volume."""
