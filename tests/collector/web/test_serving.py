@@ -9,11 +9,14 @@ import ssl
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import event
 
@@ -132,18 +135,44 @@ def test_certificates_and_tokens_are_read_again(tmp_path: Path) -> None:
         assert _serial(collector.ingest_port) != before
 
 
+def _client_certificate(folder: Path) -> Pair:
+    """A certificate that is its own CA, good for clients."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "engine")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(
+        now + timedelta(days=1)
+    )
+    pair = Pair(folder / "client.crt", folder / "client.key")
+    certificate = builder.sign(key, hashes.SHA256())
+    pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    pair.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return pair
+
+
 def test_a_client_ca_demands_client_certificates(tmp_path: Path) -> None:
     """With a client CA only clients with a certificate of it get through, on the ingest port."""
-    client_pair = _pair(tmp_path / "client", "engine")
+    pair = _client_certificate(tmp_path)
     with CollectorProcess(
-        tmp_path / "data", USAGE_CLIENT_CA_FILE=str(client_pair.certificate)
+        tmp_path / "data", USAGE_CLIENT_CA_FILE=str(pair.certificate)
     ) as collector:
-        context = collector.trusting()
+        url = collector.ingest_url + "/v1/log"
         with pytest.raises(httpx.TransportError):
-            httpx.post(collector.ingest_url + "/v1/log", content=event(), verify=context)
+            httpx.post(url, content=event(), verify=collector.trusting())
+        context = collector.trusting()
+        context.load_cert_chain(pair.certificate, pair.key)
+        assert httpx.post(url, content=event(), verify=context).status_code == 201
         assert httpx.get(collector.reporting_url + "/readyz").status_code == 200
 
 
+@pytest.mark.filterwarnings("ignore:.*TLSv1_1")
 def test_old_tls_is_refused(tmp_path: Path) -> None:
     """Nothing older than TLS 1.2 is spoken."""
     with CollectorProcess(tmp_path / "data") as collector:
