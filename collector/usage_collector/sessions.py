@@ -13,7 +13,7 @@ import msgspec
 from usage_collector.events import MAX_DURATION, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from usage_collector.events import Event
 
@@ -133,13 +133,18 @@ class Session(msgspec.Struct, frozen=True):
         return sorted({end.duration for end in self.finals if end.duration is not None})
 
 
-def resolve(uses: Iterable[Use], counted_at: int) -> Session | None:
+def resolve(uses: Sequence[Use], counted_at: int) -> Session | None:
     """What the events of one identity come to; None when it does not count (yet).
 
     The longest duration wins and the earliest end dates it. A session without an end is estimated
     from its statuses once it is over for all that is known at ``counted_at`` (µs); one that is
     still alive then is left to the next period.
     """
+    if len(uses) == 1 and uses[0].final:  # nearly all of them
+        only = uses[0]
+        if not only.counts:
+            return None
+        return Session(only, only.duration or 0, only.time, (only,), estimated=False)
     known = sorted((one for one in uses if one.counts), key=_order)
     finals = tuple(one for one in known if one.final)
     if not known or not (finals or is_over(known, counted_at)):

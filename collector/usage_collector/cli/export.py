@@ -92,10 +92,11 @@ def _windows(error: TooLarge, *, as_json: bool) -> None:
 
 
 def _tell(out: Path, report: Report, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"file": str(out), **report.as_json()})
-        return
     amount = report.totals.all
+    if as_json:
+        facts = {**report.files[0].as_json(), "file": str(out), "totals": report.totals.as_json()}
+        print_json({"ok": True, **facts})
+        return
     click.echo(
         f"{out}: {report.events} events, {amount.count} jobs and sessions, "
         f"{amount.hours:.6f} hours, unaltered"

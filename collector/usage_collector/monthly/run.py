@@ -48,8 +48,15 @@ def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
         periods = plan.periods_to_run(statuses, due, silent=bool(silent))
     if not periods:
         return Outcome("nothing-due")
-    outcomes = [run(order, period) for period in periods]
-    return _together(outcomes)
+    return _together([_attempt(order, period) for period in periods])
+
+
+def _attempt(order: Order, period: Period) -> Outcome:
+    """One of several periods: what fails in one must not hold back the next."""
+    try:
+        return run(order, period)
+    except UsageError as error:
+        return Outcome("failed", str(period), error=str(error))
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -74,7 +81,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
 def run(order: Order, period: Period) -> Outcome:
     """One period: cut, fetched, proved, counted, delivered, receipted.
 
-    `PeerUnavailable` only when no collector answers at all; whatever else is missing is a gap.
+    `PeerUnavailable` only when there is nothing at all to deliver; else what is missing is a gap.
     """
     spool = order.spool / str(period)
     spool.mkdir()
@@ -89,6 +96,9 @@ def run(order: Order, period: Period) -> Outcome:
         uses = stack.enter_context(Sorter(spool))
         before = _manifest_before(order, period)
         _prove_all(order, period, before, uses, parts)
+        if not parts.fetched:
+            why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
+            raise PeerUnavailable(f"nothing of {period} can be exported: {why}")
         names = [status.collector for _, status in answered]
         parts.gaps += plan.vanished(before, names, silent=bool(silent))
         month = _count(order, period, uses, parts)

@@ -59,7 +59,7 @@ class Month:
 
     counted_at: int
     covered: tuple[int, int] = (0, 0)
-    before: dict[str, Totals] = field(default_factory=dict)
+    before: dict[str, Totals] = field(default_factory=lambda: defaultdict(Totals))
     after: Totals = field(default_factory=Totals)
     months: dict[str, Amount] = field(default_factory=lambda: defaultdict(Amount))
     duplicates: list[Line] = field(default_factory=list)
@@ -96,8 +96,6 @@ class Month:
                 own = [use for use in uses if use.place.collector == collector]
                 counted = resolve(own, self.counted_at)
             if counted:
-                if collector not in self.before:
-                    self.before[collector] = Totals()
                 self.before[collector].add(counted)
 
     def _known(self, session: Session, earlier: Sequence[Earlier]) -> None:
@@ -127,6 +125,8 @@ class Month:
             self.conflicts.append({**line, "seconds": [one / SECOND for one in seconds]})
 
     def _list(self, session: Session) -> None:
+        if len(session.finals) == 1:
+            return
         line: Line = {"id": session.identity.hex(), **_place(session.best.place)}
         if session.estimated:
             seconds = session.duration / SECOND

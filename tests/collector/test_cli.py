@@ -1,0 +1,101 @@
+"""The commands for packages, against a real collector: exit codes, files, messages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.collector.made import ledger
+from tests.collector.processes import Collector, collectors, command, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector that holds some events."""
+    with collectors(tmp_path_factory.mktemp("collector"), 1) as made:
+        assert simulate(made, "--jobs", 40, "--sessions", 4).code == 0
+        yield made[0]
+
+
+def test_a_window_is_exported_by_hand_and_verifies(tmp_path: Path, one: Collector) -> None:
+    """The file is there whole, says the same as `verify`, and is never overwritten."""
+    out = tmp_path / "all.json.gz"
+    exported = command("export", "--from", one.address, "--out", out, "--json")
+    assert exported.code == 0
+    report = command("verify", out, "--json")
+    assert report.code == 0
+    assert report.facts["totals"] == exported.facts["totals"]
+    assert report.facts["totals"]["count"] == 44
+    again = command("export", "--from", one.address, "--out", out)
+    assert again.code == 2
+    assert "nothing is overwritten" in again.err
+    assert [path.name for path in tmp_path.iterdir()] == ["all.json.gz"]
+
+
+def test_the_proof_key_of_the_collector_pins_the_export(tmp_path: Path, one: Collector) -> None:
+    """What a collector serves as its proof key is what `verify` takes."""
+    import httpx
+
+    out, key = tmp_path / "all.json.gz", tmp_path / "proof.pem"
+    command("export", "--from", one.address, "--out", out)
+    key.write_bytes(httpx.get(f"http://{one.address}/v1/proof-key", trust_env=False).content)
+    report = command("verify", out, "--proof-key", key, "--json")
+    assert (report.code, report.facts["self_asserted"]) == (0, False)
+    secret = tmp_path / "hs512.key"
+    secret.write_bytes(b"k" * 64)
+    assert command("verify", out, "--signing-key", secret).code == 0
+    secret.write_bytes(b"x" * 64)
+    assert command("verify", out, "--signing-key", secret).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["--from", "localhost"], 2, "reporting port"),
+        (["--from", "localhost:1"], 1, "localhost:1 cannot be reached"),
+        (["--from", "ONE", "--since", "yesterday"], 2, "since"),
+        (["--from", "ONE", "--since", "2026-10-02", "--until", "2026-10-01"], 2, "since"),
+        (["--from", "ONE", "--token-file", "/nonexistent"], 2, "token file"),
+        (["--from", "ONE", "--ca-file", "/nonexistent"], 2, "CA file"),
+        ([], 2, "--from"),
+    ],
+)
+def test_wrong_exports_leave_no_file(
+    tmp_path: Path, one: Collector, arguments: list[str], code: int, named: str
+) -> None:
+    """The message names what was wrong, and nothing half done stays behind."""
+    given = [one.address if word == "ONE" else word for word in arguments]
+    result = command("export", *given, "--out", tmp_path / "x.json.gz")
+    assert (result.code, named in result.err) == (code, True), result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_prints_what_it_found(tmp_path: Path) -> None:
+    """A table for people, JSON for programs, and an exit code for scripts."""
+    made = ledger(250)
+    path = made.save(tmp_path, 1, 250)
+    good = command("verify", tmp_path)
+    assert good.code == 0
+    assert "OK: 1 packages, 250 events" in good.out
+    path.write_bytes(path.read_bytes()[:-20])
+    bad = command("verify", tmp_path)
+    assert bad.code == 1
+    assert "altered" in bad.out
+    assert json.loads(command("verify", tmp_path, "--json").out)["ok"] is False
+    assert command("verify", tmp_path / "none").code == 2
+    assert command("verify").code == 2
+
+
+def test_the_next_export_is_told() -> None:
+    """For a month that is named, and for the next one."""
+    arguments = ["--country", "DE", "--time-zone", "Europe/Berlin", "--period", "2026-10", "--json"]
+    result = command("next-export", *arguments)
+    assert result.facts == {"period": "2026-10", "time": "2026-10-30T05:00:00Z"}
+    assert command("next-export", "--day", "29").code == 2
+    assert "is due at" in command("next-export").out

@@ -1,0 +1,138 @@
+"""Asking other collectors: patience, and errors that name them."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.collector.processes import free_port
+
+from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
+from usage_collector.peers import Peer, Refused, address, addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives these answers in turn, then the last one; and what it was asked."""
+    left, asked = list(answers), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers.get('Authorization')}")
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+STATUS = (
+    b'{"collector":"c","zone":"z","new":1,"ledgers":[{"id":"L","state":"live","first":1,"last":9,'
+    b'"head":"00","began":"2026-10-01T00:00:00Z"}],"periods":[]}'
+)
+
+
+def test_a_passing_failure_is_tried_again() -> None:
+    """With longer and longer pauses, and the token in every request."""
+    pauses: list[float] = []
+    with (
+        answering((503, b"{}"), (500, b"no json"), (200, STATUS)) as (url, asked),
+        Peer(url, token="secret", sleep=pauses.append) as peer,
+    ):
+        status = peer.status()
+    assert (status.collector, status.ledgers[0].last) == ("c", 9)
+    assert asked == ["/v1/periods Bearer secret"] * 3
+    assert pauses == [0.5, 1.0]
+
+
+def test_patience_ends_and_names_the_collector() -> None:
+    """After the last attempt the error says which collector it was, and why."""
+    with (
+        answering((503, b'{"detail":"disk full"}')) as (url, asked),
+        Peer(url, sleep=lambda _: None) as peer,
+        pytest.raises(PeerUnavailable, match=f"{url} answered 503: disk full"),
+    ):
+        peer.status()
+    assert len(asked) == 4
+    gone = f"http://127.0.0.1:{free_port()}"
+    with (
+        Peer(gone, sleep=lambda _: None) as peer,
+        pytest.raises(PeerUnavailable, match=f"{gone} cannot be reached"),
+    ):
+        peer.status()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, Refused), (403, Refused), (404, NotFound), (409, Refused), (413, TooLarge)],
+)
+def test_a_refusal_is_not_tried_again(status: int, error: type[Exception]) -> None:
+    """What a collector says no to stays no; its own words are in the error."""
+    body = b'{"detail":"its own words","windows":[{"since":"a","until":"b","count":1}]}'
+    with (
+        answering((status, body)) as (url, asked),
+        Peer(url) as peer,
+        pytest.raises(error, match="its own words") as caught,
+    ):
+        peer.status()
+    assert len(asked) == 1
+    if isinstance(caught.value, TooLarge):
+        assert caught.value.windows == [{"since": "a", "until": "b", "count": 1}]
+
+
+def test_something_else_on_that_port_is_told() -> None:
+    """A page that is no collector's answer is not taken for one."""
+    with (
+        answering((200, b"<html>")) as (url, _),
+        Peer(url) as peer,
+        pytest.raises(PeerUnavailable, match="no answer of a collector"),
+    ):
+        peer.status()
+
+
+def test_a_broken_download_starts_over(tmp_path: Path) -> None:
+    """A file never holds the beginning of one attempt and the end of another."""
+    with (
+        answering((503, b"trouble"), (200, b"package")) as (url, _),
+        Peer(url, sleep=lambda _: None) as peer,
+    ):
+        peer.window(None, None, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"package"
+
+
+def test_addresses_are_read_from_a_list_or_a_file(tmp_path: Path) -> None:
+    """Commas or lines, with comments; each collector once."""
+    expected = ["http://a:8000", "https://b:8000", "http://[::1]:8000"]
+    assert addresses("a:8000, https://b:8000/,[::1]:8000,a:8000") == expected
+    (tmp_path / "peers").write_text("a:8000\n\n# all of them\nhttps://b:8000 # b\n[::1]:8000\n")
+    assert addresses(f"@{tmp_path}/peers") == expected
+    assert address("a:8000", secure=True) == "https://a:8000"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "a", "a:", "a:x", "ftp://a:1", "http://a:1/path", "http://u:p@a:1", "@/none"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With a hint that names the reporting port."""
+    with pytest.raises(InvalidInput, match="reporting port"):
+        addresses(text)
