@@ -18,7 +18,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.collector.made import KEYS
-
 from usage_collector.packages import (
     Chain,
     Contents,

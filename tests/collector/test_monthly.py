@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.collector.made import event
 from tests.collector.processes import Collector, Result, collectors, command, make_keys, simulate
-
 from usage_collector.packages import Kind, Trust, verify
 from usage_collector.periods import Period, microseconds, rfc3339
 from usage_collector.sessions import HOUR

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.collector.made import KEYS, Ledger, event, ledger, window
 
+from tests.collector.made import KEYS, Ledger, event, ledger, window
 from usage_collector.errors import Damaged, InvalidInput
 from usage_collector.packages import (
     Chain,

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.collector.processes import free_port
 
+from tests.collector.processes import free_port
 from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
 from usage_collector.peers import Peer, Refused, address, addresses
 

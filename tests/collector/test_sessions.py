@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.collector.made import event
 
+from tests.collector.made import event
 from usage_collector import events
 from usage_collector.periods import microseconds, rfc3339
 from usage_collector.sessions import (

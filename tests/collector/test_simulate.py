@@ -7,8 +7,8 @@ import json
 from random import Random
 
 import pytest
-from tests.collector.processes import command, free_port
 
+from tests.collector.processes import command, free_port
 from usage_collector import events
 from usage_collector.periods import Period
 from usage_collector.sessions import HOUR, Place, use

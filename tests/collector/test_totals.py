@@ -8,8 +8,8 @@ from zlib import crc32
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.collector.made import event
 
+from tests.collector.made import event
 from usage_collector import events
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import Period

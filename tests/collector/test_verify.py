@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.collector.made import KEYS, OTHER_KEYS, Ledger, event, ledger, replace_in, window
 
+from tests.collector.made import KEYS, OTHER_KEYS, Ledger, event, ledger, replace_in, window
 from usage_collector.errors import InvalidInput
 from usage_collector.packages import Finding, Kind, Report, Trust, gzipped, verify
 from usage_collector.packages.checking import Check
