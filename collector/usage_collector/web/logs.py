@@ -87,6 +87,8 @@ class JsonFormatter(logging.Formatter):
 
 def configure(form: str) -> None:
     """Send our log to standard output, as ``line`` or ``json``."""
+    # Nobody reads these of a record, and finding them out costs more than writing the line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
