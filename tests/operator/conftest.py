@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+
 from tests.kind_helper import images
 from tests.operator.live import Place
 

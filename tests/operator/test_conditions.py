@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.operator.support import NOW, pod
 
+from tests.operator.support import NOW, pod
 from usage_operator import conditions
 from usage_operator.conditions import Facts, Run, Said, Trouble, ZoneFacts
 

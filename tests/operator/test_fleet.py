@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.operator.support import as_observed, context, pod
 
+from tests.operator.support import as_observed, context, pod
 from usage_operator.manifests import statefulset
 from usage_operator.plan import existing, muster
 

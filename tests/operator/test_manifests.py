@@ -7,8 +7,8 @@ import itertools
 from typing import Any
 
 import pytest
-from tests.operator.support import NOW, context, golden
 
+from tests.operator.support import NOW, context, golden
 from usage_operator import manifests, naming
 from usage_operator.manifests import accounts, claims, disruption, export, peers, service
 from usage_operator.manifests import statefulset as sts

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.operator.support import NOW, as_observed, context, settled
 
+from tests.operator.support import NOW, as_observed, context, settled
 from usage_operator import manifests
 from usage_operator.manifests import secrets
 from usage_operator.plan import Plan, Ref, Verb, diff, drift, ref

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.operator.support import NOW
 
+from tests.operator.support import NOW
 from usage_operator import probe
 from usage_operator.conditions import Said
 from usage_operator.manifests import pki

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.operator.support import as_observed, settled
 
+from tests.operator.support import as_observed, settled
 from usage_operator.plan import rollout
 from usage_operator.plan.objects import stamped
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.operator.support import NOW, context
 
+from tests.operator.support import NOW, context
 from usage_operator import errors
 from usage_operator.manifests import pki, secrets
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.operator.support import document
 
+from tests.operator.support import document
 from usage_operator import errors, spec
 
 

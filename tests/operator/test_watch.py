@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 from tests.operator.support import as_observed, context, document, settled
-
 from usage_operator.manifests import service, statefulset
 from usage_operator.reconcile import Key
 from usage_operator.watch import Watch

@@ -1,0 +1,109 @@
+"""Steps that are taken, against a real HTTP server."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.operator.support import NOW, as_observed, context
+from usage_operator import errors
+from usage_operator.execute import execute, tell
+from usage_operator.kube import Access, Client
+from usage_operator.manifests import disruption, secrets, service
+from usage_operator.plan import Plan, Ref, Step, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+BUDGET = disruption.build(context())
+SERVICE = service.ingest(context())
+KEYS = secrets.keys(context(), {})
+OLD = as_observed(service.headless(context(), "old"))
+
+
+@asynccontextmanager
+async def api(refused: dict[str, int]) -> AsyncIterator[tuple[list[str], Client]]:
+    """Serve an API that refuses paths with these words; gives what it was asked."""
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        force = request.query.get("force", "-")
+        asked.append(f"{request.method} {request.path.rpartition('/')[2]} {force}")
+        for word, status in refused.items():
+            if word in request.path:
+                return web.json_response({"message": f"no {word}"}, status=status)
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", handle)
+    async with TestServer(app) as server:
+        access = Access(str(server.make_url("")).rstrip("/"), "m")
+        async with Client(access) as client:
+            yield asked, client
+
+
+def plan(**more: Any) -> Plan:
+    """Give a plan with a step of each kind."""
+    return Plan(
+        steps=[
+            Step(Verb.CREATE, KEYS, "x"),
+            Step(Verb.CREATE, BUDGET, "x"),
+            Step(Verb.APPLY, SERVICE, "x"),
+        ],
+        prunes=[Step(Verb.DELETE, OLD, "x")],
+        **more,
+    )
+
+
+async def test_steps_are_taken_in_order() -> None:
+    """Keys are posted, what is new is applied without force, what is ours with it."""
+    async with api({}) as (asked, client):
+        taken, troubles = await execute(client, "m/speech", plan())
+    assert asked == [
+        "POST secrets -",
+        "PATCH speech-collector false",
+        "PATCH speech true",
+        "DELETE speech-old -",
+    ]
+    assert len(taken) == 4
+    assert not troubles
+
+
+async def test_a_refusal_stops_pruning_only() -> None:
+    """The other steps are taken, the refusal is told in the API server's words, nothing goes."""
+    async with api({"poddisruptionbudgets": 422}) as (asked, client):
+        taken, troubles = await execute(client, "m/speech", plan())
+    assert [step.ref.kind for step in taken] == ["Secret", "Service"]
+    assert not any(line.startswith("DELETE") for line in asked)
+    (trouble,) = troubles
+    assert trouble.reason == "ApplyFailed"
+    assert "PodDisruptionBudget speech-collector" in trouble.message
+    assert "no poddisruptionbudgets" in trouble.message
+
+
+async def test_a_taken_name_stops_pruning() -> None:
+    """While something is in the way nothing is removed."""
+    async with api({}) as (asked, client):
+        await execute(client, "m/speech", plan(taken=[Ref("ConfigMap", "speech-ca")]))
+    assert not any(line.startswith("DELETE") for line in asked)
+
+
+@pytest.mark.parametrize("status", [409, 429, 500])
+async def test_what_may_work_later_is_raised(status: int) -> None:
+    """Conflicts and outages end the pass, so that it is repeated as a whole."""
+    async with api({"poddisruptionbudgets": status}) as (asked, client):
+        with pytest.raises(errors.ApiError):
+            await execute(client, "m/speech", plan())
+    assert len(asked) == 2
+
+
+async def test_an_event_is_a_courtesy() -> None:
+    """What keeps an Event from being recorded keeps nothing else from going on."""
+    about = {"metadata": {"name": "speech", "namespace": "m"}}
+    async with api({"events": 403}) as (asked, client):
+        await tell(client, about, NOW, "x", reason="Serving", note="all is well", warn=False)
+    assert asked == ["POST events -"]
