@@ -11,7 +11,6 @@ from pathlib import Path
 
 from usage_operator import errors, logs, preview, settings
 from usage_operator.kube import Access, from_file, in_cluster
-from usage_operator.run import run, served
 from usage_operator.spec import crd
 
 _FLAGS = {
@@ -79,10 +78,13 @@ def _main(flags: argparse.Namespace) -> int:
     read = _settings(flags)
     logs.configure(read.log_format, read.log_level)
     if flags.command == "run":
+        # kopf takes its time to load, and the other commands have no use for it.
+        from usage_operator.run import run
+
         asyncio.run(run(read, _access(read)))
         return 0
     access = None if flags.empty else _access(read)
-    namespace = served(read, access)[0] if access else read.own_namespace or "default"
+    namespace = read.served(access.namespace if access else "default")[0]
     print(asyncio.run(preview.preview(flags.file, namespace, read, access)))
     return 0
 

@@ -9,8 +9,6 @@ import zoneinfo
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import holidays
-
 if TYPE_CHECKING:
     from collections.abc import Container
 
@@ -33,6 +31,8 @@ class Rule:
 @functools.lru_cache(maxsize=256)
 def _public(country: str, year: int) -> frozenset[dt.date]:
     """Give a country's public holidays in a year; they take milliseconds to work out."""
+    import holidays  # takes a third of a second, and few ask for it
+
     return frozenset(holidays.country_holidays(country, years=year))
 
 

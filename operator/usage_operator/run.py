@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def served(settings: Settings, access: Access) -> tuple[str, ...]:
-    """Give the namespaces that are served; without any named, the operator's own."""
-    return settings.namespaces or (settings.own_namespace or access.namespace,)
-
-
 class _Measured:
     """A reconciler that is timed and counted."""
 
@@ -63,7 +58,7 @@ async def _installed(client: Client, namespaces: tuple[str, ...], *, everywhere:
 
 async def run(settings: Settings, access: Access) -> None:
     """Run until SIGTERM or SIGINT. InvalidSettings when it cannot begin."""
-    namespaces = served(settings, access)
+    namespaces = settings.served(access.namespace)
     ready, stop = asyncio.Event(), asyncio.Event()
     async with Client(access) as client:
         await _installed(client, namespaces, everywhere=settings.all_namespaces)

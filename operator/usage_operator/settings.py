@@ -34,6 +34,10 @@ class Settings:
     probe: bool = True
     """Ask the collectors over the network; only possible inside the cluster."""
 
+    def served(self, fallback: str) -> tuple[str, ...]:
+        """Give the namespaces that are served; without any named, the operator's own."""
+        return self.namespaces or (self.own_namespace or fallback,)
+
     @property
     def all_namespaces(self) -> bool:
         """Whether resources of every namespace are served."""

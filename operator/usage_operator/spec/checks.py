@@ -7,7 +7,6 @@ import re
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
-import holidays
 from pydantic import AfterValidator
 
 from usage_operator import naming, quantities
@@ -47,6 +46,8 @@ def _time_zone(text: str) -> str:
 
 
 def _country(text: str) -> str:
+    import holidays  # takes a third of a second, and few ask for it
+
     if text not in holidays.list_supported_countries(include_aliases=False):
         raise ValueError(
             f"the public holidays of {text!r} are not known: write an ISO 3166-1 code such as DE, "
