@@ -52,6 +52,6 @@ def main() -> None:
     except InvalidInput as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except UsageError as error:
+    except (UsageError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

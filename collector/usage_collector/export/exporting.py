@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_collector.errors import TooLarge
+from usage_collector.errors import Damaged, TooLarge
 from usage_collector.export import windows
 from usage_collector.ledger import Load, within
 from usage_collector.packages import Contents, file_name, gzipped, runs, write
@@ -74,12 +74,20 @@ class Exporter:
 
         Raises:
             TooLarge: lists windows that fit.
+            Damaged: a ledger cannot be read, so that nobody can say what is in the window.
         """
         stack = ExitStack()
         with stack:
+            statuses = self.ledgers.all()
+            for status in statuses:
+                if not status.readable:
+                    raise Damaged(
+                        f"ledger {status.id} cannot be read: {status.problem}",
+                        "export the positions of the other ledgers, which GET /v1/periods lists",
+                    )
             readers = [
                 stack.enter_context(self.ledgers.reader(status.id))
-                for status in self.ledgers.all()
+                for status in statuses
                 if status.last >= status.first
             ]
             chosen = _choose(readers, window)

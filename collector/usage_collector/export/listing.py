@@ -71,6 +71,7 @@ def _ledger(status: Status) -> dict[str, Any]:
         "began": rfc3339(status.began),
         "problem": status.problem,
         "damaged": status.damaged,
+        "readable": status.readable,
     }
 
 

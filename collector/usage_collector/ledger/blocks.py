@@ -72,7 +72,7 @@ class Packer:
     """Packs blocks; not to be shared between threads."""
 
     def __init__(self) -> None:
-        # Level 1 is measured twice as fast as 3 for 3 % more bytes on blocks of 64 events.
+        # Measured on blocks of 64 events: level 1 takes 0.6 of the time of 3, for no more bytes.
         self._zstd = zstandard.ZstdCompressor(level=1, write_checksum=True)
 
     def pack(self, raws: Sequence[bytes]) -> bytes:

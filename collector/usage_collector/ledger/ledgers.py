@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class Status:
     head: bytes
     problem: str | None
     damaged: bool
+    readable: bool
 
 
 class Ledgers:
@@ -166,7 +167,11 @@ class Ledgers:
 
     def used(self) -> int:
         """Bytes on the disk under the data folder."""
-        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.exists())
+        total = 0
+        for path in self.folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_blocks * 512
+        return total
 
     def flush_head(self) -> None:
         """Make the live ledger's head say where it ends now."""
@@ -224,6 +229,7 @@ def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
     """How the ledger in that folder stands; what cannot be read is a problem, not an error."""
     problem = closing.reason if closing else None
     damaged = closing is not None and closing.damaged
+    readable = True
     try:
         with open_reader(folder, about.id) as reader:
             first, last = reader.bounds()
@@ -231,7 +237,7 @@ def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
     except UsageError as error:
         known = heads.read(folder / books.HEAD)
         first, last, head = 1, 0, known.hash if known else b""
-        problem, damaged = problem or str(error), True
+        problem, damaged, readable = problem or str(error), True, False
     return Status(
-        about.id, closing is None, about.began, first, last, head, problem, damaged=damaged
+        about.id, closing is None, about.began, first, last, head, problem, damaged, readable
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +38,7 @@ class Reporting:
     keystore: Keystore
     metrics: Metrics
     now: Callable[[], int]
+    cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def get_export(
         self, request: web.BaseRequest, _: Mapping[str, str]
@@ -74,7 +75,9 @@ class Reporting:
         """Fix a period's cut."""
         period = Period.parse(path["period"])
         limits = queries.limits(queries.only(request, "megabytes", "batch_jobs", "realtime_hours"))
-        cut = await asyncio.to_thread(export.cut, self.ledgers, period, limits, self.now())
+        # Waiting here holds no thread, so that others are still answered during a long cut.
+        async with self.cutting:
+            cut = await asyncio.to_thread(export.cut, self.ledgers, period, limits, self.now())
         return _json(export.describe_cut(cut))
 
     async def get_periods(self, request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:

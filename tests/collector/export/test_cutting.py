@@ -11,8 +11,9 @@ from tests.collector.samples import array, event
 
 from usage_collector import events, export
 from usage_collector.errors import Conflict, Damaged
+from usage_collector.keystore import Keystore
 from usage_collector.ledger import Cuts, Ledgers, Limits
-from usage_collector.periods import Period
+from usage_collector.periods import Period, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,4 +91,22 @@ def test_a_closed_ledger_is_cut_with_the_live_one(tmp_path: Path) -> None:
         (old, 1, 3),
         (ledgers.live, 1, 2),
     ]
+    ledgers.close()
+
+
+def test_a_window_is_refused_when_a_ledger_cannot_be_read(tmp_path: Path) -> None:
+    """An unreadable ledger is never left out of a window in silence."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 3)
+    old = ledgers.catalog.path(ledgers.live)
+    ledgers.close()
+    (old / "events.db").write_bytes(b"x" * 8192)
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 2)
+    store = Keystore(tmp_path / "keys", None, None)
+    exporter = export.Exporter(ledgers, "c", "z", store.keys)
+    with pytest.raises(Damaged, match=old.name):
+        exporter.window(Window(None, None))
+    exporter.positions(None, 1, 2, None).close()
+    assert (old / "events.db").read_bytes() == b"x" * 8192
     ledgers.close()

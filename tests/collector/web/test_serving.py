@@ -17,9 +17,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import event
-
 from usage_collector.keystore import Keystore, Pair
 
 if TYPE_CHECKING:
