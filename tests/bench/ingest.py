@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
 from tests.collector.process import CollectorProcess
 
 _EVENT = (

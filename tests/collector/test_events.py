@@ -9,8 +9,8 @@ import json
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.collector.samples import array, event
 
+from tests.collector.samples import array, event
 from usage_collector import events
 from usage_collector.errors import InvalidInput, TooLarge, UsageError
 from usage_collector.events import Outcome, strict_json

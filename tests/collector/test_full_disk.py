@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 

@@ -12,9 +12,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import httpx
+
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
-
 from usage_collector.upkeep import check
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.collector.samples import array, event
 
+from tests.collector.samples import array, event
 from usage_collector import events, export
 from usage_collector.ledger import Block, Ledgers, Limits, Load, ReceiptFile
 from usage_collector.periods import Period

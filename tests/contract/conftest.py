@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from tests.collector.process import CollectorProcess
 
 if TYPE_CHECKING:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
+
 from tests.collector.samples import array, event
 
 if TYPE_CHECKING:
     import httpx
+
     from tests.contract.conftest import Collector
 
 

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.collector.samples import array, event
 
 if TYPE_CHECKING:
     import httpx
+
     from tests.contract.conftest import Collector
 
 THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")

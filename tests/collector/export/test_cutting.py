@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.collector.samples import array, event
 
+from tests.collector.samples import array, event
 from usage_collector import events, export
 from usage_collector.errors import Conflict, Damaged
 from usage_collector.keystore import Keystore

@@ -7,8 +7,8 @@ import os
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.collector.samples import event
 
+from tests.collector.samples import event
 from usage_collector.export import files
 from usage_collector.export.windows import weighed
 from usage_collector.ledger import BATCH_JOB, Limits, Load

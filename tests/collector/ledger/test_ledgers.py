@@ -11,8 +11,8 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.collector.samples import array, event
 
+from tests.collector.samples import array, event
 from usage_collector import events
 from usage_collector.errors import Damaged, NotFound
 from usage_collector.ledger import Ledgers, within
