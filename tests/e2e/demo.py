@@ -93,9 +93,9 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
 
 def verify(folder: Path) -> dict[str, Any]:
     """What `usage-collector verify` says of the fetched packages."""
-    program = Path(sys.executable).parent / "usage-collector"
+    program = str(Path(sys.executable).parent / "usage-collector")
     key = f"--proof-key={FOLDER / 'proof-key.pem'}"
-    command = [program, "verify", "--json", key, folder]
+    command = [program, "verify", "--json", key, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

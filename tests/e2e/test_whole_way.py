@@ -1,0 +1,254 @@
+"""From `kubectl apply` to a verified month, with collectors dying on the way."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.system import ROOT, ZONES, System
+from tests.kind_helper import binaries
+from usage_collector.packages import Package
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+PROGRAM = str(Path(sys.executable).parent / "usage-collector")
+
+
+@pytest.fixture(scope="module")
+def ready(system: System) -> System:
+    """A collector in each zone, reachable from outside by a NodePort."""
+    service = {"type": "NodePort"}
+    system.apply(system.resource({"ingest": {"service": service}}))
+    system.wait_ready()
+    return system
+
+
+def outside(system: System, folder: Path, *flags: str) -> subprocess.Popen[str]:
+    """Transcribers outside of the cluster, posting to a node; their record goes to `folder`."""
+    ports = system.get("service", system.name)["spec"]["ports"]
+    address = f"{system.cluster.node_address(ZONES[0])}:{ports[0]['nodePort']}"
+    ca = folder / "ca.crt"
+    ca.write_text(system.get("configmap", f"{system.name}-ca")["data"]["ca.crt"])
+    name = f"{system.name}.{system.namespace}.svc"
+    command = [PROGRAM, "simulate", "--to", address, "--ca-file", str(ca), "--server-name", name]
+    record = ["--record", str(folder / "record"), "--quiet", "--json"]
+    return subprocess.Popen([*command, *record, *flags], stdout=subprocess.PIPE, text=True)
+
+
+def stored(system: System) -> dict[str, int]:
+    """How many events each collector has stored, by its own metrics."""
+    found = {}
+    for zone in ZONES:
+        pod = f"{system.name}-{zone}-0"
+        path = f"/api/v1/namespaces/{system.namespace}/pods/https:{pod}:8000/proxy/metrics"
+        families = text_string_to_metric_families(system.kubectl("get", "--raw", path))
+        samples = [sample for family in families for sample in family.samples]
+        found[pod] = sum(
+            int(sample.value)
+            for sample in samples
+            if sample.name == "usage_events_total" and sample.labels["result"] == "stored"
+        )
+    return found
+
+
+def processes(system: System, pod: str) -> Iterator[int]:
+    """The host's process ids of a pod's collector, where the nodes share the host's kernel."""
+    uid = system.get("pod", pod)["metadata"]["uid"]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = uid in (folder / "cgroup").read_text().replace("_", "-")
+            if ours and b"usage-collector" in (folder / "cmdline").read_bytes():
+                yield int(folder.name)
+
+
+def kill(system: System, pod: str) -> None:
+    """End a pod's collector as a crash would: SIGKILL, at once."""
+    found = list(processes(system, pod))
+    for process in found:
+        os.kill(process, signal.SIGKILL)
+    if not found:
+        system.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+
+
+def collectors(system: System) -> list[Any]:
+    """The collectors' pods."""
+    return list(system.get("pods", "--selector=app.kubernetes.io/component=collector")["items"])
+
+
+def periods(system: System) -> dict[str, Any]:
+    """Each collector's ledgers with their heads, as it tells a client with a token."""
+    secret = system.get("secret", f"{system.name}-tokens")["data"]["read"]
+    token = base64.b64decode(secret).decode()
+    found = {}
+    for zone in ZONES:
+        pod = f"{system.name}-{zone}-0"
+        with forwarded(system, pod, 8000) as port:
+            answer = httpx.get(
+                f"https://localhost:{port}/v1/periods",
+                verify=False,
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            found[pod] = answer.raise_for_status().json()["ledgers"]
+    return found
+
+
+@contextlib.contextmanager
+def forwarded(system: System, pod: str, port: int) -> Iterator[int]:
+    """A local port that leads to a pod's port."""
+    kubectl = [str(binaries.program("kubectl")), "--namespace", system.namespace]
+    command = [*kubectl, "port-forward", f"pod/{pod}", f":{port}"]
+    environment = system.cluster.environment()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            # kubectl stops when nobody reads what it says of each connection.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield int(line.split(":")[1].split()[0])
+        finally:
+            process.terminate()
+
+
+def digests(folder: Path) -> list[str]:
+    """The SHA-256 of every event in a delivered period's packages."""
+    found = []
+    for file in sorted(folder.glob("*.json.gz")):
+        with file.open("rb") as stream:
+            found += [hashlib.sha256(event).hexdigest() for event in Package(stream, {}).events()]
+    return found
+
+
+def test_a_month_with_a_crash_in_it_is_complete(ready: System, tmp_path: Path) -> None:
+    """Every event acknowledged is in the packages, though a collector crashed meanwhile."""
+    inside = ready.simulate("--jobs=400", "--sessions=20", "--connections=12", "--seed=7")
+    load = ["--jobs=6000", "--sessions=0", "--connections=24", "--reconnect", "--seed=8"]
+    clients = outside(ready, tmp_path, *load)
+    before = sum(stored(ready).values())
+    while sum(stored(ready).values()) < before + 500:
+        assert clients.poll() is None
+    kill(ready, f"{ready.name}-eu-1b-0")
+    told = json.loads(clients.communicate(timeout=300)[0])
+    assert told["lost"] == 0
+    ready.wait_ready()
+
+    period = f"{datetime.now(UTC):%Y-%m}"
+    summary = ready.export("--period", period)
+    assert (summary["result"], summary["files"], summary["gaps"]) == ("exported", 3, [])
+    folder = ready.fetch(period, tmp_path)
+    key = tmp_path / "proof-key.pem"
+    key.write_text(ready.proof_key())
+    command = [PROGRAM, "verify", "--json", "--proof-key", str(key), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    verified = json.loads(done.stdout)
+    assert (done.returncode, verified["ok"], verified["self_asserted"]) == (0, True, False)
+
+    delivered = digests(folder)
+    acknowledged = {json.loads(line)["sha256"] for line in (tmp_path / "record").open()}
+    assert len(acknowledged) == told["events"]
+    assert acknowledged <= set(delivered)
+    totals = verified["manifests"][0]["totals"]
+    jobs = inside["jobs"] + told["jobs"]
+    assert totals["count"] == jobs + inside["sessions"]
+    hours = inside["job_hours"] + inside["session_hours"] + told["job_hours"]
+    assert totals["hours"] == pytest.approx(hours, abs=2e-6)
+
+
+def test_status_tells_of_the_export(ready: System) -> None:
+    """The resource shows the month exported and when the next is due."""
+    status = ready.get("uc", ready.name)["status"]
+    conditions = {condition["type"]: condition for condition in status["conditions"]}
+    assert conditions["Exported"]["status"] == "True"
+    assert status["lastExport"]["period"] == f"{datetime.now(UTC):%Y-%m}"
+    assert status["nextExport"]["period"] > status["lastExport"]["period"]
+
+
+def test_single_posts_spread_over_the_zones(ready: System) -> None:
+    """3,000 posts of one client that reconnects: no collector has less than half its share."""
+    before = stored(ready)
+    ready.simulate("--jobs=3000", "--sessions=0", "--connections=4", "--reconnect", "--seed=9")
+    shares = [count - before[pod] for pod, count in stored(ready).items()]
+    assert sum(shares) == 3000
+    assert min(shares) > 500
+    assert max(shares) < 2000
+
+
+def test_kept_connections_spread_over_the_zones(ready: System) -> None:
+    """A client that keeps its connections is spread, because collectors end them now and then."""
+    before = stored(ready)
+    ready.simulate("--jobs=24000", "--sessions=0", "--connections=4", "--seed=10")
+    shares = [count - before[pod] for pod, count in stored(ready).items()]
+    assert sum(shares) == 24000
+    assert min(shares) > 0
+
+
+def test_a_changed_spec_rolls_and_loses_nothing(ready: System) -> None:
+    """A new template replaces every pod, and each finds its ledger again."""
+    before = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in collectors(ready)}
+    heads = periods(ready)
+    service, template = {"type": "NodePort"}, {"annotations": {"note": "rolled"}}
+    ready.apply(ready.resource({"ingest": {"service": service}, "template": template}))
+    ready.kubectl("wait", "--for=condition=Ready", f"uc/{ready.name}", "--timeout=180s")
+    after = collectors(ready)
+    assert all(pod["metadata"]["annotations"]["note"] == "rolled" for pod in after)
+    assert not set(before.values()) & {pod["metadata"]["uid"] for pod in after}
+    assert periods(ready) == heads
+
+
+def test_a_deleted_service_comes_back(ready: System) -> None:
+    """The round-robin Service is there again after somebody deletes it."""
+    uid = ready.get("service", ready.name)["metadata"]["uid"]
+    ready.kubectl("delete", "service", ready.name)
+    ready.kubectl("wait", "--for=create", f"service/{ready.name}", "--timeout=30s")
+    assert ready.get("service", ready.name)["metadata"]["uid"] != uid
+    ready.wait_ready()
+    assert ready.simulate("--jobs=10", "--sessions=0", "--seed=11")["lost"] == 0
+
+
+def test_both_listeners_of_a_pod_keep_the_contract(ready: System) -> None:
+    """The contract tests that run against a process pass against a pod too."""
+    pod = f"{ready.name}-eu-1a-0"
+    secret = ready.get("secret", f"{ready.name}-tokens")["data"]
+    tokens = {role: base64.b64decode(secret[role]).decode() for role in ("read", "admin")}
+    with forwarded(ready, pod, 9090) as ingest, forwarded(ready, pod, 8000) as reporting:
+        environment = {
+            **os.environ,
+            "CONTRACT_INGEST_URL": f"https://localhost:{ingest}",
+            "CONTRACT_REPORTING_URL": f"https://localhost:{reporting}",
+            "CONTRACT_CA_FILE": "",
+            "CONTRACT_READ_TOKEN": tokens["read"],
+            "CONTRACT_ADMIN_TOKEN": tokens["admin"],
+        }
+        contract = [
+            ROOT / "tests" / "contract" / f"test_{name}.py" for name in ("ingest", "reporting")
+        ]
+        command = [sys.executable, "-m", "pytest", "-q", *contract]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_volumes_outlive_the_resource(ready: System) -> None:
+    """A deleted resource leaves its volumes, says so, and finds them again when it is back."""
+    heads = periods(ready)
+    said = ready.kubectl("delete", "uc", ready.name, "--wait=true")
+    ready.kubectl("wait", "--for=delete", "pod", "--selector=app.kubernetes.io/component=collector")
+    claims = ready.get("pvc", f"--selector=app.kubernetes.io/instance={ready.name}")["items"]
+    assert {f"data-{ready.name}-{zone}-0" for zone in ZONES} <= {
+        claim["metadata"]["name"] for claim in claims
+    }
+    assert "deleted" in said
+    ready.apply(ready.resource())
+    ready.wait_ready()
+    assert periods(ready) == heads
