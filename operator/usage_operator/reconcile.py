@@ -103,8 +103,13 @@ class Reconciler:
         if survey.unbound(seen.of("PersistentVolumeClaim")):
             trouble = await default_class(client)
             troubles += [trouble] if trouble else []
-        facts = replace(facts, written=survey.disturbing(taken), waiting=survey.waiting(steps))
-        return replace(facts, troubles=tuple(troubles))
+        waiting = () if context.spec.paused else survey.waiting(steps)
+        return replace(
+            facts,
+            written=survey.disturbing(taken),
+            waiting=waiting,
+            troubles=tuple(troubles),
+        )
 
 
 async def plan(

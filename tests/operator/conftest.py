@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,5 +128,8 @@ def place(
 
 
 def _is_problem(line: str) -> bool:
-    """Tell whether a log line speaks of a bug: an exception, or a missing right."""
-    return any(word in line for word in ("Traceback", " ERROR ", "forbidden"))
+    """Tell whether a log line speaks of a bug: an exception, or a missing right.
+
+    When a namespace is on its way out, nothing can be made in it, which is no missing right.
+    """
+    return bool(re.search(r"Traceback| ERROR |cannot \w+ resource", line))
