@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from usage_operator import errors, manifests, naming, spec, survey
+from usage_operator import errors, manifests, naming, spec
 from usage_operator.kube import Client
-from usage_operator.observe import Observed, observe
 from usage_operator.plan import existing, muster
-from usage_operator.reconcile import plan, utc_now
-from usage_operator.references import References, check
+from usage_operator.reconcile import plan, survey, utc_now
+from usage_operator.reconcile.observe import Observed, observe
+from usage_operator.reconcile.references import References, check
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+
 from tests.kind_helper import binaries, choose, images, versions
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import KindHelperError

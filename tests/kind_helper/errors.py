@@ -13,11 +13,11 @@ class KindHelperError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
-class Unavailable(KindHelperError):  # noqa: N818 - a state, not a fault
+class Unavailable(KindHelperError):
     """No cluster can be had on this machine; the message is the reason in one line."""
 
 
-class CommandFailed(KindHelperError):  # noqa: N818 - as subprocess would say it
+class CommandFailed(KindHelperError):
     """A program that the helper started ended with an error; carries its exit code and output."""
 
     def __init__(self, command: list[str], code: int, output: str, hint: str = "") -> None:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from tests.kind_helper import choose
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import Unavailable

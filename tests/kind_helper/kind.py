@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.kind_helper import binaries, paths, versions
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import KindHelperError

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.kind_helper import choose, context, engines, fixtures
 from tests.kind_helper.choose import Machine
 from tests.kind_helper.errors import KindHelperError, Unavailable

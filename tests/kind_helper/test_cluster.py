@@ -8,6 +8,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+
 from tests.kind_helper import archive
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import CommandFailed, KindHelperError

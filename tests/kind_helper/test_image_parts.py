@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from tests.kind_helper import archive, engines, images
 
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
 from tests.kind_helper import choose
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import CommandFailed, Unavailable

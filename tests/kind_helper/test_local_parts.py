@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+
 from tests.kind_helper.errors import KindHelperError
 from tests.kind_helper.local import (
     cgroups,

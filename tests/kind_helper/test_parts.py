@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.kind_helper import binaries, debian, kind, paths, toolchain, versions
 from tests.kind_helper.versions import Part
 

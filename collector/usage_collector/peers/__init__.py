@@ -51,7 +51,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         ) from None
 
 
-class _TryAgain(Exception):  # noqa: N818
+class _TryAgain(Exception):
     """A failure that may pass."""
 
 

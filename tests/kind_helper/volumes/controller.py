@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
+
 from tests.kind_helper.volumes import plan
 from tests.kind_helper.volumes.disks import Disks
 

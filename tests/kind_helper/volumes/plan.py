@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
+
 from tests.kind_helper.volumes.classes import FIXED, GROWING, PROVISIONER
 
 Object = dict[str, Any]

@@ -11,10 +11,10 @@ from aiohttp.test_utils import TestServer
 
 from tests.operator.support import NOW, as_observed, context
 from usage_operator import errors
-from usage_operator.execute import execute, tell
 from usage_operator.kube import Access, Client
 from usage_operator.manifests import disruption, secrets, service
 from usage_operator.plan import Plan, Ref, Step, Verb
+from usage_operator.reconcile.execute import execute, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

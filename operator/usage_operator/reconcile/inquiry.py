@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from usage_operator.conditions import Facts, ZoneFacts
     from usage_operator.manifests import Context
-    from usage_operator.observe import Observed
+    from usage_operator.reconcile.observe import Observed
     from usage_operator.settings import Settings
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from usage_operator import errors, metrics, naming
 from usage_operator.conditions import judge
-from usage_operator.execute import tell
 from usage_operator.plan import digest
+from usage_operator.reconcile.execute import tell
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from usage_operator.conditions import Run
     from usage_operator.manifests import Context
-    from usage_operator.observe import Observed
     from usage_operator.plan import Fleet, Object, Plan, Step
+    from usage_operator.reconcile.observe import Observed
     from usage_operator.spec import Spec
 
 

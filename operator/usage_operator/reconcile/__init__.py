@@ -7,13 +7,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from usage_operator import errors, inquiry, manifests, naming, spec, survey
+from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
-from usage_operator.execute import execute
-from usage_operator.observe import Observed, complete, observe
 from usage_operator.plan import Fleet, Plan, Ref, diff, existing, muster
-from usage_operator.publish import farewell, publish
-from usage_operator.references import References, check, default_class
+from usage_operator.reconcile import inquiry, survey
+from usage_operator.reconcile.execute import execute
+from usage_operator.reconcile.observe import Observed, complete, observe
+from usage_operator.reconcile.publish import farewell, publish
+from usage_operator.reconcile.references import References, check, default_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
