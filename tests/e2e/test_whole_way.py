@@ -24,24 +24,33 @@ from usage_collector.packages import Package
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
+INGEST = {"service": {"type": "NodePort"}, "tls": {"dnsNames": ["localhost"]}}
+CONTRACT = [
+    str(ROOT / "tests" / "contract" / f"test_{name}.py") for name in ("ingest", "reporting")
+]
 PROGRAM = str(Path(sys.executable).parent / "usage-collector")
 
 
 @pytest.fixture(scope="module")
 def ready(system: System) -> System:
     """A collector in each zone, reachable from outside by a NodePort."""
-    service = {"type": "NodePort"}
-    system.apply(system.resource({"ingest": {"service": service}}))
+    system.apply(system.resource({"ingest": INGEST}))
     system.wait_ready()
     return system
+
+
+def authority(system: System, folder: Path) -> Path:
+    """The file with the CA that clients are told to trust."""
+    file = folder / "ca.crt"
+    file.write_text(system.get("configmap", f"{system.name}-ca")["data"]["ca.crt"])
+    return file
 
 
 def outside(system: System, folder: Path, *flags: str) -> subprocess.Popen[str]:
     """Transcribers outside of the cluster, posting to a node; their record goes to `folder`."""
     ports = system.get("service", system.name)["spec"]["ports"]
     address = f"{system.cluster.node_address(ZONES[0])}:{ports[0]['nodePort']}"
-    ca = folder / "ca.crt"
-    ca.write_text(system.get("configmap", f"{system.name}-ca")["data"]["ca.crt"])
+    ca = authority(system, folder)
     name = f"{system.name}.{system.namespace}.svc"
     command = [PROGRAM, "simulate", "--to", address, "--ca-file", str(ca), "--server-name", name]
     record = ["--record", str(folder / "record"), "--quiet", "--json"]
@@ -199,8 +208,8 @@ def test_a_changed_spec_rolls_and_loses_nothing(ready: System) -> None:
     """A new template replaces every pod, and each finds its ledger again."""
     before = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in collectors(ready)}
     heads = periods(ready)
-    service, template = {"type": "NodePort"}, {"annotations": {"note": "rolled"}}
-    ready.apply(ready.resource({"ingest": {"service": service}, "template": template}))
+    template = {"annotations": {"note": "rolled"}}
+    ready.apply(ready.resource({"ingest": INGEST, "template": template}))
     ready.kubectl("wait", "--for=condition=Ready", f"uc/{ready.name}", "--timeout=180s")
     after = collectors(ready)
     assert all(pod["metadata"]["annotations"]["note"] == "rolled" for pod in after)
@@ -218,7 +227,7 @@ def test_a_deleted_service_comes_back(ready: System) -> None:
     assert ready.simulate("--jobs=10", "--sessions=0", "--seed=11")["lost"] == 0
 
 
-def test_both_listeners_of_a_pod_keep_the_contract(ready: System) -> None:
+def test_both_listeners_of_a_pod_keep_the_contract(ready: System, tmp_path: Path) -> None:
     """The contract tests that run against a process pass against a pod too."""
     pod = f"{ready.name}-eu-1a-0"
     secret = ready.get("secret", f"{ready.name}-tokens")["data"]
@@ -228,14 +237,11 @@ def test_both_listeners_of_a_pod_keep_the_contract(ready: System) -> None:
             **os.environ,
             "CONTRACT_INGEST_URL": f"https://localhost:{ingest}",
             "CONTRACT_REPORTING_URL": f"https://localhost:{reporting}",
-            "CONTRACT_CA_FILE": "",
+            "CONTRACT_CA_FILE": str(authority(ready, tmp_path)),
             "CONTRACT_READ_TOKEN": tokens["read"],
             "CONTRACT_ADMIN_TOKEN": tokens["admin"],
         }
-        contract = [
-            ROOT / "tests" / "contract" / f"test_{name}.py" for name in ("ingest", "reporting")
-        ]
-        command: list[str] = [sys.executable, "-m", "pytest", "-q", *contract]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CONTRACT]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
 
