@@ -118,11 +118,11 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100])
     chosen = parser.parse_args()
-    print("| array | events/s | events/CPU s | p50/p99 | peak RSS MB | bytes/event | failed |")  # noqa: T201
-    print("|---|---|---|---|---|---|---|")  # noqa: T201
+    print("| array | events/s | events/CPU s | p50/p99 | peak RSS MB | bytes/event | failed |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for size in chosen.sizes:
-            print(run(size, chosen.seconds, chosen.connections, Path(folder)).row(), flush=True)  # noqa: T201
+            print(run(size, chosen.seconds, chosen.connections, Path(folder)).row(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,10 @@
+"""Every benchmark, one after the other: `make bench`. Leave the machine alone meanwhile."""
+
+import subprocess
+import sys
+
+BENCHMARKS = ("ingest", "packages", "cluster")
+
+for name in BENCHMARKS:
+    print(f"\n## python -m tests.bench.{name}\n", flush=True)
+    subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=True)
