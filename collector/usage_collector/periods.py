@@ -160,8 +160,14 @@ def due_periods(first: Period, now: datetime, rule: Due) -> list[Period]:
     return found
 
 
-def next_due(now: datetime, rule: Due) -> tuple[Period, datetime]:
-    """The period that falls due next after ``now``, and when."""
+def next_due(now: datetime, rule: Due, exported: Period | None = None) -> tuple[Period, datetime]:
+    """The next period to export, and when it is due.
+
+    It is the one behind ``exported``, the last one exported, also where that is overdue; without
+    any it is the one that falls due next after ``now``.
+    """
+    if exported:
+        return exported.next, due_at(exported.next, rule)
     period = Period.of(now).previous.previous
     while due_at(period, rule) <= now:
         period = period.next

@@ -61,7 +61,7 @@ def _last_working_day(rule: Rule, year: int, month: int) -> dt.date:
 def due(rule: Rule, year: int, month: int) -> dt.datetime:
     """Give the moment, in UTC, at which a month's export is due."""
     if isinstance(rule.day, int):
-        date = dt.date(year + month // 12, month % 12 + 1, rule.day)
+        date = dt.date(*_next(year, month), rule.day)
     else:
         date = _last_working_day(rule, year, month)
     time = dt.time.fromisoformat(rule.at)
@@ -69,10 +69,21 @@ def due(rule: Rule, year: int, month: int) -> dt.datetime:
     return local.astimezone(dt.UTC)
 
 
-def following(rule: Rule, now: dt.datetime) -> tuple[str, dt.datetime]:
-    """Give the next export: its month as YYYY-MM, and when it is due."""
+def following(rule: Rule, now: dt.datetime, after: str | None = None) -> tuple[str, dt.datetime]:
+    """Give the next export: its month as YYYY-MM, and when it is due.
+
+    It is the month behind ``after``, the last one exported, also where that is overdue. Where none
+    was exported it is the one that falls due next.
+    """
+    if after is not None:
+        year, month = _next(*map(int, after.split("-")))
+        return f"{year:04}-{month:02}", due(rule, year, month)
     before = now.astimezone(dt.UTC).replace(day=1) - dt.timedelta(days=40)
     year, month = before.year, before.month
     while (moment := due(rule, year, month)) <= now:
-        year, month = year + month // 12, month % 12 + 1
+        year, month = _next(year, month)
     return f"{year:04}-{month:02}", moment
+
+
+def _next(year: int, month: int) -> tuple[int, int]:
+    return year + month // 12, month % 12 + 1

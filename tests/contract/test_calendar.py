@@ -38,7 +38,7 @@ def rules(
 
 
 @settings(deadline=None, max_examples=40)  # the first call for a country works out its calendar
-@given(DAYS, st.times(), ZONES, COUNTRIES, DATES, MOMENTS)
+@given(DAYS, st.times(), ZONES, COUNTRIES, DATES, MOMENTS, st.none() | MOMENTS)
 def test_both_name_the_same_moment(
     day: int | str,
     at: dt.time,
@@ -46,11 +46,13 @@ def test_both_name_the_same_moment(
     country: str | None,
     dates: set[dt.date],
     now: dt.datetime,
+    exported: dt.datetime | None,
 ) -> None:
     """What status.nextExport promises is when the export finds the month due."""
     ours, theirs = rules(day, at.replace(second=0, microsecond=0), zone, country, dates)
-    period, moment = duedates.following(ours, now)
-    expected_period, expected_moment = periods.next_due(now, theirs)
+    after = exported and periods.Period.of(exported)
+    period, moment = duedates.following(ours, now, str(after) if after else None)
+    expected_period, expected_moment = periods.next_due(now, theirs, after)
     assert (period, moment) == (str(expected_period), expected_moment)
     due = duedates.due(ours, expected_period.year, expected_period.month)
     assert due == periods.due_at(expected_period, theirs)

@@ -54,3 +54,15 @@ def test_following_is_next(now: dt.datetime, day: int | str) -> None:
     assert duedates.due(rule, year, month) == moment > now
     before = dt.date(year, month, 1) - dt.timedelta(days=1)
     assert duedates.due(rule, before.year, before.month) <= now
+
+
+@given(MOMENTS, MOMENTS, st.sampled_from(["LastWorkingDay", 1, 28]))
+def test_following_the_last_exported(
+    now: dt.datetime, exported: dt.datetime, day: int | str
+) -> None:
+    """The month behind the last one exported is next, be it early, in time or overdue."""
+    rule = duedates.Rule(day, "06:00", "Etc/UTC")
+    period, moment = duedates.following(rule, now, f"{exported:%Y-%m}")
+    year, month = map(int, period.split("-"))
+    assert (year * 12 + month) - (exported.year * 12 + exported.month) == 1
+    assert moment == duedates.due(rule, year, month)

@@ -79,8 +79,10 @@ class Reconciler:
         context = manifests.Context(
             resource, self._settings.collector_image, self._settings.cluster_domain
         )
+        before = document.get("status") or {}
         facts = await self._pursue(context, seen, facts)
-        facts = await self._inquiry.complete(context, seen, facts, document.get("status") or {})
+        facts = replace(facts, next_export=survey.next_export(context.spec, facts, before))
+        facts = await self._inquiry.complete(context, seen, facts, before)
         ready = await publish(client, document, facts)
         return SETTLED_SECONDS if ready else UNSETTLED_SECONDS
 
@@ -166,7 +168,6 @@ def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Flee
         zones=survey.zones(seen, fleet, context.names, facts.now),
         idle_discards=fleet.idle_discards,
         runs=survey.export_runs(seen),
-        next_export=survey.next_export(context.spec, facts.now),
         endpoints=survey.endpoints(context),
         ca_bundle=context.names.ca,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from usage_operator import duedates, naming
 from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why, young
@@ -11,13 +12,15 @@ from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from usage_operator.conditions import Run
+    from usage_operator.conditions import Facts, Run
     from usage_operator.manifests import Context
     from usage_operator.plan import Fleet, Object, Plan, Step
     from usage_operator.reconcile.observe import Observed
     from usage_operator.spec import Spec
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 def claim_sizes(observed: Observed) -> dict[str, str]:
@@ -99,8 +102,18 @@ def export_runs(observed: Observed) -> tuple[Run, ...]:
     return runs(observed.jobs, observed.export_pods)
 
 
-def next_export(spec: Spec, now: dt.datetime) -> tuple[str, str]:
-    """Give month and time of the export to come."""
+def last_exported(facts: Facts, before: Mapping[str, Any]) -> str | None:
+    """Give the newest month that was exported without a gap; ``before`` is the status so far.
+
+    Jobs are kept for a while only, so what the status says counts as well as what they said.
+    """
+    said = [run.summary or {} for run in facts.runs] + [before.get("lastExport") or {}]
+    months = [str(one.get("period")) for one in said if one.get("result") == "exported"]
+    return max(filter(_MONTH.fullmatch, months), default=None)
+
+
+def next_export(spec: Spec, facts: Facts, before: Mapping[str, Any]) -> tuple[str, str]:
+    """Give month and time of the export to come; ``before`` is the status so far."""
     wanted = spec.export
     rule = duedates.Rule(
         day=wanted.day,
@@ -109,7 +122,7 @@ def next_export(spec: Spec, now: dt.datetime) -> tuple[str, str]:
         country=wanted.holidays.country,
         dates=tuple(wanted.holidays.dates),
     )
-    month, moment = duedates.following(rule, now)
+    month, moment = duedates.following(rule, facts.now, last_exported(facts, before))
     return month, moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

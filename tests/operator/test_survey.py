@@ -1,0 +1,55 @@
+"""From what was observed to the facts: the export to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.operator.support import NOW
+from usage_operator import spec
+from usage_operator.conditions import Facts, Run
+from usage_operator.reconcile import survey
+
+SPEC = spec.Spec.model_validate({"zones": [{"name": "eu-1a"}]})
+
+
+def run(result: str, period: str | None) -> Run:
+    """A run that said this at its end."""
+    return Run("job", "", "complete", {"result": result, "period": period})
+
+
+def following(*runs: Run, before: dict[str, Any] | None = None) -> str:
+    """The month of the export to come."""
+    facts = Facts(generation=1, now=NOW, runs=runs)
+    return survey.next_export(SPEC, facts, {"lastExport": before} if before else {})[0]
+
+
+def test_an_early_export_is_not_due_again() -> None:
+    """What was exported before its time is done: the month behind it is next."""
+    unknown = following()
+    assert following(run("exported", unknown)) > unknown
+
+
+@pytest.mark.parametrize("result", ["incomplete", "failed", "nothing-due"])
+def test_only_what_was_exported_counts(result: str) -> None:
+    """A month with a gap, or one that failed, is still to be exported."""
+    assert following(run(result, following())) == following()
+
+
+def test_the_status_remembers_when_the_job_is_gone() -> None:
+    """Its lastExport counts without the job, and an overdue month stays the next one."""
+    assert following(before={"period": "2020-12", "result": "exported"}) == "2021-01"
+    assert following(before={"period": "2020-12", "result": "incomplete"}) == following()
+
+
+def test_an_old_month_run_again_changes_nothing() -> None:
+    """The newest month that was exported decides, not the newest run."""
+    before = {"period": "2026-03", "result": "exported"}
+    assert following(run("exported", "2025-11"), before=before) == "2026-04"
+
+
+@pytest.mark.parametrize("period", ["", "2026-13", "soon", None])
+def test_a_summary_that_is_no_summary_does_no_harm(period: str | None) -> None:
+    """A job's message is read by whoever wrote it, so nonsense in it is passed over."""
+    assert following(run("exported", period)) == following()
