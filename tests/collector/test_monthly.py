@@ -181,6 +181,20 @@ def test_nothing_due_says_when_the_next_is(tmp_path: Path, three: list[Collector
     assert not (tmp_path / "out").exists()
 
 
+def test_an_early_export_makes_the_month_behind_it_the_next(
+    tmp_path: Path, three: list[Collector]
+) -> None:
+    """The summary and `next-export` say what the collectors' receipts say."""
+    after = str(Period.parse(MONTH).next)
+    asked = ["next-export", "--peers", ",".join(one.address for one in three), "--json"]
+    assert command(*asked).facts["period"] != after
+    assert export(tmp_path, three).facts["next"]["period"] == after
+    assert command(*asked).facts["period"] == after
+    again = ["export-month", "--due", "--day", "28", "--peers", three[0].address]
+    result = command(*again, "--to", tmp_path / "o", "--json", environment=make_keys(tmp_path))
+    assert (result.facts["result"], result.facts["next"]["period"]) == ("nothing-due", after)
+
+
 def test_nobody_answering_fails_and_delivers_nothing(tmp_path: Path) -> None:
     """Not knowing anything is no empty month."""
     nobody = Collector("gone", tmp_path, {})

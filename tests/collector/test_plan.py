@@ -68,6 +68,24 @@ def test_a_silent_collector_keeps_the_newest_period_open() -> None:
     assert plan.periods_to_run([done], [], silent=True) == []
 
 
+def test_exported_to_is_the_last_period_that_nobody_owes() -> None:
+    """An early export counts; the first period that any collector owes does not."""
+    both = status(cut(SEPTEMBER, receipts=[SENT]), cut(OCTOBER, receipts=[SENT]))
+    one = status(cut(SEPTEMBER, receipts=[SENT]), cut(OCTOBER, receipts=[Receipt("exported")]))
+    assert plan.exported_to([both]) == OCTOBER
+    assert plan.exported_to([both, one]) == SEPTEMBER
+    assert plan.exported_to([both, status(began=day(11, 2))]) == OCTOBER
+    assert plan.exported_to([both, status()]) is None
+    assert plan.exported_to([Status("c", [], [], "z")]) is None
+
+
+def test_a_period_that_can_no_longer_be_cut_is_not_owed() -> None:
+    """Its events are in the files of the later one; asking for it every day would always fail."""
+    one = status(cut(OCTOBER, receipts=[SENT]))
+    assert plan.periods_to_run([one], [SEPTEMBER, OCTOBER], silent=False) == []
+    assert plan.exported_to([one]) == OCTOBER
+
+
 def test_two_addresses_of_one_collector_are_told() -> None:
     """The second is left out: its packages would come twice."""
     assert plan.named_twice({"http://a": status(), "http://b": status()}) == ["http://b"]

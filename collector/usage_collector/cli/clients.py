@@ -42,6 +42,14 @@ ca_option = click.option(
     show_envvar=True,
     help="CA certificates to trust, PEM.  [default: the system's]",
 )
+peers_option = click.option(
+    "--peers",
+    envvar="USAGE_PEERS",
+    show_envvar=True,
+    metavar="HOST:PORT,…|@FILE",
+    help="Reporting ports of all collectors that should exist, answering or not.",
+)
+secure_option = click.option("--secure", is_flag=True, help="HTTPS to addresses without a scheme.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -13,6 +13,7 @@ from usage_collector.cli.clients import (
     interruptible,
     json_option,
     print_json,
+    secure_option,
     token,
     token_option,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--since", help="First moment, ISO 8601.  [default: the beginning]")
 @click.option("--until", help="Last moment, inclusive, ISO 8601.  [default: the end]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
-@click.option("--secure", is_flag=True, help="HTTPS where HOST:PORT has no scheme.")
+@secure_option
 @token_option
 @ca_option
 @json_option

@@ -17,7 +17,9 @@ from usage_collector.cli.clients import (
     INTERRUPTED,
     ca_option,
     json_option,
+    peers_option,
     print_json,
+    secure_option,
     token,
     token_option,
 )
@@ -66,17 +68,11 @@ class _Flags:
 @click.option("--megabytes", type=click.FloatRange(0.1), default=18, show_default=True)
 @click.option("--batch-jobs", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--realtime-hours", type=click.FloatRange(1), default=1250, show_default=True)
-@click.option(
-    "--peers",
-    envvar="USAGE_PEERS",
-    show_envvar=True,
-    metavar="HOST:PORT,…|@FILE",
-    help="Reporting ports of all collectors that should exist, answering or not.",
-)
+@peers_option
 @click.option(
     "--to", "destinations", multiple=True, required=True, metavar="FOLDER", help="Where to deliver."
 )
-@click.option("--secure", is_flag=True, help="HTTPS to peers without a scheme.")
+@secure_option
 @token_option
 @ca_option
 @click.option("--signing-key-file", type=_FILE, envvar="USAGE_SIGNING_KEY_FILE", show_envvar=True)
@@ -150,7 +146,7 @@ def _run(flags: _Flags) -> Outcome:
 def _facts(flags: _Flags, outcome: Outcome) -> dict[str, object]:
     now = datetime.now(UTC)
     try:
-        period, when = next_due(now, flags.rule)
+        period, when = next_due(now, flags.rule, outcome.exported_to)
         upcoming = (str(period), rfc3339(microseconds(when)))
     except InvalidInput:
         upcoming = None

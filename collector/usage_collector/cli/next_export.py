@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from usage_collector.cli.clients import json_option, print_json
+from usage_collector.cli.clients import (
+    ca_option,
+    interruptible,
+    json_option,
+    peers_option,
+    print_json,
+    secure_option,
+    token,
+    token_option,
+)
 from usage_collector.cli.due import due_options, rule
+from usage_collector.monthly import Asking, exported_to
+from usage_collector.peers import addresses, trust
 from usage_collector.periods import Period, due_at, microseconds, next_due, rfc3339
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("next-export")
 @due_options
 @click.option("--period", help="Say when this month's report is due.  [default: the next one]")
+@peers_option
+@secure_option
+@token_option
+@ca_option
 @json_option
+@interruptible
 def command(
     day: str,
     at: str,
@@ -22,17 +42,37 @@ def command(
     country: str | None,
     holidays: tuple[str, ...],
     period: str | None,
+    peers: str | None,
+    secure: bool,
+    token_file: Path | None,
+    ca_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Says which month's report is due next, and when."""
-    due = rule(day, at, time_zone, country, holidays)
+    """Says which month's report is due next, and when.
+
+    With --peers it is the first month that the collectors have not seen sent, also when that is
+    overdue; without, the next one by the calendar.
+    """
+    due, now = rule(day, at, time_zone, country, holidays), datetime.now(UTC)
     if period:
         month = Period.parse(period)
         when = due_at(month, due)
     else:
-        month, when = next_due(datetime.now(UTC), due)
+        last = None
+        if peers:
+            asking = Asking(
+                peers=addresses(peers, secure=secure),
+                token=token(token_file),
+                tls=trust(ca_file),
+                say=lambda text: click.echo(text, err=True),
+            )
+            last = exported_to(asking)
+        month, when = next_due(now, due, last)
     text = rfc3339(microseconds(when))
+    overdue = when <= now and not period
     if as_json:
         print_json({"period": str(month), "time": text})
     else:
-        click.echo(f"{month} is due at {text} ({when.astimezone(due.zone):%A %d %B %Y %H:%M %Z})")
+        local = f"{when.astimezone(due.zone):%A %d %B %Y %H:%M %Z}"
+        verb = "has been due since" if overdue else "is due at"
+        click.echo(f"{month} {verb} {text} ({local})")

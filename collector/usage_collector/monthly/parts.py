@@ -17,21 +17,27 @@ if TYPE_CHECKING:
     from usage_collector.targets import Destination
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a run was told: whom to ask, within which limits, what to sign with, where to deliver.
-
-    ``spool`` is an empty folder with room for the month; ``say`` is told of progress.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Whom to ask, and as whom; ``say`` is told of progress."""
 
     peers: Sequence[str]
+    token: str | None = None
+    tls: ssl.SSLContext | None = None
+    say: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Asking):
+    """What a run was told: whom to ask, within which limits, what to sign with, where to deliver.
+
+    ``spool`` is an empty folder with room for the month.
+    """
+
     limits: Mapping[str, float]
     keys: Keys
     destinations: Sequence[Destination]
     spool: Path
-    token: str | None = None
-    tls: ssl.SSLContext | None = None
-    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(slots=True)

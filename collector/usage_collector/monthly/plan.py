@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SENT = frozenset({"sent", "acknowledged"})
 SILENT = "did not answer"
+NEVER = Period(9998, 12)
 
 
 def first_owed(status: Status) -> Period:
@@ -23,13 +24,33 @@ def first_owed(status: Status) -> Period:
 
     A collector without any ledger owes nothing before the present; it counts as beginning late.
     """
-    return min((Period.of(ledger.began) for ledger in status.ledgers), default=Period(9998, 12))
+    return min((Period.of(ledger.began) for ledger in status.ledgers), default=NEVER)
 
 
 def is_sent(status: Status, period: Period) -> bool:
     """Whether a collector was told that its packages of the period were sent."""
     cut = status.cut(str(period))
     return cut is not None and any(receipt.state in _SENT for receipt in cut.receipts)
+
+
+def owes(status: Status, period: Period) -> bool:
+    """Whether a collector was not told yet that a period of it was sent.
+
+    One that was never cut while a later one was is in the files of that later one.
+    """
+    if period < first_owed(status):
+        return False
+    later = any(cut.period > str(period) for cut in status.periods)
+    return not is_sent(status, period) and (status.cut(str(period)) is not None or not later)
+
+
+def exported_to(statuses: Sequence[Status]) -> Period | None:
+    """The last period up to which nobody owes any; None while the very first one is owed."""
+    first = min(map(first_owed, statuses), default=NEVER)
+    period = first
+    while period != NEVER and not any(owes(status, period) for status in statuses):
+        period = period.next
+    return period.previous if first < period < NEVER else None
 
 
 def periods_to_run(
@@ -40,11 +61,7 @@ def periods_to_run(
     Where everything is sent but collectors are ``silent``, the newest one is run again: what the
     silent ones hold is unknown, and unknown is never reported as nothing.
     """
-    missing = [
-        period
-        for period in due
-        if any(first_owed(one) <= period and not is_sent(one, period) for one in statuses)
-    ]
+    missing = [period for period in due if any(owes(one, period) for one in statuses)]
     return missing or list(due[-1:] if silent else [])
 
 

@@ -5,33 +5,33 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from usage_collector.errors import NotFound, PeerUnavailable, UsageError
+from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.monthly import earlier, plan
+from usage_collector.monthly.asking import AT_ONCE, ask_all, gap_of
 from usage_collector.monthly.delivering import deliver
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
 from usage_collector.monthly.parts import Parts
 from usage_collector.monthly.summary import Outcome
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.manifest import Gap, Manifest
 from usage_collector.packages.scanner import Malformed
 from usage_collector.packages.sorting import Sorter
-from usage_collector.peers import Peer, Refused
 from usage_collector.periods import due_periods, microseconds
 from usage_collector.totals.month import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from usage_collector.monthly.parts import Order
-    from usage_collector.peers import Status
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.peers import Peer, Status
     from usage_collector.periods import Due, Period
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 8
 
 
 def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
@@ -40,14 +40,14 @@ def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
     An earlier period that did not come out well makes the whole run incomplete.
     """
     with ExitStack() as stack:
-        answered, silent = _ask_all(order, stack)
+        answered, silent = ask_all(stack, order)
         if not answered:
             raise PeerUnavailable("no collector answered", "check the list given as --peers")
         statuses = [status for _, status in answered]
         due = due_periods(min(map(plan.first_owed, statuses)), now, rule)
         periods = plan.periods_to_run(statuses, due, silent=bool(silent))
     if not periods:
-        return Outcome("nothing-due")
+        return Outcome("nothing-due", exported_to=plan.exported_to(statuses))
     return _together([_attempt(order, period) for period in periods])
 
 
@@ -75,6 +75,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
         gaps=[f"{one.period}: {gap}" for one in bad for gap in one.gaps],
         delivered=last.delivered,
         error="; ".join(errors) or None,
+        exported_to=last.exported_to,
     )
 
 
@@ -87,7 +88,7 @@ def run(order: Order, period: Period) -> Outcome:
     spool.mkdir()
     with ExitStack() as stack:
         parts = Parts()
-        answered, silent = _ask_all(order, stack)
+        answered, silent = ask_all(stack, order)
         parts.gaps += silent
         if not answered:
             raise PeerUnavailable("no collector answered", "check the list given as --peers")
@@ -102,37 +103,16 @@ def run(order: Order, period: Period) -> Outcome:
         names = [status.collector for _, status in answered]
         parts.gaps += plan.vanished(before, names, silent=bool(silent))
         month = _count(order, period, uses, parts)
-        return deliver(order, period, spool, parts, month)
+        outcome = deliver(order, period, spool, parts, month)
+        return replace(outcome, exported_to=_exported_to(peer for peer, _ in answered))
 
 
-def _ask_all(order: Order, stack: ExitStack) -> tuple[list[tuple[Peer, Status]], list[Gap]]:
-    peers = [
-        stack.enter_context(Peer(url, token=order.token, tls=order.tls)) for url in order.peers
-    ]
-    answered: dict[str, Status] = {}
-    gaps = []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for peer, asked in [(peer, pool.submit(peer.status)) for peer in peers]:
-            try:
-                answered[peer.url] = asked.result()
-            except UsageError as error:
-                order.say(f"{peer.url}: {error}")
-                gaps.append(_gap(peer.url, error))
-    twice = set(plan.named_twice(answered))
-    for url in twice:
-        order.say(f"{url} is {answered[url].collector}, which is listed already; left out")
-    usable = [
-        (peer, answered[peer.url])
-        for peer in peers
-        if peer.url in answered and peer.url not in twice
-    ]
-    return sorted(usable, key=lambda one: one[1].collector), gaps
-
-
-def _gap(source: str, error: UsageError) -> Gap:
-    """The same trouble has the same words on every run, so that a re-run gives the same bytes."""
-    told = isinstance(error, Refused | Unproved | NotFound)
-    return Gap(source, error.detail if told else plan.SILENT)
+def _exported_to(peers: Iterable[Peer]) -> Period | None:
+    """The same once receipts were given; None when one of the collectors has gone meanwhile."""
+    try:
+        return plan.exported_to([peer.status() for peer in peers])
+    except UsageError:
+        return None
 
 
 def _fetch_all(
@@ -142,7 +122,7 @@ def _fetch_all(
     owing: Sequence[tuple[Peer, Status]],
     parts: Parts,
 ) -> None:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         under_way = [
             (peer, status, pool.submit(fetch, peer, period, order.limits, spool / f"peer-{n}"))
             for n, (peer, status) in enumerate(owing)
@@ -152,7 +132,7 @@ def _fetch_all(
                 parts.fetched.append((peer, fetching.result()))
             except UsageError as error:
                 order.say(f"{peer.url}: {error}")
-                parts.gaps.append(_gap(status.collector, error))
+                parts.gaps.append(gap_of(status.collector, error))
 
 
 def _prove_all(
@@ -166,7 +146,7 @@ def _prove_all(
         except Unproved as error:
             uses.take_back(kept)
             order.say(f"{peer.url}: {error}")
-            parts.gaps.append(_gap(name, error))
+            parts.gaps.append(gap_of(name, error))
             continue
         proved.append((peer, fetched))
         parts.files[name] = files

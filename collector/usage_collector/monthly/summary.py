@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.totals import DIMENSIONS
@@ -13,6 +13,7 @@ from usage_collector.totals import DIMENSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from usage_collector.periods import Period
     from usage_collector.totals import Amount
     from usage_collector.totals.month import Month
 
@@ -53,7 +54,11 @@ def _cell(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to; ``result`` is exported, incomplete, nothing-due or failed."""
+    """What a run came to; ``result`` is exported, incomplete, nothing-due or failed.
+
+    ``exported_to`` is the last period up to which no collector owes any, None where that is
+    unknown or there is none.
+    """
 
     result: str
     period: str | None = None
@@ -64,7 +69,7 @@ class Outcome:
     gaps: Sequence[str] = ()
     delivered: Sequence[str] = ()
     error: str | None = None
-    periods: Sequence[str] = field(default=())
+    exported_to: Period | None = None
 
     @property
     def ok(self) -> bool:
