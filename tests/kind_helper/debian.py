@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kind_helper import versions
-from tests.kind_helper.errors import KindHelperError
+from tests.kind_helper.errors import CommandFailed, KindHelperError
 from tests.kind_helper.progress import Progress
-from tests.kind_helper.run import run, succeeds
+from tests.kind_helper.run import run
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_SERVICES = "#!/bin/sh\n# Made by the usage kind-helper while it installs packages.\nexit 101\n"
@@ -43,11 +43,13 @@ def install(progress: Progress) -> None:
         progress.step(f"installing the Debian packages {', '.join(wanted)}", 15),
         _no_services(),
     ):
-        known = all(succeeds(["apt-cache", "show", package]) for package in wanted)
-        if not known:
-            run([*apt, "update"], env=environment, hint="The package lists could not be renewed.")
         command = [*apt, "install", "--yes", "--no-install-recommends", *wanted]
-        run(command, env=environment, hint="`apt-get update` may help, then try again.")
+        try:
+            run(command, env=environment)
+        except CommandFailed:
+            # The package lists of a fresh machine are missing or name versions that are gone.
+            run([*apt, "update"], env=environment, hint="The package lists could not be renewed.")
+            run(command, env=environment)
 
 
 @contextmanager

@@ -60,6 +60,7 @@ DEBIAN_PACKAGES: tuple[str, ...] = (
     "buildah",
     "busybox-static",
     "conntrack",
+    "debian-archive-keyring",
     "debootstrap",
     "gcc",
     "iproute2",
