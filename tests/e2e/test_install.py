@@ -49,7 +49,7 @@ def overlay(folder: Path, namespace: str) -> None:
 
 def collectors(system: System) -> dict[str, tuple[str, int]]:
     """Each collector's pod: its uid, and how often its container was started again."""
-    pods = system.get("pods", OURS, "--selector=app.kubernetes.io/component=collector")["items"]
+    pods = system.get("pods", "--selector=app.kubernetes.io/component=collector")["items"]
     return {
         pod["metadata"]["name"]: (
             pod["metadata"]["uid"],
