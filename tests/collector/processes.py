@@ -91,6 +91,11 @@ class Collector:
             self.process = None
 
     @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.folder / self.name
+
+    @property
     def address(self) -> str:
         """Its reporting listener."""
         return f"127.0.0.1:{self.reporting}"

@@ -195,6 +195,32 @@ def test_an_early_export_makes_the_month_behind_it_the_next(
     assert (result.facts["result"], result.facts["next"]["period"]) == ("nothing-due", after)
 
 
+def test_a_damaged_ledger_is_a_gap_and_the_rest_is_delivered(
+    tmp_path: Path, three: list[Collector]
+) -> None:
+    """What nobody can read any more is named and never reported as nothing."""
+    simulate(three, "--jobs", 30, "--sessions", 0)
+    broken = three[1]
+    broken.stop()
+    (database,) = broken.data.glob("ledgers/*/events.db")
+    database.write_bytes(b"\0" * database.stat().st_size)
+    broken.start()
+    post(broken, event("after the damage", 7))
+    result = export(tmp_path, three)
+    assert (result.code, result.facts["result"]) == (1, "incomplete")
+    named = [gap for gap in result.facts["gaps"] if database.parent.name in gap]
+    assert "cannot be read" in named[0]
+    body = manifest(tmp_path)
+    assert database.parent.name in [gap["ledger"] for gap in body["gaps"]]
+    assert not any(month["complete"] for month in body["months"])
+    events = {line["collector"]: line["count"] for line in body["files"]}
+    assert events["c-1"] == 1
+    assert command("verify", tmp_path / "out").code == 1
+    before = delivered(tmp_path)
+    assert export(tmp_path, three).code == 1
+    assert delivered(tmp_path) == before
+
+
 def test_nobody_answering_fails_and_delivers_nothing(tmp_path: Path) -> None:
     """Not knowing anything is no empty month."""
     nobody = Collector("gone", tmp_path, {})

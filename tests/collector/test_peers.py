@@ -24,6 +24,10 @@ def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
     left, asked = list(answers), []
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def do_GET(self) -> None:
             asked.append(f"{self.path} {self.headers.get('Authorization')}")
             status, body = left.pop(0) if len(left) > 1 else left[0]
@@ -82,9 +86,37 @@ def test_patience_ends_and_names_the_collector() -> None:
         peer.status()
 
 
+def test_a_collector_that_keeps_failing_is_told_in_its_own_words() -> None:
+    """A 500 is tried again as it may pass; that of a damaged ledger stays, and is told as such."""
+    with (
+        answering((500, b'{"detail":"ledger L1 is damaged"}')) as (url, asked),
+        Peer(url, sleep=lambda _: None) as peer,
+        pytest.raises(Refused, match="ledger L1 is damaged"),
+    ):
+        peer.cut("2026-10", {})
+    assert len(asked) == 4
+
+
+def test_a_receipt_that_was_not_noted_is_told() -> None:
+    """Somebody's friendly 200 is no word of the collector."""
+    with (
+        answering((200, b"")) as (url, _),
+        Peer(url) as peer,
+        pytest.raises(PeerUnavailable, match="no answer of a collector"),
+    ):
+        peer.receipt("2026-10", "sent", [], "me")
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(401, Refused), (403, Refused), (404, NotFound), (409, Refused), (413, TooLarge)],
+    [
+        (301, Refused),
+        (401, Refused),
+        (403, Refused),
+        (404, NotFound),
+        (409, Refused),
+        (413, TooLarge),
+    ],
 )
 def test_a_refusal_is_not_tried_again(status: int, error: type[Exception]) -> None:
     """What a collector says no to stays no; its own words are in the error."""

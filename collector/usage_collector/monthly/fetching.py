@@ -13,6 +13,8 @@ from usage_collector.monthly import earlier
 from usage_collector.packages import FileReport, Trust, file_name, key_id, read_public_keys
 from usage_collector.packages.checking import Check
 from usage_collector.packages.joining import joined
+from usage_collector.packages.manifest import Gap
+from usage_collector.peers import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +37,7 @@ class Fetched:
     packages: tuple[tuple[CutFile, Path], ...]
     proofs: Mapping[str, bytes]
     sessions: tuple[tuple[str, Path], ...]
+    gaps: tuple[Gap, ...]
 
 
 class Unproved(PeerUnavailable):
@@ -57,9 +60,8 @@ def fetch(peer: Peer, period: Period, limits: Mapping[str, float], spool: Path) 
         path = spool / f"{number}.part"
         peer.package(file, str(period), path)
         packages.append((file, path))
-    return Fetched(
-        status, cut, tuple(packages), _proofs(peer, spool), _sessions(peer, status, period, spool)
-    )
+    sessions, gaps = _sessions(peer, status, period, spool)
+    return Fetched(status, cut, tuple(packages), _proofs(peer, spool), sessions, gaps)
 
 
 def _proofs(peer: Peer, spool: Path) -> dict[str, bytes]:
@@ -73,19 +75,24 @@ def _proofs(peer: Peer, spool: Path) -> dict[str, bytes]:
 
 def _sessions(
     peer: Peer, status: Status, period: Period, spool: Path
-) -> tuple[tuple[str, Path], ...]:
-    """What the two periods before counted, so that nothing is billed in two months."""
-    found = []
+) -> tuple[tuple[tuple[str, Path], ...], tuple[Gap, ...]]:
+    """What the two periods before counted, so that nothing is billed in two months.
+
+    What the collector can no longer tell is a gap: the month itself is still to be had.
+    """
+    found, gaps = [], []
     for before in (period.previous, period.previous.previous):
         if status.cut(str(before)):
             path = spool / f"{before}.sessions"
             try:
                 peer.sessions(str(before), path)
-            except NotFound:
-                _log.warning("%s no longer knows the sessions of %s", peer.url, before)
+            except (NotFound, Refused) as error:
+                _log.warning("%s", error)
+                reason = f"what was counted in {before} cannot be told, so it may be counted again"
+                gaps.append(Gap(status.collector, reason))
             else:
                 found.append((str(before), path))
-    return tuple(found)
+    return tuple(found), tuple(gaps)
 
 
 def counted_before(fetched: Fetched) -> list[Iterator[Earlier]]:

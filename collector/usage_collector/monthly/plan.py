@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from usage_collector.packages.manifest import Manifest
-    from usage_collector.peers import Cut, CutFile, Status
+    from usage_collector.peers import Cut, Status
 
 _SENT = frozenset({"sent", "acknowledged"})
 SILENT = "did not answer"
@@ -89,51 +89,9 @@ def covered_from(status: Status, period: Period) -> int:
     return min((microseconds(ledger.began) for ledger in status.ledgers), default=0)
 
 
-def began_anew(status: Status, period: Period, cut: Cut) -> list[Gap]:
-    """The ledgers that began within the period although the collector had one already."""
-    since = covered_from(status, period)
-    oldest = min(status.ledgers, key=lambda ledger: ledger.began, default=None)
-    return [
-        Gap(
-            status.collector, f"a ledger began anew at {ledger.began:%Y-%m-%dT%H:%M:%SZ}", ledger.id
-        )
-        for ledger in sorted(status.ledgers, key=lambda one: (one.began, one.id))
-        if ledger is not oldest and since < microseconds(ledger.began) <= microseconds(cut.cut_at)
-    ]
-
-
 def ledgers_of(status: Status, cut: Cut) -> tuple[str, ...]:
     """The ledgers that a collector had when it made the cut."""
     return tuple(ledger.id for ledger in status.ledgers if ledger.began <= cut.cut_at)
-
-
-def unjoined(status: Status, period: Period, files: Iterable[CutFile]) -> list[Gap]:
-    """The places where a cut's positions do not follow those of the cut before, or each other."""
-    end: dict[str, int] = {}
-    for cut in status.periods:
-        if cut.period < str(period):
-            for file in cut.files:
-                end[file.ledger] = max(end.get(file.ledger, 0), file.last)
-    found = []
-    for file in sorted(files, key=lambda one: (one.ledger, one.first)):
-        expected = end.get(file.ledger, 0) + 1
-        if file.first > expected:
-            reason = f"positions {expected} to {file.first - 1} are in no period"
-            found.append(Gap(status.collector, reason, file.ledger))
-        end[file.ledger] = max(end.get(file.ledger, 0), file.last)
-    return found
-
-
-def lost_ledgers(status: Status, before: Manifest | None) -> list[Gap]:
-    """The ledgers that the month before was delivered from and the collector no longer has."""
-    known = {ledger.id for ledger in status.ledgers}
-    return [
-        Gap(status.collector, "a ledger of the period before is no longer there", str(ledger))
-        for line in (before.lines("collectors") if before else [])
-        if line.get("collector") == status.collector
-        for ledger in _texts(line.get("ledgers"))
-        if ledger not in known
-    ]
 
 
 def vanished(before: Manifest | None, names: Iterable[str], *, silent: bool) -> list[Gap]:
@@ -157,10 +115,6 @@ def heads(before: Manifest | None) -> dict[tuple[str, int], str]:
         if isinstance(last, int):
             found[str(line.get("ledger")), last] = str(line.get("after"))
     return found
-
-
-def _texts(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True, slots=True)

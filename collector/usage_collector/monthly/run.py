@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import PeerUnavailable, UsageError
-from usage_collector.monthly import earlier, plan
+from usage_collector.monthly import earlier, gaps, plan
 from usage_collector.monthly.asking import AT_ONCE, ask_all, gap_of
 from usage_collector.monthly.delivering import deliver
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
@@ -150,9 +150,7 @@ def _prove_all(
             continue
         proved.append((peer, fetched))
         parts.files[name] = files
-        parts.gaps += plan.began_anew(fetched.status, period, fetched.cut)
-        parts.gaps += plan.unjoined(fetched.status, period, [file for file, _ in fetched.packages])
-        parts.gaps += plan.lost_ledgers(fetched.status, before)
+        parts.gaps += [*fetched.gaps, *gaps.found(fetched.status, period, fetched.cut, before)]
         events = sum(file.contents.count for file in files)
         order.say(f"{name}: {len(files)} packages with {events} events, verified")
     parts.fetched = proved

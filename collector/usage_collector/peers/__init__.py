@@ -38,7 +38,8 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_PASSING = frozenset({429, 500, 502, 503, 504})
+_BROKEN = 500
+_PASSING = frozenset({429, _BROKEN, 502, 503, 504})
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -51,12 +52,16 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         ) from None
 
 
-class _TryAgain(Exception):
-    """A failure that may pass."""
-
-
 class Refused(PeerUnavailable):
-    """A collector answered, and said no."""
+    """A collector answered, but not with what it was asked for."""
+
+
+class _TryAgain(Exception):
+    """A failure that may pass; ``lasting`` is what it is when it does not."""
+
+    def __init__(self, said: str, lasting: type[PeerUnavailable] = PeerUnavailable) -> None:
+        super().__init__(said)
+        self.lasting = lasting
 
 
 class Peer:
@@ -104,7 +109,8 @@ class Peer:
     def receipt(self, period: str, state: str, files: Sequence[Mapping[str, str]], by: str) -> None:
         """Tells it what became of its packages; the same receipt again changes nothing."""
         body = {"state": state, "files": list(files), "by": by}
-        self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
+        answer = self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
+        self._decoded(Receipt, answer)
 
     def proof_keys(self) -> bytes:
         """The public keys of its proofs, PEM."""
@@ -156,16 +162,24 @@ class Peer:
     def _answer(
         self, method: str, path: str, params: Mapping[str, float | str], json: object = None
     ) -> Iterator[httpx.Response]:
+        answered = False
         try:
             with self._client.stream(method, path, params=params, json=json) as response:
+                answered = True
                 if response.status_code in _PASSING:
                     response.read()
-                    raise _TryAgain(f"answered {response.status_code}: {_problem(response).detail}")
-                if response.is_error:
+                    broken = response.status_code == _BROKEN
+                    raise _TryAgain(
+                        f"answered {response.status_code}: {_problem(response).detail}",
+                        Refused if broken else PeerUnavailable,
+                    )
+                if not response.is_success:
                     response.read()
                     raise self._refusal(response)
                 yield response
         except httpx.TransportError as error:
+            if answered:
+                raise _TryAgain("broke off its answer", Refused) from error
             raise _TryAgain(_reason(error)) from error
 
     def _refusal(self, response: httpx.Response) -> Exception:
@@ -186,7 +200,7 @@ class Peer:
                 return once()
             except _TryAgain as error:
                 if attempt == self._attempts:
-                    raise PeerUnavailable(
+                    raise error.lasting(
                         f"{self.url} {error}", "check that it runs and can be reached from here"
                     ) from error
                 _log.info("%s %s; attempt %d", self.url, error, attempt)

@@ -11,7 +11,11 @@ Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """A ledger of a collector; ``began`` is when it was made."""
+    """A ledger of a collector; ``began`` is when it was made.
+
+    ``problem`` says why it was closed or cannot be read. ``purged_unsent`` are the first and last
+    positions of stretches that were purged although nobody had got them.
+    """
 
     id: str
     state: str
@@ -19,6 +23,10 @@ class Ledger(msgspec.Struct, frozen=True):
     first: int = 0
     last: int = 0
     head: str = ""
+    problem: str | None = None
+    damaged: bool = False
+    readable: bool = True
+    purged_unsent: list[tuple[int, int]] = []
 
 
 class CutFile(msgspec.Struct, frozen=True):

@@ -1,0 +1,98 @@
+"""What a collector's part of a period lacks, by what it says of its ledgers. Pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from usage_collector.monthly.plan import covered_from
+from usage_collector.packages.manifest import Gap
+from usage_collector.periods import microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.peers import Cut, Status
+    from usage_collector.peers.answers import Ledger
+    from usage_collector.periods import Period
+
+_ENDLESS = 2**62
+
+
+def found(status: Status, period: Period, cut: Cut, before: Manifest | None) -> list[Gap]:
+    """Everything that is known to be missing from what this collector gave for the period.
+
+    ``before`` is the manifest of the period before. Old trouble stays in the period it befell.
+    """
+    return [
+        *_troubled(status, period, cut),
+        *_unjoined(status, period, cut),
+        *_lost(status, before),
+    ]
+
+
+def _troubled(status: Status, period: Period, cut: Cut) -> Iterator[Gap]:
+    since, until = covered_from(status, period), microseconds(cut.cut_at)
+    lives = _lives(status)
+    for number, (ledger, began, ended) in enumerate(lives):
+        why = f": {ledger.problem}" if ledger.problem else ""
+        if number and since < began <= until:
+            reason = f"a ledger began anew at {ledger.began:%Y-%m-%dT%H:%M:%SZ}"
+            yield Gap(status.collector, reason, ledger.id)
+        if not ledger.readable and began <= until and ended > since:
+            yield Gap(status.collector, f"a ledger cannot be read{why}", ledger.id)
+        elif ledger.damaged and since < ended <= until:
+            yield Gap(status.collector, f"a ledger was set aside as damaged{why}", ledger.id)
+
+
+def _lives(status: Status) -> list[tuple[Ledger, int, int]]:
+    """The ledgers with the moments (µs) from and to which they were live, the oldest first."""
+    ledgers = sorted(status.ledgers, key=lambda one: (one.began, one.id))
+    began = [*(microseconds(one.began) for one in ledgers), _ENDLESS]
+    return [(one, *moments) for one, moments in zip(ledgers, pairwise(began), strict=True)]
+
+
+def _unjoined(status: Status, period: Period, cut: Cut) -> Iterator[Gap]:
+    """Where a cut's positions do not follow those of the cut before, or each other."""
+    purged = {ledger.id: ledger.purged_unsent for ledger in status.ledgers}
+    ends = _ends(status, period)
+    for ledger in status.ledgers:
+        reach = max((file.last for file in cut.files if file.ledger == ledger.id), default=_ENDLESS)
+        for first, last in ledger.purged_unsent:
+            if last > ends.get(ledger.id, 0) and first <= reach:
+                reason = f"positions {first} to {last} were purged before they were sent"
+                yield Gap(status.collector, reason, ledger.id)
+    for file in sorted(cut.files, key=lambda one: (one.ledger, one.first)):
+        first, last = ends.get(file.ledger, 0) + 1, file.first - 1
+        told = any(a <= first and last <= b for a, b in purged.get(file.ledger, ()))
+        if first <= last and not told:
+            reason = f"positions {first} to {last} are in no period"
+            yield Gap(status.collector, reason, file.ledger)
+        ends[file.ledger] = max(ends.get(file.ledger, 0), file.last)
+
+
+def _ends(status: Status, period: Period) -> dict[str, int]:
+    """The position of each ledger up to which earlier periods hold everything."""
+    ends: dict[str, int] = {}
+    for cut in status.periods:
+        if cut.period < str(period):
+            for file in cut.files:
+                ends[file.ledger] = max(ends.get(file.ledger, 0), file.last)
+    return ends
+
+
+def _lost(status: Status, before: Manifest | None) -> list[Gap]:
+    """The ledgers that the month before was delivered from and the collector no longer has."""
+    known = {ledger.id for ledger in status.ledgers}
+    return [
+        Gap(status.collector, "a ledger of the period before is no longer there", str(ledger))
+        for line in (before.lines("collectors") if before else [])
+        if line.get("collector") == status.collector
+        for ledger in _texts(line.get("ledgers"))
+        if ledger not in known
+    ]
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []

@@ -1,0 +1,85 @@
+"""What a collector's own words say is missing from its part of a period."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.collector.test_plan import NOVEMBER, OCTOBER, SEAL, SEPTEMBER, cut, day, status
+from usage_collector.monthly import gaps
+from usage_collector.packages.manifest import Manifest
+from usage_collector.peers.answers import CutFile, Ledger, Status
+
+if TYPE_CHECKING:
+    from usage_collector.periods import Period
+
+FIRST = Ledger("L1", "closed", day(9, 3))
+BROKEN = Ledger("L1", "closed", day(9, 3), problem="3 events are lost", damaged=True)
+UNREADABLE = Ledger("L1", "closed", day(9, 3), 1, 0, "", "bad page", damaged=True, readable=False)
+SECOND = Ledger("L2", "live", day(10, 12))
+
+
+def found(one: Status, period: Period, before: Manifest | None = None) -> list[str]:
+    """The gaps of that period as texts, without the collector's name."""
+    made = one.cut(str(period))
+    assert made
+    return [str(gap).removeprefix("c, ledger ") for gap in gaps.found(one, period, made, before)]
+
+
+def three(*ledgers: Ledger) -> Status:
+    """A collector with these ledgers that was cut in each of three months."""
+    return Status("c", list(ledgers), [cut(SEPTEMBER), cut(OCTOBER), cut(NOVEMBER)], "z")
+
+
+def test_nothing_is_missing_from_a_collector_that_is_well() -> None:
+    """Its one ledger goes on from month to month."""
+    for period in (SEPTEMBER, OCTOBER, NOVEMBER):
+        assert found(three(Ledger("L1", "live", day(9, 3))), period) == []
+
+
+def test_a_ledger_that_began_anew_is_a_gap_of_its_period() -> None:
+    """Of that period only, and not the collector's very first."""
+    told = [found(three(FIRST, SECOND), period) for period in (SEPTEMBER, OCTOBER, NOVEMBER)]
+    assert told == [[], ["L2: a ledger began anew at 2026-10-12T12:00:00Z"], []]
+
+
+def test_a_damaged_ledger_is_a_gap_of_the_period_in_which_it_was_closed() -> None:
+    """It stays listed for ever, but the months before and after it are whole."""
+    told = [found(three(BROKEN, SECOND), period) for period in (SEPTEMBER, OCTOBER, NOVEMBER)]
+    assert (told[0], told[2]) == ([], [])
+    assert "L1: a ledger was set aside as damaged: 3 events are lost" in told[1]
+
+
+def test_a_ledger_that_cannot_be_read_is_a_gap_of_every_period_it_holds() -> None:
+    """An empty range is no zero usage: nobody knows what it held."""
+    told = [found(three(UNREADABLE, SECOND), period) for period in (SEPTEMBER, OCTOBER, NOVEMBER)]
+    wanted = "L1: a ledger cannot be read: bad page"
+    assert [wanted in one for one in told] == [True, True, False]
+    alone = Ledger("L1", "live", day(9, 3), readable=False)
+    assert found(three(alone), NOVEMBER) == ["L1: a ledger cannot be read"]
+
+
+def test_positions_in_no_period_are_a_gap() -> None:
+    """Cuts join cuts, file by file, in each ledger."""
+    files = [CutFile("L1", 11, 20, 10), CutFile("L1", 22, 30, 9), CutFile("L2", 1, 5, 5)]
+    before = cut(SEPTEMBER, CutFile("L1", 1, 10, 10))
+    told = found(status(before, cut(OCTOBER, *files)), OCTOBER)
+    assert told == ["L1: positions 21 to 21 are in no period"]
+
+
+@pytest.mark.parametrize("kept", [CutFile("L1", 31, 40, 10), None])
+def test_what_was_purged_unsent_is_a_gap_of_the_next_period(kept: CutFile | None) -> None:
+    """Told once, as purged, whether anything is left of the ledger or not."""
+    ledger = Ledger("L1", "live", day(9, 3), purged_unsent=[(11, 30)])
+    cuts = [cut(SEPTEMBER, CutFile("L1", 1, 10, 10)), cut(OCTOBER, *([kept] if kept else []))]
+    one = Status("c", [ledger], cuts, "z")
+    assert found(one, OCTOBER) == ["L1: positions 11 to 30 were purged before they were sent"]
+    assert found(one, SEPTEMBER) == []
+
+
+def test_a_ledger_of_the_month_before_must_still_be_there() -> None:
+    """One that was delivered last month and is gone is named."""
+    before = Manifest({"collectors": [{"collector": "c", "ledgers": ["L0", "L1"]}]}, SEAL)
+    told = found(status(cut(OCTOBER)), OCTOBER, before)
+    assert told == ["L0: a ledger of the period before is no longer there"]
