@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector import events
-from usage_collector.errors import Conflict, InvalidInput, NotFound
+from usage_collector.errors import Conflict, Damaged, InvalidInput, NotFound, StorageUnavailable
 from usage_collector.export import files
 from usage_collector.ledger import Cut, CutFile, Receipt
 from usage_collector.ledger import weight as weight_of
@@ -32,6 +32,7 @@ def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
 
     Raises:
         Conflict: the month has not begun, or a later one was cut already.
+        StorageUnavailable: a ledger cannot be read now, or the cut cannot be kept.
     """
     with _cutting:
         existing = ledgers.cuts.get(str(period))
@@ -45,8 +46,9 @@ def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
                 f"{period} was never cut, but {later[-1]} was",
                 f"its events are in the files of {later[0]}",
             )
-        ledgers.flush_head()
         statuses = ledgers.all()
+        # What comes in from here on is in the next cut, but the head must know what is in this.
+        ledgers.flush_head()
         made = Cut(
             period=str(period),
             cut_at=now,
@@ -59,6 +61,9 @@ def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
 
 
 def _files(ledgers: Ledgers, status: Status, limits: Limits) -> Iterator[CutFile]:
+    if not status.readable:
+        _recheck(ledgers, status)
+        return
     first = max(ledgers.cuts.end(status.id) + 1, status.first)
     if first > status.last:
         return
@@ -73,6 +78,20 @@ def _files(ledgers: Ledgers, status: Status, limits: Limits) -> Iterator[CutFile
                 realtime_hours=stretch.load.hours,
             )
             first += stretch.events
+
+
+def _recheck(ledgers: Ledgers, status: Status) -> None:
+    """Return for a ledger that is damaged; other troubles pass, and nothing is cut until then.
+
+    Raises:
+        StorageUnavailable: it cannot be read at the moment, or could not a moment ago.
+    """
+    try:
+        with ledgers.reader(status.id) as reader:
+            reader.hash_at(reader.bounds()[1])
+    except Damaged:
+        return
+    raise StorageUnavailable(f"ledger {status.id} could not be read", "try again shortly")
 
 
 def _items(reader: Reader, first: int, last: int) -> Iterator[files.Item]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time as clock_time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
-from usage_collector.errors import Damaged
+from usage_collector.errors import Damaged, StorageUnavailable, UsageError
 from usage_collector.ledger import blocks, schema, sqlite
 from usage_collector.ledger import head as heads
 from usage_collector.ledger.reader import Reader
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from usage_collector.events import Event
+    from usage_collector.ledger.earlier import Earlier
 
 DATABASE = "events.db"
 HEAD = "head"
@@ -52,18 +54,35 @@ def create(folder: Path, ledger: str, began: int) -> None:
             ).fetchall()
     finally:
         connection.close()
-    tail = Tail(0, genesis(ledger))
-    heads.HeadFile(folder / HEAD, heads.Head(ledger, *tail)).close()
+    heads.create(folder / HEAD, heads.Head(ledger, 0, genesis(ledger)))
+
+
+def began(folder: Path) -> int:
+    """When (µs) the ledger in that folder began, as well as can still be told."""
+    with suppress(UsageError), sqlite.translated(folder.name):
+        connection = sqlite.open_reader(folder / DATABASE)
+        try:
+            rows: list[Any] = connection.execute(
+                "SELECT value FROM meta WHERE name = 'began'"
+            ).fetchall()
+        finally:
+            connection.close()
+        if rows and isinstance(rows[0][0], int):
+            return rows[0][0]
+    return min(path.stat().st_mtime_ns for path in [folder, *folder.iterdir()]) // 1000
 
 
 class Book:
     """The writer's side of one ledger; used by one thread.
 
-    Opening it proves that its end is there: `Damaged` when the head outside says otherwise.
+    Opening it proves that its end is there: `Damaged` when the head outside says otherwise, or
+    when it ends before ``cut``, the last position that belongs to a period. What ``earlier``
+    ledgers hold is a duplicate here too.
     """
 
-    def __init__(self, folder: Path, ledger: str) -> None:
+    def __init__(self, folder: Path, ledger: str, cut: int, earlier: Earlier) -> None:
         self.ledger = ledger
+        self._earlier = earlier
         with sqlite.translated(f"ledger {ledger}"):
             self.connection = sqlite.open_writer(folder / DATABASE)
         try:
@@ -72,10 +91,14 @@ class Book:
             position = self.reader.bounds()[1]
             self.tail = Tail(position, self.reader.hash_at(position))
             self._check_head(heads.read(folder / HEAD))
+            self._check_end(cut, "belong to a period")
+            self._head = heads.HeadFile(folder / HEAD, ledger)
         except BaseException:
             self.connection.close()
             raise
-        self._head = heads.HeadFile(folder / HEAD, heads.Head(ledger, *self.tail))
+        # A crash leaves the head behind, and nothing else may be lost before it is right again.
+        with suppress(StorageUnavailable):
+            self.flush_head()
         self._head_at = clock_time.monotonic()
         self._packer = blocks.Packer()
         self._log_pages = 0
@@ -94,6 +117,8 @@ class Book:
             answers = [[self._is_new(event, fresh) for event in events] for events in requests]
             tail = self._store(fresh, now)
         self.tail = tail
+        if fresh:
+            self._head.note(heads.Head(self.ledger, *tail))
         return answers
 
     def prove(self, now: int) -> None:
@@ -105,34 +130,41 @@ class Book:
             self.connection.execute("UPDATE meta SET value = ? WHERE name = 'proven'", (now,))
 
     def flush_head(self) -> None:
-        """Make the head say where the ledger ends; OSError when that fails."""
-        if self._head.written.position != self.tail.position:
+        """Make the head say where the ledger ends.
+
+        Raises:
+            StorageUnavailable: a disk that copies on write is full.
+            OSError: anything else.
+        """
+        if self._head.flushed.position != self.tail.position:
             self._head.flush(heads.Head(self.ledger, *self.tail))
         self._head_at = clock_time.monotonic()
 
     @property
     def head_age(self) -> float | None:
         """Seconds since the head was flushed; None when it is up to date."""
-        if self._head.written.position == self.tail.position:
+        if self._head.flushed.position == self.tail.position:
             return None
         return clock_time.monotonic() - self._head_at
 
     def checkpoint(self, *, now: bool = False) -> None:
-        """Move the log into the database when it has grown, or ``now``."""
-        if not now and self._log_pages < CHECKPOINT_PAGES:
-            return
-        self._log_pages = 0
-        with sqlite.translated(f"ledger {self.ledger}"):
-            self.connection.wal_checkpoint(
-                mode=apsw.SQLITE_CHECKPOINT_TRUNCATE if now else apsw.SQLITE_CHECKPOINT_PASSIVE
-            )
+        """Move the log into the database when it has grown, or ``now``, and empty it then."""
+        if now:
+            sqlite.empty_log(self.connection, f"ledger {self.ledger}")
+        elif self._log_pages >= CHECKPOINT_PAGES:
+            self._log_pages = 0
+            with sqlite.translated(f"ledger {self.ledger}"):
+                self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:
         """Give the files back; what was appended is safe already."""
         self._head.close()
+        self._earlier.close()
         self.connection.close()
 
     def _is_new(self, event: Event, fresh: list[Event]) -> bool:
+        if self._earlier and self._earlier.hold(event):
+            return False
         position = self.tail.position + len(fresh) + 1
         self.connection.execute(_INSERT_ID, (event.transport_id, position, blocks.weight(event)))
         if not self.connection.changes():
@@ -187,14 +219,18 @@ class Book:
                 f"the head of ledger {self.ledger} is missing or unreadable",
                 "whether the ledger lost its end cannot be told",
             )
-        if head.position > self.tail.position:
-            raise Damaged(
-                f"ledger {self.ledger} ends at {self.tail.position}, but had {head.position}",
-                f"{head.position - self.tail.position} acknowledged events are lost",
-            )
+        self._check_end(head.position, "were acknowledged")
         purged = self.reader.bounds()[0] - 1
         if head.position >= purged and self.reader.hash_at(head.position) != head.hash:
             raise Damaged(
                 f"ledger {self.ledger} has another chain at {head.position} than its head says",
                 "events were altered or removed",
+            )
+
+    def _check_end(self, needed: int, why: str) -> None:
+        if needed > self.tail.position:
+            lost = needed - self.tail.position
+            raise Damaged(
+                f"ledger {self.ledger} ends at {self.tail.position}, but {needed} positions {why}",
+                f"{lost} acknowledged events are lost",
             )

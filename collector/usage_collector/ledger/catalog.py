@@ -1,19 +1,20 @@
 """Which ledgers a data folder holds, and which of them is live.
 
 ``ledgers/<id>/`` holds a ledger; ``ledger.json`` there says what it is, and ``closed.json`` that
-and why it is no longer live. Nothing here is ever overwritten or removed.
+and why it is no longer live. Nothing here is ever overwritten or removed. Where one of these files
+is lost, its ledger is a damaged one, never one that was not there.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from usage_collector import files
-from usage_collector.errors import Damaged
 from usage_collector.ledger import book
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _ABOUT = "ledger.json"
 _CLOSED = "closed.json"
+_HIDDEN = ".new-"
 
 
 class About(msgspec.Struct, frozen=True):
@@ -42,6 +44,9 @@ class Closing(msgspec.Struct, frozen=True):
     damaged: bool
 
 
+_UNEXPLAINED = Closing(0, f"a newer ledger is there, but no {_CLOSED}", damaged=True)
+
+
 class Catalog:
     """The ledgers of one data folder."""
 
@@ -51,17 +56,23 @@ class Catalog:
         self._zone = zone
 
     def all(self) -> list[tuple[About, Closing | None]]:
-        """Every ledger, the oldest first."""
-        found = [
-            (self._about(path), self.closing(path.parent.name))
-            for path in self.folder.glob(f"*/{_ABOUT}")
-            if not path.parent.name.startswith(".")
+        """Every ledger, the oldest first; at most one of them is not closed."""
+        found = [self._entry(path) for path in self.folder.glob("[!.]*") if path.is_dir()]
+        found.sort(key=lambda entry: (entry[0].began, entry[0].id))
+        live = max((n for n, (_, closing) in enumerate(found) if closing is None), default=-1)
+        return [
+            (about, _UNEXPLAINED if closing is None and number != live else closing)
+            for number, (about, closing) in enumerate(found)
         ]
-        return sorted(found, key=lambda entry: (entry[0].began, entry[0].id))
 
     def live(self) -> About | None:
         """The ledger that is not closed."""
         return next((about for about, closing in self.all() if closing is None), None)
+
+    def sweep(self) -> None:
+        """Remove what was left of ledgers that never came to be."""
+        for path in self.folder.glob(f"{_HIDDEN}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def path(self, ledger: str) -> Path:
         """The folder of a ledger."""
@@ -73,12 +84,16 @@ class Catalog:
         began = max([now, *(about.began + 1 for about, _ in self.all())])
         about = About(str(uuid.uuid4()), began, self._collector, self._zone)
         files.make_folder(self.folder)
-        hidden = self.folder / f".new-{about.id}"
-        files.make_folder(hidden)
-        book.create(hidden, about.id, began)
-        files.write_durably(hidden / _ABOUT, msgspec.json.encode(about))
-        files.flush_folder(hidden)
-        hidden.rename(self.path(about.id))
+        hidden = self.folder / f"{_HIDDEN}{about.id}"
+        try:
+            files.make_folder(hidden)
+            book.create(hidden, about.id, began)
+            files.write_durably(hidden / _ABOUT, msgspec.json.encode(about))
+            files.flush_folder(hidden)
+            hidden.rename(self.path(about.id))
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
         files.flush_folder(self.folder)
         _log.info("ledger %s begins", about.id)
         return about
@@ -101,10 +116,13 @@ class Catalog:
         except msgspec.MsgspecError:
             return Closing(0, f"{_CLOSED} is unreadable", damaged=True)
 
-    def _about(self, path: Path) -> About:
+    def _entry(self, path: Path) -> tuple[About, Closing | None]:
+        closing = self.closing(path.name)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=About)
-        except msgspec.MsgspecError as error:
-            raise Damaged(
-                f"{path} is unreadable: {error}", "restore that file, or move its folder away"
-            ) from None
+            about = msgspec.json.decode((path / _ABOUT).read_bytes(), type=About)
+        except (OSError, msgspec.MsgspecError):
+            about = None
+        if about is None or about.id != path.name:
+            about = About(path.name, book.began(path), self._collector, self._zone)
+            closing = closing or Closing(0, f"{_ABOUT} is missing or unreadable", damaged=True)
+        return about, closing

@@ -70,17 +70,44 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Cuts:
-    """The cuts in a data folder, by period; safe to use from several threads."""
+    """The cuts in a data folder, by period; safe to use from several threads.
+
+    One that is unreadable in both copies stops everything that depends on knowing all of them,
+    which is then `Damaged`, and nothing else.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "periods"
         self.lock = threading.RLock()
-        names = {path.name.split(".")[0] for path in self._folder.glob("*.json")}
-        self._cuts = {period: self._load(period) for period in sorted(names)}
+        self._cuts: dict[str, Cut] = {}
+        self._unreadable: list[str] = []
+        for period in sorted({path.name.split(".")[0] for path in self._folder.glob("*.json")}):
+            found = self._load(period)
+            if found is None:
+                self._unreadable.append(period)
+            else:
+                self._cuts[period] = found
+
+    def heal(self) -> None:
+        """Write again the copies that are not like the one that is read."""
+        with self.lock:
+            for period, cut in self._cuts.items():
+                data = _encode(cut)
+                for path in self._paths(period):
+                    if _read(path) != data:
+                        _log.warning("%s is written again from its copy", path)
+                        files.write_durably(path, data)
 
     def all(self) -> list[Cut]:
         """Every cut, the earliest period first."""
         with self.lock:
+            if self._unreadable:
+                periods = " and ".join(self._unreadable)
+                raise Damaged(
+                    f"the cut of {periods} is unreadable in both copies",
+                    f"restore periods/{self._unreadable[0]}.json from a backup and start again: "
+                    "no position may be in two periods",
+                )
             return [cut for _, cut in sorted(self._cuts.items())]
 
     def get(self, period: str) -> Cut | None:
@@ -91,30 +118,36 @@ class Cuts:
     def save(self, cut: Cut) -> None:
         """Keep a cut durably, or its new receipts."""
         with self.lock:
-            text = msgspec.json.encode(cut)
-            data = hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+            data = _encode(cut)
             files.make_folder(self._folder)
             for path in self._paths(cut.period):
                 files.write_durably(path, data)
             self._cuts[cut.period] = cut
 
     def end(self, ledger: str) -> int:
-        """The last position of a ledger that belongs to a cut."""
-        return max((cut.ends.get(ledger, 0) for cut in self.all()), default=0)
+        """The last position of a ledger that belongs to a cut, as far as cuts can be read."""
+        with self.lock:
+            return max((cut.ends.get(ledger, 0) for cut in self._cuts.values()), default=0)
 
     def _paths(self, period: str) -> tuple[Path, Path]:
         return self._folder / f"{period}.json", self._folder / f"{period}.copy.json"
 
-    def _load(self, period: str) -> Cut:
+    def _load(self, period: str) -> Cut | None:
         for path in self._paths(period):
-            try:
-                digest, _, text = path.read_bytes().partition(b"\n")
-                if hashlib.sha256(text).hexdigest().encode() == digest:
-                    return msgspec.json.decode(text, type=Cut)
-            except (OSError, msgspec.MsgspecError):
-                pass
+            digest, _, text = _read(path).partition(b"\n")
+            if hashlib.sha256(text).hexdigest().encode() == digest:
+                return msgspec.json.decode(text, type=Cut)
             _log.error("%s is unreadable", path)
-        raise Damaged(
-            f"the cut of {period} is unreadable in both copies",
-            f"restore periods/{period}.json from a backup: no position may be in two periods",
-        )
+        return None
+
+
+def _encode(cut: Cut) -> bytes:
+    text = msgspec.json.encode(cut)
+    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,7 +1,8 @@
 """The head: how far a ledger got, kept outside of it.
 
 A log whose end is lost looks like one that never had that end; only something outside can tell.
-The file holds two slots that are written in turn, so that a torn write leaves the other.
+The file holds two slots that are flushed in turn, so that a torn write leaves the other, and a
+third one that is written after each commit without a flush: it survives the process, not the host.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_collector.files import write_durably
+from usage_collector.errors import StorageUnavailable
+from usage_collector.files import FULL, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,34 +41,52 @@ def read(path: Path) -> Head | None:
 
 
 class HeadFile:
-    """Writes the head of one ledger; `flush` returns when it is on the disk."""
+    """Writes the head of one ledger; ``flushed`` is what is known to be on the disk."""
 
-    def __init__(self, path: Path, head: Head) -> None:
-        if not path.exists():
-            write_durably(path, _encode(head) * 2)
-        self._descriptor = os.open(path, os.O_WRONLY)
+    def __init__(self, path: Path, ledger: str) -> None:
         slots = _slots(path.read_bytes())
-        self._slot = 0 if slots[0] is None or _older(*slots) else 1
-        self.written = head
+        durable = [slot or Head(ledger, -1, b"") for slot in slots[:2]]
+        self._slot = 0 if durable[0].position < durable[1].position else 1
+        self.flushed = durable[1 - self._slot]
+        self._descriptor = os.open(path, os.O_WRONLY)
+
+    def note(self, head: Head) -> None:
+        """Leave the head to the operating system, to be found when only the process ends."""
+        _put(self._descriptor, head, 2)
 
     def flush(self, head: Head) -> None:
-        """Write the head into the older slot; OSError when that fails."""
-        os.pwrite(self._descriptor, _encode(head), self._slot * _SLOT)
-        os.fdatasync(self._descriptor)
+        """Write the head into the older slot; it is on the disk on return.
+
+        Raises:
+            StorageUnavailable: a disk that copies on write is full.
+            OSError: anything else.
+        """
+        try:
+            _put(self._descriptor, head, self._slot)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            if error.errno in FULL:
+                raise StorageUnavailable("no space left for the head", "free space") from None
+            raise
         self._slot = 1 - self._slot
-        self.written = head
+        self.flushed = head
 
     def close(self) -> None:
         """Give the file back."""
         os.close(self._descriptor)
 
 
-def _slots(data: bytes) -> tuple[Head | None, Head | None]:
-    return _decode(data[:_SLOT]), _decode(data[_SLOT : 2 * _SLOT])
+def create(path: Path, head: Head) -> None:
+    """Make the file, durably."""
+    write_durably(path, _encode(head) * 3)
 
 
-def _older(one: Head | None, other: Head | None) -> bool:
-    return one is not None and other is not None and one.position < other.position
+def _put(descriptor: int, head: Head, slot: int) -> None:
+    os.pwrite(descriptor, _encode(head), slot * _SLOT)
+
+
+def _slots(data: bytes) -> list[Head | None]:
+    return [_decode(data[slot * _SLOT : (slot + 1) * _SLOT]) for slot in range(3)]
 
 
 def _encode(head: Head) -> bytes:

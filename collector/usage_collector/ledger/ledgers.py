@@ -14,6 +14,7 @@ from usage_collector.ledger import identities, purging, receipts, sqlite
 from usage_collector.ledger.book import Book
 from usage_collector.ledger.catalog import Catalog
 from usage_collector.ledger.cuts import Cuts
+from usage_collector.ledger.earlier import Earlier
 from usage_collector.ledger.reader import Reader
 from usage_collector.ledger.space import Space
 from usage_collector.ledger.writer import Writer
@@ -56,8 +57,7 @@ class Ledgers:
     each commit.
 
     Raises:
-        StorageUnavailable: not even an empty ledger can be made.
-        Damaged: the catalog itself cannot be read.
+        StorageUnavailable: there is no ledger yet, and not even an empty one can be made.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Ledgers:
         self.folder = folder
         self.catalog = Catalog(folder, collector, zone)
         self.cuts = Cuts(folder)
+        with suppress(StorageUnavailable):
+            self.cuts.heal()
         self.space = Space(folder, reserve)
         self._collector = collector
         self._now = now
@@ -148,6 +150,7 @@ class Ledgers:
             connection = sqlite.open_writer(self.catalog.path(ledger) / books.DATABASE)
         try:
             yield connection, Reader(connection, ledger)
+            sqlite.empty_log(connection, f"ledger {ledger}")
         finally:
             connection.close()
 
@@ -182,28 +185,37 @@ class Ledgers:
         self.writer.close()
 
     def _open_live(self) -> Book:
+        self.catalog.sweep()
         about = self.catalog.live()
         if about is not None:
             try:
-                return Book(self.catalog.path(about.id), about.id)
+                return self._book(about)
             except Damaged as error:
                 self.catalog.close(about.id, self._now(), str(error), damaged=True)
         return self._begin()
 
     def _replace(self, book: Book, reason: str) -> Book:
-        self.catalog.close(book.ledger, self._now(), reason, damaged=True)
+        if self.catalog.closing(book.ledger) is None:
+            self.catalog.close(book.ledger, self._now(), reason, damaged=True)
+        fresh = self._begin()
         book.close()
-        return self._begin()
+        return fresh
 
     def _begin(self) -> Book:
-        about = self.catalog.create(self._now())
-        return Book(self.catalog.path(about.id), about.id)
+        return self._book(self.catalog.create(self._now()))
+
+    def _book(self, about: About) -> Book:
+        path = self.catalog.path
+        closed = [one.id for one, _ in self.catalog.all() if one.id != about.id]
+        earlier = Earlier([(ledger, path(ledger) / books.DATABASE) for ledger in closed])
+        return Book(path(about.id), about.id, self.cuts.end(about.id), earlier)
 
     def _status(self, about: About, closing: Closing | None) -> Status:
         if about.id in self._closed:
             return self._closed[about.id]
         status = inspect(self.catalog.path(about.id), about, closing)
-        if closing is not None:
+        # What cannot be read may be a passing trouble.
+        if closing is not None and status.readable:
             self._closed[about.id] = status
         return status
 

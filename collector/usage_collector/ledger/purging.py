@@ -28,8 +28,13 @@ def step(connection: apsw.Connection, reader: Reader, end: int) -> bool:
     if first > end:
         return False
     last = min((first - 1) // STEP * STEP + STEP, end)
-    raws = list(reader.events(first, last))
-    ids = [(events.read(raw).transport_id,) for raw in raws]
+    ids = [(events.read(raw).transport_id,) for raw in reader.events(first, last)]
+    untimed = [
+        (block.received, position)
+        for block in reader.blocks(first, last)
+        for position in range(block.first, block.first + block.events)
+        if first <= position <= last
+    ]
     billed = [(b.position, b.identity, b.duration, b.time) for b in of_events(reader, first, last)]
     with (
         sqlite.translated(f"ledger {reader.ledger}"),
@@ -39,8 +44,13 @@ def step(connection: apsw.Connection, reader: Reader, end: int) -> bool:
         connection.executemany(
             "INSERT OR REPLACE INTO identities VALUES (?, ?, ?, ?)", billed
         ).fetchall()
-        connection.execute("DELETE FROM blocks WHERE first + count - 1 <= ?", (last,))
-        connection.execute("DELETE FROM untimed WHERE position <= ?", (last,))
+        connection.executemany(
+            "DELETE FROM untimed WHERE received = ? AND position = ?", untimed
+        ).fetchall()
+        # Without the first condition every block of the ledger would be looked at.
+        connection.execute(
+            "DELETE FROM blocks WHERE first <= ? AND first + count - 1 <= ?", (last, last)
+        )
         connection.execute("DELETE FROM marks WHERE position < ?", (last,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
     with sqlite.translated(f"ledger {reader.ledger}"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
 
     import apsw
 
-_BLOCKS_A_READ = 16
+_READ_BYTES = 1024 * 1024
+"""What one reading of blocks stops after, so that large events do not pile up."""
 _IDS_A_READ = 4096
-_CACHED_BLOCKS = 64
+_CACHED_BYTES = 8 * 1024 * 1024
 _END_OF_TIME = b"\xff" * 9
 
 
@@ -60,7 +60,8 @@ class Reader:
         self.connection = connection
         self.ledger = ledger
         self._unpacker = Unpacker()
-        self._block_at = lru_cache(_CACHED_BLOCKS)(self._read_block)
+        self._cached: dict[int, list[bytes]] = {}
+        self.cached_bytes = 0
 
     def close(self) -> None:
         """Give the connection back."""
@@ -68,7 +69,9 @@ class Reader:
 
     def bounds(self) -> tuple[int, int]:
         """The first and last position kept; the first is one more than the last when empty."""
-        purged: int = self._value("SELECT value FROM meta WHERE name = 'purged'")
+        purged = self._value("SELECT value FROM meta WHERE name = 'purged'")
+        if not isinstance(purged, int):
+            raise self._damaged("how far it was purged is not known")
         last = self._value("SELECT first + count - 1 FROM blocks ORDER BY first DESC LIMIT 1")
         return purged + 1, purged if last is None else last
 
@@ -102,14 +105,7 @@ class Reader:
         """The bytes of these positions, in order."""
         position = first
         while position <= last:
-            rows = self._rows(
-                "SELECT first, count, data FROM blocks WHERE first >= "
-                "(SELECT max(first) FROM blocks WHERE first <= ?) AND first <= ? "
-                "ORDER BY first LIMIT ?",
-                position,
-                last,
-                _BLOCKS_A_READ,
-            )
+            rows = self._packed(position, last)
             if not rows:
                 raise self._damaged(f"position {position} is missing")
             for start, count, data in rows:
@@ -119,10 +115,15 @@ class Reader:
                 yield from raws[position - start : last - start + 1]
                 position = start + count
 
+    def holds(self, transport_id: bytes, raw: bytes) -> bool:
+        """Whether the event with that id is there and gives back exactly these bytes."""
+        position = self._value("SELECT position FROM ids WHERE id = ?", transport_id)
+        return position is not None and self.event(position) == raw
+
     def event(self, position: int) -> bytes:
         """The bytes of one position; neighbours come cheap."""
         first: int | None = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
-        raws: list[bytes] = self._block_at(first) if first is not None else []
+        raws = self._block_at(first) if first is not None else []
         if first is None or position - first >= len(raws):
             raise self._damaged(f"position {position} is missing")
         return raws[position - first]
@@ -219,11 +220,38 @@ class Reader:
             raise self._damaged(f"the mark at {position} is missing")
         return mark
 
-    def _read_block(self, first: int) -> list[bytes]:
-        rows = self._rows("SELECT count, data FROM blocks WHERE first = ?", first)
-        return self._unpacker.unpack(rows[0][1], rows[0][0]) if rows else []
+    def _block_at(self, first: int) -> list[bytes]:
+        raws = self._cached.pop(first, None)
+        if raws is None:
+            rows = self._rows("SELECT count, data FROM blocks WHERE first = ?", first)
+            raws = self._unpacker.unpack(rows[0][1], rows[0][0]) if rows else []
+            self.cached_bytes += sum(map(len, raws))
+        # The last one used comes last; the others make room from the front.
+        self._cached[first] = raws
+        while self.cached_bytes > _CACHED_BYTES and len(self._cached) > 1:
+            dropped = self._cached.pop(next(iter(self._cached)))
+            self.cached_bytes -= sum(map(len, dropped))
+        return raws
 
-    def _value(self, sql: str, *bindings: int) -> Any:
+    def _packed(self, position: int, last: int) -> list[tuple[int, int, bytes]]:
+        """Some blocks from that position on, whose transaction is over when this returns."""
+        rows: list[Any] = []
+        size = 0
+        with sqlite.translated(f"ledger {self.ledger}"):
+            cursor = self.connection.execute(
+                "SELECT first, count, data FROM blocks WHERE first >= "
+                "(SELECT max(first) FROM blocks WHERE first <= ?) AND first <= ? ORDER BY first",
+                (position, last),
+            )
+            for row in cursor:
+                rows.append(row)
+                size += len(row[2])
+                if size >= _READ_BYTES:
+                    break
+            cursor.close(True)
+        return rows
+
+    def _value(self, sql: str, *bindings: int | bytes) -> Any:
         rows = self._rows(sql, *bindings)
         return rows[0][0] if rows else None
 

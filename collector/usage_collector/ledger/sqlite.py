@@ -7,6 +7,7 @@ refused instead of handed out (https://sqlite.org/cksumvfs.html).
 from __future__ import annotations
 
 import functools
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 PAGE_BYTES = 4096
 _VFS = "cksmvfs"
 _BUSY_MS = 5000
+_LOG_BUSY_MS = 500
 _CHANGED_ON_DISK = frozenset({apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS})
 _NO_ROOM = frozenset({apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN})
+
+
+class Busy(StorageUnavailable):
+    """Another program holds the database."""
 
 
 class DiskFailed(StorageUnavailable):
@@ -70,8 +78,22 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
+def empty_log(connection: apsw.Connection, what: str) -> None:
+    """Move the whole log into the database and truncate it, unless someone still reads from it."""
+    connection.set_busy_timeout(_LOG_BUSY_MS)
+    try:
+        with translated(what):
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except Busy:
+        _log.info("%s: its log stays until nobody reads from it", what)
+    finally:
+        connection.set_busy_timeout(_BUSY_MS)
+
+
 def _open(path: Path) -> apsw.Connection:
     _load_checksums()
+    if not path.is_file():
+        raise Damaged(f"{path} is missing", "restore a backup")
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=_VFS)
     connection.set_busy_timeout(_BUSY_MS)
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -97,7 +119,7 @@ def transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """SQLite's errors as ours: `StorageUnavailable`, `Damaged` or `DiskFailed`."""
+    """SQLite's errors as ours: `StorageUnavailable`, `Busy`, `Damaged` or `DiskFailed`."""
     try:
         yield
     except apsw.FullError:
@@ -106,7 +128,10 @@ def translated(what: str) -> Iterator[None]:
         raise StorageUnavailable(
             f"{what} is on a read-only file system", "look at the volume and its node's kernel log"
         ) from None
-    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
+    except (apsw.BusyError, apsw.LockedError):
+        raise Busy(f"{what} is in use by another program", "try again shortly") from None
+    # Our statements are fixed: one that cannot even be prepared meets tables that are not ours.
+    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError) as error:
         raise _damaged(what, error) from None
     except (apsw.IOError, apsw.CantOpenError) as error:
         code = getattr(error, "extendedresult", 0)

@@ -11,10 +11,10 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from usage_collector.errors import Damaged, StorageUnavailable
-from usage_collector.ledger.sqlite import DiskFailed
+from usage_collector.ledger.sqlite import Busy, DiskFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from usage_collector.ledger.space import Space
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 MAX_GROUP = 2000
 """Events in one transaction, about: it ends with the request that reaches this."""
@@ -56,7 +57,8 @@ def die(reason: str) -> NoReturn:
 class Writer:
     """Owns the live ledger; every method may be called from any thread.
 
-    ``replace`` closes a damaged ledger and opens a new one; ``now`` is the clock, in µs.
+    ``replace`` closes a damaged ledger and opens a new one, and may be tried again where that
+    fails; ``now`` is the clock, in µs.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Writer:
         self.book = book
         self.committed_at = time.monotonic()
         self._replace = replace
+        self._damage: str | None = None
         self._space = space
         self._now = now
         self._observe = observe
@@ -135,9 +138,9 @@ class Writer:
                     if callable(task.work):
                         self._call(task, task.work)
                 if (self.book.head_age or 0) >= HEAD_SECONDS:
-                    self.book.flush_head()
+                    self._flush_head()
                 self._checkpoint()
-            self.book.flush_head()
+            self._flush_head()
             self._checkpoint(now=True)
             self.book.close()
         except (OSError, DiskFailed) as error:
@@ -151,7 +154,9 @@ class Writer:
         group: list[_Task] = []
         size = 0
         with suppress(queue.Empty):
-            task = self._tasks.get(timeout=_IDLE_SECONDS)
+            age = self.book.head_age
+            wait = _IDLE_SECONDS if age is None else max(HEAD_SECONDS - age, 0)
+            task = self._tasks.get(timeout=wait)
             while task is not None:
                 group.append(task)
                 size += task.size
@@ -167,23 +172,32 @@ class Writer:
         started = time.perf_counter()
         try:
             self._space.check()
-            answers = self._commit([task.work for task in tasks])  # type: ignore[misc]
+            requests: list[Any] = [task.work for task in tasks]
+            answers = self._on_live(lambda book: book.append(requests, self._now()))
         except DiskFailed as error:
             die(str(error))
         except StorageUnavailable as error:
-            self._space.ran_out()
+            self._refused(error)
             self._settle([(task, None, error) for task in tasks])
             return
         self.committed_at = time.monotonic()
         self._observe(time.perf_counter() - started, sum(map(len, answers)))
         self._settle([(t, answer, None) for t, answer in zip(tasks, answers, strict=True)])
 
-    def _commit(self, requests: list[Sequence[Event]]) -> list[list[bool]]:
-        try:
-            return self.book.append(requests, self._now())
-        except Damaged as error:
-            self.book = self._replace(self.book, str(error))
-            return self.book.append(requests, self._now())
+    def _on_live(self, action: Callable[[Book], _T]) -> _T:
+        """Do it on the live ledger, on a new one when that turns out to be damaged."""
+        if self._damage is None:
+            try:
+                return action(self.book)
+            except Damaged as error:
+                self._damage = str(error)
+        self.book = self._replace(self.book, self._damage)
+        self._damage = None
+        return action(self.book)
+
+    def _refused(self, error: StorageUnavailable) -> None:
+        if not isinstance(error, Busy):
+            self._space.ran_out()
 
     def _call(self, task: _Task, work: Callable[[Book], Any]) -> None:
         try:
@@ -195,26 +209,36 @@ class Writer:
         else:
             self._settle([(task, result, None)])
 
-    def _prove(self, book: Book) -> None:
+    def _prove(self, _: Book) -> None:
         self._space.check()
         try:
-            book.prove(self._now())
+            self._on_live(lambda book: book.prove(self._now()))
         except DiskFailed:
             raise
-        except StorageUnavailable:
-            self._space.ran_out()
+        except StorageUnavailable as error:
+            self._refused(error)
             raise
         self.committed_at = time.monotonic()
 
+    def _flush_head(self) -> None:
+        try:
+            self.book.flush_head()
+        except StorageUnavailable:
+            self._space.ran_out()
+
     def _checkpoint(self, *, now: bool = False) -> None:
+        if self._damage is not None:
+            return
         try:
             self.book.checkpoint(now=now)
         except DiskFailed:
             raise
-        except StorageUnavailable:
-            self._space.ran_out()
+        except StorageUnavailable as error:
+            self._refused(error)
         except Damaged as error:
-            self.book = self._replace(self.book, str(error))
+            # Whoever stores next gets to a new ledger.
+            self._damage = str(error)
+            self.committed_at = float("-inf")
 
     def _settle(self, outcomes: list[tuple[_Task, Any, Exception | None]]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.collector.samples import array, event
 from usage_collector import events, export
-from usage_collector.errors import Conflict, Damaged
+from usage_collector.errors import Conflict, Damaged, StorageUnavailable
 from usage_collector.keystore import Keystore
-from usage_collector.ledger import Cuts, Ledgers, Limits
+from usage_collector.ledger import Ledgers, Limits, Reader
 from usage_collector.periods import Period, Window
 
 if TYPE_CHECKING:
@@ -61,9 +62,52 @@ def test_a_cut_survives_a_restart_and_one_lost_copy(tmp_path: Path) -> None:
     ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
     assert export.cut(ledgers, Period(2026, 1), Limits(1, 1, 1), NOW + 1) == made
     ledgers.close()
+    assert first.read_bytes() == second.read_bytes(), "the lost copy was written again"
+    first.write_bytes(b"x")
     second.write_bytes(b"")
-    with pytest.raises(Damaged, match="2026-01"):
-        Cuts(tmp_path)
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 1)
+    for ask in (ledgers.cuts.all, lambda: export.cut(ledgers, Period(2026, 2), LIMITS, NOW)):
+        with pytest.raises(Damaged, match="2026-01"):
+            ask()
+    assert (first.read_bytes(), second.read_bytes()) == (b"x", b"")
+    ledgers.close()
+
+
+def test_the_head_covers_the_cut(tmp_path: Path) -> None:
+    """What is stored while a period is being cut never gets into the cut without the head."""
+
+    class Busy(Ledgers):
+        def flush_head(self) -> None:
+            super().flush_head()
+            if not self.cuts.all():
+                _store(self, 3)
+
+    ledgers = Busy(tmp_path, "c", "z", lambda: NOW)
+    made = export.cut(ledgers, Period(2026, 1), LIMITS, NOW)
+    data = (ledgers.catalog.path(ledgers.live) / "head").read_bytes()
+    flushed = [int(found) for found in re.findall(rb'"position": (\d+)', data[:1024])]
+    assert made.ends[ledgers.live] <= max(flushed)
+    ledgers.close()
+
+
+def test_a_ledger_that_cannot_be_read_now_is_not_cut_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A passing trouble of the disk refuses the cut; nothing is fixed without what is there."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    _store(ledgers, 3)
+    bounds = Reader.bounds
+
+    def failing(_: Reader) -> tuple[int, int]:
+        raise StorageUnavailable("too many open files")
+
+    monkeypatch.setattr(Reader, "bounds", failing)
+    with pytest.raises(StorageUnavailable):
+        export.cut(ledgers, Period(2026, 1), LIMITS, NOW)
+    monkeypatch.setattr(Reader, "bounds", bounds)
+    assert export.cut(ledgers, Period(2026, 1), LIMITS, NOW).count == 3
+    ledgers.close()
 
 
 def test_what_cannot_be_cut(tmp_path: Path) -> None:
