@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,20 @@ def test_encodings_that_are_unknown_or_broken_are_refused(collector: Collector) 
             "/v1/log", content=body, headers={"Content-Encoding": encoding}
         )
         _is_error(answer, 400)
+
+
+def test_a_gzip_body_of_very_many_members_is_refused_at_once(collector: Collector) -> None:
+    """Each member costs work without adding a byte, so their number is bounded too."""
+    body = gzip.compress(b"") * 300_000 + gzip.compress(event())
+    started = time.monotonic()
+    answer = collector.ingest.post("/v1/log", content=body, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 400
+    assert "members" in answer.json()["detail"]
+    assert time.monotonic() - started < 10
+    halves = gzip.compress(b"[") + gzip.compress(event()) + gzip.compress(b"]")
+    collector.ingest.post(
+        "/v1/log", content=halves, headers={"Content-Encoding": "gzip"}
+    ).raise_for_status()
 
 
 def test_errors_have_a_body_everywhere(collector: Collector) -> None:

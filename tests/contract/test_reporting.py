@@ -86,6 +86,8 @@ def test_bad_questions_name_the_parameter(collector: Collector) -> None:
     ):
         assert word in _is_error(collector.read.get(f"/v1/export?{query}"), 400)
     _is_error(collector.read.get("/v1/export", headers={"Accept": "image/png"}), 400)
+    detail = _is_error(collector.admin.post("/v1/periods/2026-01/receipts?dry=1", json={}), 400)
+    assert "dry" in detail
 
 
 def test_positions_that_are_not_kept_are_404_and_name_the_range(collector: Collector) -> None:
@@ -131,6 +133,9 @@ def test_a_cut_is_fixed_once(collector: Collector) -> None:
     first, second = (_package(collector.read.get("/v1/export", params=query)) for _ in range(2))
     assert first == second
     assert first["payload"]["period"] == THIS_MONTH
+    assert _package(collector.read.get("/v1/export", params={**query, "period": THIS_MONTH}))
+    beyond = {**query, "last": collector.last, "period": THIS_MONTH}
+    assert THIS_MONTH in _is_error(collector.read.get("/v1/export", params=beyond), 409)
     _is_error(collector.admin.post("/v1/periods/2020-01"), 409)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -32,5 +33,9 @@ def command(**flags: str | None) -> None:
 
     async def run() -> None:
         await web.Collector(parts).run()
+        # Everything is closed. A thread that still reads for a long cut or export may be left as
+        # it is, like by a crash; waiting for it would cost more than the grace of a SIGTERM.
+        logging.shutdown()
+        os._exit(0)
 
     uvloop.run(run())

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_collector.errors import Damaged, TooLarge
+from usage_collector.errors import Conflict, Damaged, TooLarge
 from usage_collector.export import windows
 from usage_collector.ledger import Load, within
 from usage_collector.packages import Contents, file_name, gzipped, runs, write
@@ -51,11 +51,14 @@ class Exporter:
 
         Raises:
             NotFound: no such ledger, or positions that are not kept; names those that are.
+            Conflict: the positions do not belong to that period.
         """
         stack = ExitStack()
         with stack:
             reader = stack.enter_context(self.ledgers.reader(ledger))
             within(reader.bounds(), first, last, reader.ledger)
+            if period is not None:
+                self._check_claim(reader.ledger, first, last, period)
             contents = Contents(
                 collector=self.collector,
                 zone=self.zone,
@@ -116,6 +119,16 @@ class Exporter:
 
     def _package(self, contents: Contents, events: Iterable[bytes], stack: ExitStack) -> Package:
         return Package(file_name(contents), write(contents, events, self.keys()), stack.close)
+
+    def _check_claim(self, ledger: str, first: int, last: int, period: str) -> None:
+        """A package is signed, so it says nothing of a period that its cut does not say."""
+        cut = self.ledgers.cuts.get(period)
+        files = [file for file in cut.files if file.ledger == ledger] if cut else []
+        if not files or first < files[0].first or files[-1].last < last:
+            raise Conflict(
+                f"positions {first} to {last} of ledger {ledger} are not all in {period}",
+                "leave period out, or see GET /v1/periods for what is in it",
+            )
 
     def _period(self, ledger: str, first: int, last: int) -> str | None:
         """The period of which exactly these positions are a file."""

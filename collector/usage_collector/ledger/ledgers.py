@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -86,20 +87,22 @@ class Ledgers:
         """The id of the live ledger."""
         return self.writer.book.ledger
 
-    def prove(self, recent: float) -> None:
+    async def prove(self, recent: float) -> None:
         """Return when a commit worked within the last ``recent`` seconds, or works now.
 
         Raises:
             StorageUnavailable: it does not.
+            Damaged: the live ledger is damaged, and so is the one that took its place.
         """
         if not self.space.full and time.monotonic() - self.writer.committed_at < recent:
             return
-        try:
-            self.writer.prove().result(timeout=PROOF_SECONDS)
-        except TimeoutError:
+        proof = asyncio.wrap_future(self.writer.prove())
+        # Unlike a timeout this cancels nothing that the writer may be about to answer.
+        if not (await asyncio.wait({proof}, timeout=PROOF_SECONDS))[0]:
             raise StorageUnavailable(
                 f"no commit was possible within {PROOF_SECONDS:.0f} s", "look at the volume"
-            ) from None
+            )
+        proof.result()
 
     def all(self) -> list[Status]:
         """Every ledger, the oldest first."""
@@ -159,12 +162,18 @@ class Ledgers:
         return receipts.sent_to(self.cuts.all(), ledger, self._collector)
 
     def oldest_unsent(self) -> int | None:
-        """When (µs) the oldest event was received that is not known to be sent; None: all are."""
+        """When (µs) the oldest event was received that is not known to be sent; None: all are.
+
+        A ledger that cannot be read is left out: it is known as damaged.
+
+        Raises:
+            Damaged: a cut is unreadable, so that nobody knows what was sent.
+        """
         oldest = []
         for status in self.all():
             first = max(self.sent_to(status.id) + 1, status.first)
             if first <= status.last:
-                with self.reader(status.id) as reader:
+                with suppress(UsageError), self.reader(status.id) as reader:
                     oldest.append(next(reader.blocks(first, first)).received)
         return min(oldest, default=None)
 

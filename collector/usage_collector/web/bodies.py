@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 * 1024 * 1024
 """Of a body, as sent and after inflating."""
 READ_SECONDS = 30.0
+MAX_MEMBERS = 1000
+"""Of a gzip body; each costs some work, however little is in it."""
 _INFLATE_CHUNK = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -68,23 +70,30 @@ def _gunzip(data: bytes) -> bytes:
     """One gzip file of one or more members (RFC 1952)."""
     inflated: list[bytes] = []
     room = MAX_BYTES + 1
-    while True:
+    at = members = 0
+    while at < len(data):
+        members += 1
+        if members > MAX_MEMBERS:
+            raise InvalidInput(
+                f"the gzip body has more than {MAX_MEMBERS} members", "compress it in one piece"
+            )
         inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        try:
-            while data and not inflater.eof and room > 0:
-                piece = inflater.decompress(data, room)
-                data = inflater.unconsumed_tail
-                inflated.append(piece)
-                room -= len(piece)
-        except zlib.error as error:
-            raise InvalidInput(f"the body is not gzip: {error}", "compress it again") from None
-        if room <= 0:
-            raise _too_large()
-        if not inflater.eof:
-            raise InvalidInput("the gzip body is cut short", "send it again")
-        data = inflater.unused_data
-        if not data:
-            return b"".join(inflated)
+        while not inflater.eof:
+            # What one member leaves over is copied, so it gets the body in small pieces.
+            piece = inflater.unconsumed_tail or data[at : (at := at + _INFLATE_CHUNK)]
+            if not piece:
+                raise InvalidInput("the gzip body is cut short", "send it again")
+            try:
+                inflated.append(inflater.decompress(piece, room))
+            except zlib.error as error:
+                raise InvalidInput(f"the body is not gzip: {error}", "compress it again") from None
+            room -= len(inflated[-1])
+            if room <= 0:
+                raise _too_large()
+        at = min(at, len(data)) - len(inflater.unused_data)
+    if not members:
+        raise InvalidInput("the gzip body is cut short", "send it again")
+    return b"".join(inflated)
 
 
 def _unzstd(data: bytes) -> bytes:

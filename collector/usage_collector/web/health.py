@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -29,7 +28,7 @@ def routes(ledgers: Ledgers, draining: Callable[[], bool]) -> list[Route]:
     async def ready(_: web.BaseRequest, __: Mapping[str, str]) -> web.Response:
         if draining():
             raise StorageUnavailable("the collector is ending", "use another one")
-        await asyncio.to_thread(ledgers.prove, RECENT_SECONDS)
+        await ledgers.prove(RECENT_SECONDS)
         return web.Response(text="ready\n")
 
     return [

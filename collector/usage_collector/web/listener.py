@@ -108,7 +108,8 @@ class Listener:
             keepalive_timeout=min(self._seconds or _IDLE_SECONDS, _IDLE_SECONDS),
             auto_decompress=False,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=FINISH_SECONDS)
+        # aiohttp waits that long once for the request and once more for its handler.
+        self._runner = web.ServerRunner(server, shutdown_timeout=FINISH_SECONDS / 2)
         await self._runner.setup()
         await self.use(tls)
         bound: int = self._socket.getsockname()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from usage_collector.errors import UsageError
 
 if TYPE_CHECKING:
     from usage_collector.events import Outcome
@@ -93,9 +96,17 @@ class Metrics:
         self._waiting.set(ledgers.writer.waiting)
         self._used.set(ledgers.used())
         self._free.set(ledgers.space.free())
-        oldest = ledgers.oldest_unsent()
-        self._unreceipted.set(0 if oldest is None else max(time.time() - oldest / 1e6, 0))
+        self._unreceipted.set(_age(ledgers))
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
+
+
+def _age(ledgers: Ledgers) -> float:
+    """Seconds since the oldest unsent event came; not a number where nobody knows what was sent."""
+    try:
+        oldest = ledgers.oldest_unsent()
+    except UsageError:
+        return math.nan
+    return 0 if oldest is None else max(time.time() - oldest / 1e6, 0)

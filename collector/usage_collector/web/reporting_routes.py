@@ -93,6 +93,7 @@ class Reporting:
         self, request: web.BaseRequest, path: Mapping[str, str]
     ) -> web.Response:
         """Keep a receipt."""
+        queries.only(request)
         period = Period.parse(path["period"])
         body = queries.receipt(await bodies.read(request))
         receipt = await asyncio.to_thread(
@@ -139,7 +140,7 @@ class Reporting:
             Route(
                 "GET", "/v1/export", self.get_export, Access.READ,
                 "Events as a signed package: of a window of time, or of positions",
-                {200: "The package."}, window, content=_GZIP, errors=(400, 401, 403, 404, 413),
+                {200: "The package."}, window, content=_GZIP, errors=(400, 401, 403, 404, 409, 413),
             ),
             Route(
                 "GET", "/v1/periods", self.get_periods, Access.READ,

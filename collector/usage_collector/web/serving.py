@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,6 +38,8 @@ _log = logging.getLogger("usage_collector.web")
 REFRESH_SECONDS = 2.0
 """How often files that others change are looked at."""
 PURGE_SECONDS = 60.0
+THREADS = 32
+"""For what reads: more than that many long exports at once make others wait."""
 
 
 def now() -> int:
@@ -140,6 +143,7 @@ class Collector:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain and end; a second signal ends the drain."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, "work"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         settings = self._parts.settings
@@ -152,7 +156,9 @@ class Collector:
         for task in beside:
             task.cancel()
         await asyncio.gather(self._ingest.stop(), self._reporting.stop())
-        await asyncio.to_thread(self._parts.ledgers.close)
+        # A thread of its own: the others may still be busy with what nobody waits for any more.
+        with ThreadPoolExecutor(1) as closing:
+            await loop.run_in_executor(closing, self._parts.ledgers.close)
         _log.info("ended")
 
     def _signalled(self) -> None:

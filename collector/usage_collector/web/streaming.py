@@ -31,19 +31,26 @@ async def send(
     response = web.StreamResponse(headers=headers)
     try:
         chunk = await asyncio.to_thread(next, chunks, None)
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             while chunk is not None:
                 if chunk:
                     await response.write(chunk)
                     response[BODY_BYTES] = response.get(BODY_BYTES, 0) + len(chunk)
                 chunk = await asyncio.to_thread(next, chunks, None)
-        except UsageError as error:
-            _log.error("an answer was broken off: %s", error)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof()
+            await response.write_eof()
+        except Exception as error:
+            _break_off(request, error)
     finally:
         await asyncio.to_thread(close)
     return response
+
+
+def _break_off(request: web.BaseRequest, error: Exception) -> None:
+    if isinstance(error, ConnectionError):
+        _log.info("the client left before the end of its answer")
+    else:
+        known = isinstance(error, UsageError)
+        _log.error("an answer was broken off: %s", error, exc_info=None if known else error)
+    if request.transport is not None:
+        request.transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
@@ -256,4 +257,4 @@ def test_proving_a_commit_works_when_nothing_was_stored(
     open_ledgers: Callable[[], Ledgers],
 ) -> None:
     """Readiness can be proven by a commit of its own."""
-    open_ledgers().prove(0)
+    asyncio.run(open_ledgers().prove(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ def test_readiness_sets_a_damaged_ledger_aside(open_ledgers: Callable[[], Ledger
     _store(ledgers, [event(number) for number in range(50)])
     old = ledgers.live
     ledgers.writer.book.prove = _fail  # type: ignore[method-assign,assignment]
-    ledgers.prove(0)
+    asyncio.run(ledgers.prove(0))
     assert ledgers.live != old
 
 

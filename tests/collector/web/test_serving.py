@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.collector.process import CollectorProcess
-from tests.collector.samples import event
+from tests.collector.samples import array, event
 from usage_collector.keystore import Keystore, Pair
 
 if TYPE_CHECKING:
@@ -94,6 +95,40 @@ def test_sigterm_drains_and_ends_cleanly(tmp_path: Path) -> None:
         assert collector.stop() == 0
     wal = next((tmp_path / "data").glob("ledgers/*/events.db-wal"), None)
     assert wal is None or wal.stat().st_size == 0
+
+
+def test_a_stalled_export_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """A client that stops reading costs a SIGTERM the bounded time to finish, and no more."""
+    with CollectorProcess(tmp_path / "data", EATS_SECURE="false") as collector:
+        for start in range(0, 4000, 500):
+            raws = [event(start + n, noise=os.urandom(2000).hex()) for n in range(500)]
+            httpx.post(collector.ingest_url + "/v1/log", content=array(raws)).raise_for_status()
+        with socket.create_connection(("127.0.0.1", collector.reporting_port)) as stalled:
+            stalled.sendall(b"GET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in stalled.recv(100)
+            started = time.monotonic()
+            assert collector.stop() == 0
+            assert time.monotonic() - started < 10
+
+
+def test_metrics_are_there_when_the_rest_is_not(tmp_path: Path) -> None:
+    """Neither a damaged ledger nor an unreadable cut takes away the metrics that tell of them."""
+    with CollectorProcess(tmp_path / "data", EATS_SECURE="false") as collector:
+        url = collector.ingest_url + "/v1/log"
+        httpx.post(url, content=event()).raise_for_status()
+        assert collector.stop() == 0
+        database = next((tmp_path / "data").glob("ledgers/*/events.db"))
+        database.write_bytes(database.read_bytes()[:4096])
+        (tmp_path / "data" / "periods").mkdir()
+        (tmp_path / "data" / "periods" / "2026-10.json").write_bytes(b"x")
+        collector.start()
+        httpx.post(url, content=event()).raise_for_status()
+        text = httpx.get(collector.reporting_url + "/metrics").raise_for_status().text
+        assert "usage_ledger_damaged 1.0" in text
+        assert "usage_oldest_unreceipted_seconds NaN" in text
+        answer = httpx.get(collector.reporting_url + "/v1/periods")
+        assert answer.status_code == 500
+        assert "2026-10" in answer.json()["detail"]
 
 
 def test_a_connection_is_closed_after_its_requests(tmp_path: Path) -> None:
