@@ -5,6 +5,7 @@ Runs in a namespace of its own that it makes anew each time. The delivered month
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,13 +32,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--clean", action="store_true", help="remove the demo and its cluster")
     parser.add_argument("--context", help="use the cluster of this kubeconfig context")
+    parser.add_argument("--namespace", default=NAMESPACE, help="made anew (default: usage-demo)")
+    parser.add_argument("--folder", default=FOLDER, type=Path, help="for the month (default: demo)")
     arguments = parser.parse_args()
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
     progress: Progress = Live(console) if console.is_terminal else Plain(console.print)
     try:
-        return clean(progress) if arguments.clean else demo(console, progress, arguments.context)
+        if arguments.clean:
+            choose.down(context=arguments.context, progress=progress)
+            shutil.rmtree(arguments.folder, ignore_errors=True)
+            return 0
+        return demo(console, progress, arguments)
     except KindHelperError as error:
         console.print(f"[red]The demo stopped:[/] {error}", soft_wrap=True)
         return 1
@@ -46,14 +53,7 @@ def main() -> int:
         return 130
 
 
-def clean(progress: Progress) -> int:
-    """Remove the cluster and the fetched packages."""
-    choose.down(progress=progress)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return 0
-
-
-def demo(console: Console, progress: Progress, context: str | None) -> int:
+def demo(console: Console, progress: Progress, arguments: argparse.Namespace) -> int:
     """Every step, each with its time."""
     began = time.monotonic()
     if missing := binaries.missing():
@@ -61,14 +61,15 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
         progress.note(f"the first run builds Kubernetes itself: about {minutes} minutes, once")
     else:
         progress.note("everything is built already: under two minutes")
-    system = System(choose.up(context=context, progress=progress), NAMESPACE)
+    cluster = choose.up(context=arguments.context, progress=progress)
+    system = System(cluster, arguments.namespace)
     load_images(system.cluster, progress)
     with progress.step("clearing the namespace of an earlier demo", 5):
         system.remove()
         system.create_namespace()
     with progress.step("helm install of the operator", 10):
         system.install()
-    with progress.step("kubectl apply of a UsageCollector with three zones, until it is Ready", 15):
+    with progress.step("kubectl apply of a UsageCollector with three zones, until it is Ready", 10):
         system.apply(SAMPLE.read_text())
         system.wait_ready()
     with progress.step(f"{JOBS} batch jobs and {SESSIONS} sessions report over TLS", 10):
@@ -77,25 +78,26 @@ def demo(console: Console, progress: Progress, context: str | None) -> int:
     period = f"{datetime.now(UTC):%Y-%m}"
     with progress.step(f"the export CronJob's job runs at once, for {period}", 10):
         summary = system.export("--period", period)
+    folder = arguments.folder
     with progress.step("fetching the packages and the public key", 5):
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir()
-        folder = system.fetch(period, FOLDER)
-        (FOLDER / "proof-key.pem").write_text(system.proof_key())
-    verified = verify(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        month = system.fetch(period, folder)
+        key = folder / "proof-key.pem"
+        key.write_text(system.proof_key())
+    verified = verify(month, key)
     console.print()
     console.print(system.kubectl("get", "uc"), markup=False, soft_wrap=True)
     console.print(packages(system, verified))
     proved = prove(console, sent, summary, verified)
-    console.print(f"\n{time.monotonic() - began:.0f} s in all. Next:\n{hints(system, folder)}")
+    console.print(f"\n{time.monotonic() - began:.0f} s in all. Next:\n{hints(system, month, key)}")
     return 0 if proved else 1
 
 
-def verify(folder: Path) -> dict[str, Any]:
+def verify(month: Path, key: Path) -> dict[str, Any]:
     """What `usage-collector verify` says of the fetched packages."""
     program = str(Path(sys.executable).parent / "usage-collector")
-    key = f"--proof-key={FOLDER / 'proof-key.pem'}"
-    command = [program, "verify", "--json", key, str(folder)]
+    command = [program, "verify", "--json", f"--proof-key={key}", str(month)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -143,14 +145,15 @@ def prove(
     return all(claims.values())
 
 
-def hints(system: System, folder: Path) -> str:
+def hints(system: System, month: Path, key: Path) -> str:
     """The commands to try after the demo."""
     kubectl = f"kubectl --namespace {system.namespace}"
+    here = [os.path.relpath(path, ROOT) for path in (key, month)]
     lines = (
         f"export KUBECONFIG={system.cluster.kubeconfig}",
         f"{kubectl} get uc,pods,pvc,svc,cronjob",
         f"{kubectl} describe uc {system.name}",
-        f".venv/bin/usage-collector verify --proof-key demo/proof-key.pem demo/{folder.name}",
+        f".venv/bin/usage-collector verify --proof-key {here[0]} {here[1]}",
         "make clean-demo",
     )
     return "\n".join(f"  {line}" for line in lines)

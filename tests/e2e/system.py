@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.kind_helper import images
 from tests.kind_helper.cluster import Cluster
+from tests.kind_helper.errors import CommandFailed, KindHelperError
 from tests.kind_helper.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +67,11 @@ def load_images(cluster: Cluster, progress: Progress | None = None) -> None:
     for image, archive in built.items():
         if image in (OPERATOR, COLLECTOR):
             cluster.load(archive, image)
+
+
+def failed(what: str, log: str) -> KindHelperError:
+    """What ended badly, with the end of what is said of it."""
+    return KindHelperError(what, "\n".join(["The last that is known:", *log.splitlines()[-30:]]))
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,13 @@ class System:
     def wait_ready(self, timeout: int = 120) -> float:
         """Wait until the resource is Ready; returns how long that took."""
         began = time.monotonic()
-        self.kubectl("wait", "--for=condition=Ready", f"uc/{self.name}", f"--timeout={timeout}s")
+        try:
+            self.kubectl(
+                "wait", "--for=condition=Ready", f"uc/{self.name}", f"--timeout={timeout}s"
+            )
+        except CommandFailed as error:
+            said = self.kubectl("describe", "uc", self.name)
+            raise failed(f"{self.name} is not Ready after {timeout} s", said) from error
         return time.monotonic() - began
 
     def run(self, name: str, spec: dict[str, Any], timeout: int = 300) -> str:
@@ -145,8 +157,7 @@ class System:
         log = self.kubectl("logs", name)
         state = self.get("pod", name)["status"]["containerStatuses"][0]["state"]["terminated"]
         if state["exitCode"]:
-            last = "\n".join(log.splitlines()[-20:])
-            raise RuntimeError(f"pod {name} ended with {state['exitCode']}:\n{last}")
+            raise failed(f"pod {name} ended with {state['exitCode']}", log)
         return log
 
     def simulate(self, *flags: str, name: str = "transcribers") -> dict[str, Any]:
@@ -182,6 +193,8 @@ class System:
         )
         pods = self.get("pods", f"--selector=job-name={name}")["items"]
         state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
+        if "message" not in state:
+            raise failed(f"job {name} left no summary", self.kubectl("logs", f"job/{name}"))
         summary: dict[str, Any] = json.loads(state["message"])
         return summary
 
