@@ -8,8 +8,8 @@ import yaml
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.kube import Client
-from usage_operator.plan import existing, muster
-from usage_operator.reconcile import plan, survey, utc_now
+from usage_operator.plan import muster
+from usage_operator.reconcile import census, plan, survey, utc_now
 from usage_operator.reconcile.observe import Observed, observe
 from usage_operator.reconcile.references import References, check
 
@@ -68,8 +68,7 @@ async def preview(path: Path, namespace: str, settings: Settings, access: Access
         resource = spec.parse(document)
         context = manifests.Context(resource, settings.collector_image, settings.cluster_domain)
         seen = await observe(client, names)
-        counts = existing(seen.of("StatefulSet"), seen.collectors)
-        fleet = muster(resource.wanted, counts, resource.annotations)
+        fleet = census.fleet(seen, resource)
         references = await check(client, context, list(fleet.running), now)
         steps = await plan(client, context, seen, fleet, references, now)
         return _text(steps, references, f"{resource.namespace}/{resource.name}")

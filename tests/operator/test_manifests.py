@@ -74,7 +74,7 @@ def test_golden(name: str, fields: dict[str, Any]) -> None:
             accounts.build(where, naming.EXPORT),
             disruption.build(where),
             peers.build(where, running),
-            claims.build(where, zones[0], 0, "1Gi"),
+            claims.build(where, zones[0], claims.Claim(zones[0].name, 0, "1Gi")),
         ],
     )
 
@@ -131,7 +131,7 @@ def test_pods_are_restricted() -> None:
 
 def test_claims_that_do_not_exist_are_not_made() -> None:
     """StatefulSets make the claims; ours are the size and the owner of those that exist."""
-    known = manifests.Known({"eu-1a": 2}, claims={"data-speech-eu-1a-1": "1Gi"})
+    known = manifests.Known({"eu-1a": 2}, claims=[claims.Claim("eu-1a", 1, "1Gi")])
     made = desired(known, zones=[{"name": "eu-1a", "replicas": 2}], storage={"size": "2Gi"})
     found = [one for one in made if one["metadata"]["name"].startswith("data-")]
     assert [one["metadata"]["name"] for one in found] == ["data-speech-eu-1a-1"]
@@ -140,7 +140,7 @@ def test_claims_that_do_not_exist_are_not_made() -> None:
 
 def test_a_claim_never_shrinks() -> None:
     """A zone that comes back with a smaller size keeps the volume as it is."""
-    known = manifests.Known({"eu-1a": 1}, claims={"data-speech-eu-1a-0": "10Gi"})
+    known = manifests.Known({"eu-1a": 1}, claims=[claims.Claim("eu-1a", 0, "10Gi")])
     (claim,) = (o for o in desired(known) if o["metadata"]["name"].startswith("data-"))
     assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
 
@@ -157,3 +157,52 @@ def test_leaving_collectors_stay_known() -> None:
         "https://speech-gone-0.speech-gone.metering.svc:8000",
         "https://speech-gone-1.speech-gone.metering.svc:8000",
     ]
+
+
+def test_what_was_discarded_keeps_its_volume_with_a_mark() -> None:
+    """The mark is there however the annotation goes on; what never had a volume gets none."""
+    found = [
+        claims.Claim("eu-1a", 0, "1Gi"),
+        claims.Claim("eu-1a", 1, "3Gi"),
+        claims.Claim("gone", 0, "2Gi"),
+        claims.Claim("never", 0, "2Gi", bound=False),
+    ]
+    made = desired(manifests.Known({"eu-1a": 1}, claims=found))
+    marks = {
+        one["metadata"]["name"]: (
+            one["metadata"].get("annotations"),
+            one["spec"]["resources"]["requests"]["storage"],
+        )
+        for one in made
+        if one["metadata"]["name"].startswith("data-")
+    }
+    marked = {"usage-operator.io/discarded": "true"}
+    assert marks == {
+        "data-speech-eu-1a-0": (None, "1Gi"),
+        "data-speech-eu-1a-1": (marked, "3Gi"),
+        "data-speech-gone-0": (marked, "2Gi"),
+    }
+
+
+def test_a_leaving_zone_gets_its_statefulset_back() -> None:
+    """Its claims tell what it was; where there is still a StatefulSet, that one stays."""
+    claim = claims.Claim("gone", 0, "2Gi", "fast", {"disk": "ssd"})
+    known = manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim], bereft=["gone"])
+    sets = {o["metadata"]["name"]: o for o in desired(known) if o["kind"] == "StatefulSet"}
+    spec = sets["speech-gone"]["spec"]
+    assert spec["replicas"] == 2
+    assert spec["template"]["spec"]["nodeSelector"] == {"disk": "ssd"}
+    (template,) = spec["volumeClaimTemplates"]
+    assert template["spec"]["storageClassName"] == "fast"
+    assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    untouched = desired(manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim]))
+    assert "speech-gone" not in [
+        one["metadata"]["name"] for one in untouched if one["kind"] == "StatefulSet"
+    ]
+
+
+def test_a_selector_of_a_zones_own_stands_on_its_claims() -> None:
+    """A claim tells on which nodes its collector ran."""
+    where = context(zones=[{"name": "eu-1a", "nodeSelector": {"disk": "ssd"}}])
+    made = claims.build(where, where.spec.zones[0], claims.Claim("eu-1a", 0, "1Gi"))
+    assert made["metadata"]["annotations"] == {"usage-operator.io/node-selector": '{"disk": "ssd"}'}

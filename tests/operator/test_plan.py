@@ -207,3 +207,13 @@ def test_every_change_of_a_desired_value_is_drift(
     key = choice.draw(st.sampled_from(sorted(document)))
     assert drift.find(document, {**document, key: document[key] + 1}) == key
     assert drift.find(document, {name: v for name, v in document.items() if name != key}) == key
+
+
+def test_a_selector_with_one_key_more_is_drift() -> None:
+    """It would select nothing: selectors are taken as a whole, labels are not."""
+    service = {"spec": {"selector": {"a": "b"}}, "metadata": {"labels": {"a": "b"}}}
+    there = copy.deepcopy(service)
+    there["metadata"]["labels"]["theirs"] = "stays"
+    assert drift.find(service, there) is None
+    there["spec"]["selector"]["c"] = "d"
+    assert drift.find(service, there) == "spec.selector"

@@ -94,6 +94,8 @@ def progressing(facts: Facts) -> Verdict:
         return Verdict("True", "RollingOut", "; ".join([f"rolling out: {names}", *facts.waiting]))
     if facts.waiting:
         return Verdict("True", "Waiting", "; ".join(facts.waiting))
+    if short := [zone for zone in _short(facts.zones) if zone.settling]:
+        return Verdict("True", "RollingOut", _say(short))
     if left := [zone for zone in facts.zones if zone.leaving]:
         return Verdict("True", "Leaving", _leaving(left))
     return Verdict("False", "Settled", "everything is as the spec wants it")

@@ -38,8 +38,21 @@ def _containers(pod: Object) -> str | None:
         if waiting and last:
             return f"{waiting.get('reason')}, exit code {last.get('exitCode')}"
         if waiting and waiting.get("reason") not in {"ContainerCreating", "PodInitializing"}:
-            return f"{waiting.get('reason')}: {waiting.get('message', '')}".rstrip(": ")
+            said = f"{waiting.get('reason')}: {waiting.get('message', '')}".rstrip(": ")
+            if "Image" not in str(waiting.get("reason")):
+                return said
+            # What the runtime says is long, and the remedy must not be cut off.
+            return f"{said[:200]}; check spec.image and spec.template.imagePullSecrets"
     return None
+
+
+def _unscheduled(pod: Object, message: str) -> str:
+    """Leave out what the scheduler says of preemption; add what a node must have."""
+    said = message.partition(" no new claims")[0].partition(" preemption:")[0].rstrip(". ")
+    selector = (pod.get("spec") or {}).get("nodeSelector") or {}
+    labels = ",".join(f"{key}={value}" for key, value in selector.items())
+    wanted = f"; see kubectl get nodes -l {labels}" if labels else ""
+    return f"cannot be scheduled ({said[:200]}{wanted})"
 
 
 def young(thing: Object, now: dt.datetime) -> bool:
@@ -54,7 +67,7 @@ def why(pod: Object) -> str:
     if pod["metadata"].get("deletionTimestamp"):
         text = "is stopping"
     elif scheduled.get("status") == "False":
-        text = f"cannot be scheduled ({scheduled.get('message')})"
+        text = _unscheduled(pod, str(scheduled.get("message")))
     elif said := _containers(pod):
         text = said
     elif (pod.get("status") or {}).get("phase") == "Pending":

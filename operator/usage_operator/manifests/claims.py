@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, NamedTuple
 
 from usage_operator import naming, quantities
 from usage_operator.manifests.metadata import Context, Manifest, base
+from usage_operator.spec import Zone
 
 if TYPE_CHECKING:
-    from usage_operator.spec import Zone
+    from collections.abc import Mapping
 
 
-def build(context: Context, zone: Zone, ordinal: int, requested: str) -> Manifest:
-    """Build the fields of an existing claim that are ours: its size and its owner.
+class Claim(NamedTuple):
+    """A claim that exists: whose it is, and what it says of its zone."""
 
-    ``requested`` is the size that the claim asks for now; a claim never shrinks.
-    """
+    zone: str
+    ordinal: int
+    size: str
+    storage_class: str | None = None
+    node_selector: Mapping[str, str] | None = None
+    bound: bool = True
+    """Whether it ever had a volume."""
+
+
+def _build(context: Context, claim: Claim, size: str, annotations: dict[str, str]) -> Manifest:
     owned = context.spec.storage.when_deleted == "Delete"
     kind = ("v1", "PersistentVolumeClaim")
-    name = context.names.claim(zone.name, ordinal)
-    manifest = base(context, kind, name, naming.COLLECTOR, zone=zone.name, owned=owned)
-    wanted = context.spec.volume_size(zone)
-    size = max(wanted, requested, key=quantities.parse)
+    name = context.names.claim(claim.zone, claim.ordinal)
+    manifest = base(context, kind, name, naming.COLLECTOR, zone=claim.zone, owned=owned)
+    if annotations:
+        manifest["metadata"]["annotations"] = annotations
     manifest["spec"] = {"resources": {"requests": {"storage": size}}}
     return manifest
+
+
+def build(context: Context, zone: Zone, claim: Claim) -> Manifest:
+    """Build the fields of an existing claim that are ours: its size, its owner, its selector.
+
+    A claim never shrinks.
+    """
+    size = max(context.spec.volume_size(zone), claim.size, key=quantities.parse)
+    annotations = {}
+    if zone.node_selector:
+        annotations[naming.NODE_SELECTOR] = json.dumps(zone.node_selector, sort_keys=True)
+    return _build(context, claim, size, annotations)
+
+
+def discarded(context: Context, claim: Claim) -> Manifest:
+    """Build the claim of a collector that was discarded: it stays, and nobody waits for it."""
+    return _build(context, claim, claim.size, {naming.DISCARDED: "true"})
+
+
+def zone(claim: Claim, replicas: int) -> Zone:
+    """Tell from a claim what its zone was, where the spec does not tell any more."""
+    told = {
+        "name": claim.zone,
+        "replicas": replicas,
+        "size": claim.size,
+        "storageClassName": claim.storage_class,
+        "nodeSelector": claim.node_selector,
+    }
+    return Zone.model_validate(told)

@@ -19,7 +19,7 @@ from usage_operator.manifests import (
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from usage_operator.manifests.metadata import Context, Manifest
 
@@ -29,13 +29,15 @@ class Known:
     """What exists already and has a say in what is desired.
 
     ``secrets`` holds the data of generated Secrets by name, ``collectors`` the replicas that
-    should run in each zone, leaving ones included, ``claims`` the size that each existing claim
-    asks for, and ``trusted`` the certificates of authorities that the user's Secrets bring.
+    should run in each zone, leaving ones included, ``claims`` the claims of collectors that
+    exist, ``bereft`` the zones that have no StatefulSet, and ``trusted`` the certificates of
+    authorities that the user's Secrets bring.
     """
 
     collectors: Mapping[str, int]
     secrets: Mapping[str, secrets.Data] = field(default_factory=dict)
-    claims: Mapping[str, str] = field(default_factory=dict)
+    claims: Sequence[claims.Claim] = ()
+    bereft: Collection[str] = ()
     trusted: Sequence[bytes] = ()
 
 
@@ -58,20 +60,42 @@ def _material(context: Context, known: Known, now: dt.datetime) -> list[Manifest
 
 
 def _claims(context: Context, known: Known) -> list[Manifest]:
+    """Build the claims of what runs as the spec wants them, and mark those of what is gone."""
+    zones = {zone.name: zone for zone in context.spec.zones}
     made = []
-    for zone in context.spec.zones:
-        for ordinal in range(known.collectors.get(zone.name, zone.replicas)):
-            requested = known.claims.get(context.names.claim(zone.name, ordinal))
-            if requested is not None:
-                made.append(claims.build(context, zone, ordinal, requested))
+    for claim in known.claims:
+        if claim.ordinal >= known.collectors.get(claim.zone, 0):
+            if claim.bound:
+                made.append(claims.discarded(context, claim))
+        elif zone := zones.get(claim.zone):
+            made.append(claims.build(context, zone, claim))
     return made
+
+
+def _revived(context: Context, known: Known) -> list[Manifest]:
+    """Build the StatefulSets of zones that left the spec, and whose StatefulSet somebody deleted.
+
+    Their volumes may hold what was not billed; they say what the zone was.
+    """
+    wanted = {zone.name for zone in context.spec.zones}
+    first: dict[str, claims.Claim] = {}
+    for claim in known.claims:
+        if claim.bound and claim.zone in known.bereft and claim.zone not in wanted:
+            first.setdefault(claim.zone, claim)
+    return [
+        statefulset.build(
+            context, claims.zone(claim, known.collectors[name]), known.collectors[name]
+        )
+        for name, claim in first.items()
+        if name in known.collectors
+    ]
 
 
 def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
     """Build everything that should exist; a zone that left the spec keeps its Service only.
 
-    Its StatefulSet is not built any more: it runs on as it is. UnusableSecret when generated
-    key material was damaged.
+    Its StatefulSet is not built any more while there is one: it runs on as it is. UnusableSecret
+    when generated key material was damaged.
     """
     volume = export.claim(context)
     return [
@@ -88,6 +112,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
             statefulset.build(context, zone, known.collectors.get(zone.name, zone.replicas))
             for zone in context.spec.zones
         ),
+        *_revived(context, known),
         *([volume] if volume else []),
         export.cronjob(context),
     ]

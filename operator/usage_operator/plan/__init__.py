@@ -1,7 +1,7 @@
 """What has to be done so that what is becomes what should be."""
 
 from usage_operator.plan.diff import Plan, Step, Verb, diff
-from usage_operator.plan.fleet import Fleet, existing, muster
+from usage_operator.plan.fleet import Fleet, empty, existing, muster, never_bound, place
 from usage_operator.plan.objects import Object, Owner, Ref, digest, owner, ref
 from usage_operator.plan.rollout import rolling
 
@@ -15,9 +15,12 @@ __all__ = [
     "Verb",
     "diff",
     "digest",
+    "empty",
     "existing",
     "muster",
+    "never_bound",
     "owner",
+    "place",
     "ref",
     "rolling",
 ]

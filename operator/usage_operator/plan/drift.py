@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _QUANTITIES = frozenset({"requests", "limits"})
+_WHOLE = frozenset({"selector", "matchLabels", "nodeSelector"})
+"""Objects that the API server takes as a whole: one key more selects something else."""
 _KEYS = ("name", "mountPath", "uid", "topologyKey")
 """Fields by one of which the API server merges lists of objects; others are compared by place."""
 
@@ -32,7 +34,10 @@ def find(desired: object, observed: object, path: str = "") -> str | None:
 
 
 def _in_object(desired: Mapping[str, Any], observed: Mapping[str, Any], path: str) -> str | None:
-    amounts = path.rpartition(".")[2] in _QUANTITIES
+    field = path.rpartition(".")[2]
+    if field in _WHOLE and observed.keys() - desired.keys():
+        return path
+    amounts = field in _QUANTITIES
     for name, value in desired.items():
         there = observed.get(name)
         if amounts and quantities.same(value, there):

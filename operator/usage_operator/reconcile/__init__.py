@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
-from usage_operator.plan import Fleet, Plan, Ref, diff, existing, muster
-from usage_operator.reconcile import inquiry, survey
+from usage_operator.plan import Plan, Ref, diff
+from usage_operator.reconcile import census, inquiry, survey
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.observe import Observed, complete, observe
 from usage_operator.reconcile.publish import farewell, publish
@@ -19,9 +19,8 @@ from usage_operator.reconcile.references import References, check, default_class
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from usage_operator.conditions import ZoneFacts
     from usage_operator.kube import Client
-    from usage_operator.plan import Step
+    from usage_operator.plan import Fleet, Step
     from usage_operator.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -72,8 +71,9 @@ class Reconciler:
         try:
             resource = spec.parse(document)
         except errors.InvalidSpec as error:
+            standing = census.standing(seen, key.name, document["metadata"]["uid"])
             trouble = Trouble("InvalidSpec", f"{error}; what runs is left alone")
-            facts = replace(facts, blocked=trouble, zones=_as_it_is(seen, names, now))
+            facts = replace(facts, blocked=trouble, zones=survey.zones(seen, standing, names, now))
             await publish(client, document, facts)
             return SETTLED_SECONDS
         context = manifests.Context(
@@ -89,8 +89,7 @@ class Reconciler:
     async def _pursue(self, context: manifests.Context, seen: Observed, facts: Facts) -> Facts:
         """Plan and take the steps; give the facts of what was found and done."""
         client, resource = self._client, context.resource
-        counts = existing(seen.of("StatefulSet"), seen.collectors)
-        fleet = muster(resource.wanted, counts, resource.annotations)
+        fleet = census.fleet(seen, resource)
         references = await check(client, context, list(fleet.running), facts.now)
         facts = _found(facts, context, seen, fleet)
         if references.troubles:
@@ -128,12 +127,7 @@ async def plan(
     With a client, ``seen`` is completed by objects of others that have a name we want.
     """
     names = context.names
-    known = manifests.Known(
-        collectors=fleet.running,
-        secrets=survey.secret_data(seen),
-        claims=survey.claim_sizes(seen),
-        trusted=references.trusted,
-    )
+    known = census.known(context, seen, fleet, references)
     desired = manifests.build(context, known, now)
     if client is not None:
         await complete(client, names.namespace, seen, desired)
@@ -152,12 +146,6 @@ def _blocked(references: References) -> Trouble:
     """Put all that is missing into one sentence."""
     first = references.troubles[0]
     return Trouble(first.reason, "; ".join(one.message for one in references.troubles))
-
-
-def _as_it_is(seen: Observed, names: naming.Names, now: dt.datetime) -> tuple[ZoneFacts, ...]:
-    """Give the zones that run, whatever the spec wants."""
-    counts = existing(seen.of("StatefulSet"), seen.collectors)
-    return survey.zones(seen, Fleet(counts, {}, ()), names, now)
 
 
 def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Fleet) -> Facts:

@@ -24,18 +24,23 @@ _GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True"}
 """The conditions whose changes are told, and the status that is no reason to worry."""
 _PASSING = {"Applying", "RollingOut", "NotYet", "Running"}
 """Reasons that end by themselves: no news."""
+_QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady"}
+"""Reasons that are no news either, while the condition's status stays as it is."""
 
 
 def _news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]:
     """Give the conditions whose status changed since the last time, if that says something."""
-    old = {one["type"]: one["status"] for one in before.get("conditions") or []}
-    return [
-        one
-        for one in conditions
-        if one.type in _GOOD
-        and one.reason not in _PASSING
-        and one.status != old.get(one.type, "False" if one.type == "Degraded" else None)
-    ]
+    old = {one["type"]: (one["status"], one["reason"]) for one in before.get("conditions") or []}
+
+    def tells(one: Condition) -> bool:
+        first = ("False", one.reason) if one.type == "Degraded" else (None, None)
+        status, reason = old.get(one.type, first)
+        if one.type not in _GOOD or one.reason in _PASSING:
+            return False
+        worse = one.reason != reason and one.reason not in _QUIET and one.status != _GOOD[one.type]
+        return one.status != status or worse
+
+    return [one for one in conditions if tells(one)]
 
 
 async def publish(client: Client, document: Object, facts: Facts) -> bool:

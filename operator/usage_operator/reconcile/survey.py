@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from usage_operator import duedates, naming
 from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why, young
-from usage_operator.manifests import secrets
 from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
@@ -23,17 +22,12 @@ if TYPE_CHECKING:
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-def claim_sizes(observed: Observed) -> dict[str, str]:
-    """Give what each of our claims asks for."""
-    return {
-        claim["metadata"]["name"]: claim["spec"]["resources"]["requests"]["storage"]
-        for claim in observed.of("PersistentVolumeClaim")
-    }
-
-
-def secret_data(observed: Observed) -> dict[str, secrets.Data]:
-    """Give what the generated Secrets hold already."""
-    return {secret["metadata"]["name"]: secrets.decode(secret) for secret in observed.of("Secret")}
+def _unmade(statefulset: Object | None, pods: int) -> str | None:
+    """Say where to look when there are fewer pods than there should be."""
+    if statefulset is None or pods >= statefulset["spec"].get("replicas", 1):
+        return None
+    name = statefulset["metadata"]["name"]
+    return f"{name}-{pods} has yet to be made: if it stays so, see kubectl describe sts {name}"
 
 
 def _zone(
@@ -55,7 +49,7 @@ def _zone(
         leaving=fleet.leaving.get(name, 0),
         rolling=statefulset is None or rolling(statefulset),
         settling=not late,
-        why=why((late or unready)[0]) if unready else None,
+        why=why((late or unready)[0]) if unready else _unmade(statefulset, len(pods)),
     )
 
 

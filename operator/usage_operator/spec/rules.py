@@ -80,6 +80,11 @@ ZONE_NAME = [
 ]
 ZONES = [
     _rule("size(self) > 0", "zones must not be empty: name at least one zone, such as eu-1a"),
+    _rule(
+        "self.all(a, self.exists_one(b, b.name == a.name))",
+        "zones must have different names: name each zone once, and let its replicas say how many "
+        "collectors it has",
+    ),
 ]
 TLS = [
     _rule(

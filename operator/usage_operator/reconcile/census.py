@@ -1,0 +1,95 @@
+"""Which collectors there are, and which should run: told by StatefulSets, pods and volumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+from usage_operator import naming
+from usage_operator.manifests import Claim, Known
+from usage_operator.manifests import secrets as material
+from usage_operator.plan import (
+    Fleet,
+    Owner,
+    Ref,
+    empty,
+    existing,
+    muster,
+    never_bound,
+    owner,
+    place,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from usage_operator.manifests import Context
+    from usage_operator.plan import Object
+    from usage_operator.reconcile.observe import Observed
+    from usage_operator.reconcile.references import References
+    from usage_operator.spec import Resource
+
+
+def _volumes(observed: Observed, name: str, uid: str) -> list[Object]:
+    """Give the claims of a resource's collectors, less those that go with an earlier resource."""
+    return [
+        claim
+        for claim in observed.of("PersistentVolumeClaim")
+        if place(claim) and owner(claim, name, uid) is Owner.OURS
+    ]
+
+
+def _selector(claim: Object) -> dict[str, str] | None:
+    text = (claim["metadata"].get("annotations") or {}).get(naming.NODE_SELECTOR)
+    with contextlib.suppress(ValueError):
+        found = json.loads(text or "null")
+        if isinstance(found, dict):
+            return {str(key): str(value) for key, value in found.items()}
+    return None
+
+
+def _claims(objects: Iterable[Object]) -> list[Claim]:
+    """Read what claims say of themselves and their zones."""
+    return [
+        Claim(
+            *where,
+            size=one["spec"]["resources"]["requests"]["storage"],
+            storage_class=one["spec"].get("storageClassName"),
+            node_selector=_selector(one),
+            bound=not never_bound(one),
+        )
+        for one in objects
+        if (where := place(one))
+    ]
+
+
+def fleet(observed: Observed, resource: Resource) -> Fleet:
+    """Decide which collectors run."""
+    volumes = _volumes(observed, resource.name, resource.uid)
+    counts = existing(observed.of("StatefulSet"), observed.collectors, volumes)
+    return muster(resource.wanted, counts, resource.annotations, empty(volumes))
+
+
+def standing(observed: Observed, name: str, uid: str) -> Fleet:
+    """Give the collectors that there are, whatever the spec wants."""
+    volumes = _volumes(observed, name, uid)
+    return Fleet(existing(observed.of("StatefulSet"), observed.collectors, volumes), {}, ())
+
+
+def known(context: Context, observed: Observed, fleet: Fleet, references: References) -> Known:
+    """Put together what has a say in what is desired."""
+    names, resource = context.names, context.resource
+    return Known(
+        collectors=fleet.running,
+        secrets={
+            secret["metadata"]["name"]: material.decode(secret) for secret in observed.of("Secret")
+        },
+        claims=_claims(_volumes(observed, resource.name, resource.uid)),
+        bereft=[
+            zone
+            for zone in fleet.leaving
+            if Ref("StatefulSet", names.zone(zone)) not in observed.objects
+        ],
+        trusted=references.trusted,
+    )
