@@ -99,13 +99,47 @@ def test_unsent_events_are_held_and_sent_ones_purged(tmp_path: Path) -> None:
     assert not check(tmp_path, lambda *_: None).findings
 
 
-def test_without_the_hold_old_events_go_and_it_is_said(
+def _purged_unsent(ledgers: Ledgers) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = export.describe_periods(ledgers, "c", "z")["ledgers"][0][
+        "purged_unsent"
+    ]
+    return found
+
+
+def test_without_the_hold_old_events_go_and_leave_a_recorded_gap(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Purging what was not sent is a recorded gap."""
-    ledgers = _filled(tmp_path, [OCTOBER.start])
+    """Purging what was not sent names the positions, for good; what was sent after all is none."""
+    now = [OCTOBER.start]
+    ledgers = _filled(tmp_path, now)
+    cut = export.cut(ledgers, OCTOBER, Limits(18, 250, 1000), now[0])
+    assert [file.last for file in cut.files] == [250, 450]
+    assert _purged_unsent(ledgers) == []
     assert _purge(ledgers, hold=False) == 400
     assert "not sent" in caplog.text
+    assert _purged_unsent(ledgers) == [(1, 400)]
+    ledgers.close()
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: OCTOBER.start)
+    raws = [event(1000 + i) for i in range(150)]
+    ledgers.writer.append_and_wait(events.parse(array(raws)))
+    assert _purge(ledgers, hold=False) == 200
+    assert _purged_unsent(ledgers) == [(1, 600)]
+    name = f"usage-c-{ledgers.live[:8]}-1-250.json.gz"
+    delivered = [ReceiptFile(name, hashlib.sha256(b"").hexdigest())]
+    export.receive(ledgers, OCTOBER, "sent", "me", delivered, LATER)
+    assert _purged_unsent(ledgers) == [(251, 600)]
+    ledgers.close()
+
+
+def test_purging_what_was_sent_leaves_no_gap(tmp_path: Path) -> None:
+    """Without the hold, too, only positions beyond what was sent are a gap."""
+    ledgers = _filled(tmp_path, [OCTOBER.start])
+    cut = export.cut(ledgers, OCTOBER, Limits(18, 250, 1000), OCTOBER.start)
+    name = f"usage-c-{ledgers.live[:8]}-1-{cut.files[0].last}.json.gz"
+    delivered = [ReceiptFile(name, hashlib.sha256(b"").hexdigest())]
+    export.receive(ledgers, OCTOBER, "sent", "me", delivered, LATER)
+    assert _purge(ledgers, hold=False) == 400
+    assert _purged_unsent(ledgers) == [(251, 400)]
     ledgers.close()
 
 

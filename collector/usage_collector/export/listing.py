@@ -35,7 +35,7 @@ def describe_periods(ledgers: Ledgers, collector: str, zone: str) -> dict[str, A
     return {
         "collector": collector,
         "zone": zone,
-        "ledgers": [_ledger(status) for status in ledgers.all()],
+        "ledgers": [_ledger(ledgers, status) for status in ledgers.all()],
         "periods": [_period(cut) for cut in ledgers.cuts.all()],
     }
 
@@ -61,7 +61,8 @@ def sessions(ledgers: Ledgers, period: Period) -> Generator[bytes, None, None]:
         yield msgspec.json.encode(line) + b"\n"
 
 
-def _ledger(status: Status) -> dict[str, Any]:
+def _ledger(ledgers: Ledgers, status: Status) -> dict[str, Any]:
+    sent = ledgers.sent_to(status.id)
     return {
         "id": status.id,
         "state": "live" if status.live else "closed",
@@ -72,6 +73,10 @@ def _ledger(status: Status) -> dict[str, Any]:
         "problem": status.problem,
         "damaged": status.damaged,
         "readable": status.readable,
+        # A receipt may come after the purge: what was sent after all is no gap.
+        "purged_unsent": [
+            (max(first, sent + 1), last) for first, last in status.purged_unsent if last > sent
+        ],
     }
 
 

@@ -37,7 +37,8 @@ PROOF_SECONDS = 5.0
 class Status:
     """A ledger as it stands; ``began`` in µs, ``first`` is ``last`` + 1 when nothing is kept.
 
-    ``problem`` says why it is closed, or why it cannot be read.
+    ``problem`` says why it is closed, or why it cannot be read. ``purged_unsent`` are the runs of
+    positions, first and last, that were purged though they were not known to be sent.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Status:
     problem: str | None
     damaged: bool
     readable: bool
+    purged_unsent: tuple[tuple[int, int], ...] = ()
 
 
 class Ledgers:
@@ -126,19 +128,20 @@ class Ledgers:
             with self.reader(ledger) as reader:
                 yield from identities.kept(reader, first, last)
 
-    def purge(self, ledger: str, end: int, forget_before: int) -> None:
+    def purge(self, ledger: str, end: int, sent: int, forget_before: int) -> None:
         """Purge that ledger's positions up to ``end``, a multiple of 100, for good.
 
-        Billing identities stay until they are dated before ``forget_before`` (µs).
+        Those beyond ``sent`` are noted as a gap. Billing identities stay until they are dated
+        before ``forget_before`` (µs).
         """
-        while self.writer.call(lambda book: self._purge_step(book, ledger, end)).result():
+        while self.writer.call(lambda book: self._purge_step(book, ledger, end, sent)).result():
             pass
         self.writer.call(lambda book: self._forget(book, ledger, forget_before)).result()
         self._closed.pop(ledger, None)
 
-    def _purge_step(self, book: Book, ledger: str, end: int) -> bool:
+    def _purge_step(self, book: Book, ledger: str, end: int, sent: int) -> bool:
         with self._to_write(book, ledger) as (connection, reader):
-            return purging.step(connection, reader, end)
+            return purging.step(connection, reader, end, sent)
 
     def _forget(self, book: Book, ledger: str, before: int) -> None:
         with self._to_write(book, ledger) as (connection, _):
@@ -251,14 +254,25 @@ def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
     problem = closing.reason if closing else None
     damaged = closing is not None and closing.damaged
     readable = True
+    unsent: tuple[tuple[int, int], ...] = ()
     try:
         with open_reader(folder, about.id) as reader:
             first, last = reader.bounds()
             head = reader.hash_at(last)
+            unsent = tuple(reader.purged_unsent())
     except UsageError as error:
         known = heads.read(folder / books.HEAD)
         first, last, head = 1, 0, known.hash if known else b""
         problem, damaged, readable = problem or str(error), True, False
     return Status(
-        about.id, closing is None, about.began, first, last, head, problem, damaged, readable
+        about.id,
+        closing is None,
+        about.began,
+        first,
+        last,
+        head,
+        problem,
+        damaged,
+        readable,
+        unsent,
     )

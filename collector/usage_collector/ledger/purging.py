@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from usage_collector import events
@@ -19,10 +20,11 @@ STEP = MARK_EVERY
 _PAGES = 64
 
 
-def step(connection: apsw.Connection, reader: Reader, end: int) -> bool:
+def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bool:
     """Purge the next positions up to ``end``, a multiple of 100; whether any are left.
 
-    Who was billed for them is kept; so is the chain's hash before the first that stays.
+    Who was billed for them is kept; so is the chain's hash before the first that stays, and which
+    of them were beyond ``sent``, for those are a gap in what was reported.
     """
     first = reader.bounds()[0]
     if first > end:
@@ -53,9 +55,19 @@ def step(connection: apsw.Connection, reader: Reader, end: int) -> bool:
         )
         connection.execute("DELETE FROM marks WHERE position < ?", (last,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
+        if last > sent:
+            _note_unsent(connection, reader, max(first, sent + 1), last)
     with sqlite.translated(f"ledger {reader.ledger}"):
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
     return last < end
+
+
+def _note_unsent(connection: apsw.Connection, reader: Reader, first: int, last: int) -> None:
+    gaps = reader.purged_unsent()
+    if gaps and gaps[-1][1] == first - 1:
+        first = gaps.pop()[0]
+    text = json.dumps([*gaps, (first, last)])
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('purged_unsent', ?)", (text,))
 
 
 def forget(connection: apsw.Connection, before: int) -> None:

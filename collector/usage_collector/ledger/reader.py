@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import json
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,6 +75,11 @@ class Reader:
             raise self._damaged("how far it was purged is not known")
         last = self._value("SELECT first + count - 1 FROM blocks ORDER BY first DESC LIMIT 1")
         return purged + 1, purged if last is None else last
+
+    def purged_unsent(self) -> list[tuple[int, int]]:
+        """The positions, first and last of each run, that were purged though nobody had got them."""
+        text = self._value("SELECT value FROM meta WHERE name = 'purged_unsent'")
+        return [(first, last) for first, last in json.loads(text or "[]")]
 
     def hash_at(self, position: int) -> bytes:
         """h(position); cheap at any position, for the marks are stored."""

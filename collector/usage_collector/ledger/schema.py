@@ -1,5 +1,9 @@
 """The tables of one ledger.
 
+``meta``: ``format``, ``ledger`` (the id), ``began`` (µs), ``purged`` (up to which position),
+``purged_unsent`` (JSON, runs of positions that were purged though they were not sent), ``proven``
+(µs, the last commit for its own sake).
+
 ``blocks``: consecutive events, compressed together. ``size`` is their plain bytes, ``jobs`` and
 ``realtime_ms`` what they weigh, ``received`` when they were stored (µs); ``dictionary`` names the
 zstd dictionary that is needed to read them, NULL for none.

@@ -79,26 +79,25 @@ class Purger:
         return sum(self._ledger(status, now) for status in self._ledgers.all())
 
     def _ledger(self, status: Status, now: int) -> int:
-        if status.last < status.first:
-            return 0
-        sent = self._ledgers.sent_to(status.id)
         try:
+            sent = self._ledgers.sent_to(status.id)
             with self._ledgers.reader(status.id) as reader:
+                first, last = reader.bounds()
                 before = now - self._days * DAY_US
-                blocks = reader.blocks(status.first, status.last)
+                blocks = reader.blocks(first, last)
                 end = purgeable(blocks, before, sent if self._hold else None)
-            if end < status.first:
+            if end < first:
                 return 0
             if end > sent:
                 _log.warning(
                     "ledger %s: positions %d to %d are purged though they were not sent",
                     status.id,
-                    max(sent + 1, status.first),
+                    max(sent + 1, first),
                     end,
                 )
-            self._ledgers.purge(status.id, end, now - IDENTITY_DAYS * DAY_US)
+            self._ledgers.purge(status.id, end, sent, now - IDENTITY_DAYS * DAY_US)
         except UsageError as error:
             _log.error("ledger %s is not purged: %s", status.id, error)
             return 0
         _log.info("ledger %s: purged up to position %d", status.id, end)
-        return end - status.first + 1
+        return end - first + 1

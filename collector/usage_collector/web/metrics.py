@@ -31,8 +31,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """The metrics of one collector."""
 
-    def __init__(self, version: str, collector: str, zone: str) -> None:
+    def __init__(self, version: str, collector: str, zone: str, retention_days: int) -> None:
         self.registry = CollectorRegistry()
+        self._retention = retention_days * 86_400
         info = self._gauge(
             "usage_collector_info", "Which collector this is", "version", "collector", "zone"
         )
@@ -63,6 +64,11 @@ class Metrics:
         self._damaged = self._gauge("usage_ledger_damaged", "Ledgers set aside as damaged")
         self._unreceipted = self._gauge(
             "usage_oldest_unreceipted_seconds", "Age of the oldest event not known to be sent"
+        )
+        self._due = self._gauge(
+            "usage_purge_due_seconds",
+            "Until the oldest event not known to be sent has been kept as long as events are kept; "
+            "negative once it has, +Inf when all are sent: warn below 1209600 (14 days)",
         )
         self._expiry = self._gauge(
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
@@ -96,17 +102,19 @@ class Metrics:
         self._waiting.set(ledgers.writer.waiting)
         self._used.set(ledgers.used())
         self._free.set(ledgers.space.free())
-        self._unreceipted.set(_age(ledgers))
+        age = _age(ledgers)
+        self._unreceipted.set(0 if age is None else age)
+        self._due.set(math.inf if age is None else self._retention - age)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
 
-def _age(ledgers: Ledgers) -> float:
+def _age(ledgers: Ledgers) -> float | None:
     """Seconds since the oldest unsent event came; not a number where nobody knows what was sent."""
     try:
         oldest = ledgers.oldest_unsent()
     except UsageError:
         return math.nan
-    return 0 if oldest is None else max(time.time() - oldest / 1e6, 0)
+    return None if oldest is None else max(time.time() - oldest / 1e6, 0)

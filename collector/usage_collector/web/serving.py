@@ -96,7 +96,9 @@ def assemble(settings: Settings) -> Parts:
         ) from None
     # SQLite sorts large results in files; the usual places may be read-only in a container.
     os.environ.setdefault("SQLITE_TMPDIR", str(scratch))
-    metrics = Metrics(version("usage-operator"), settings.name, settings.zone)
+    metrics = Metrics(
+        version("usage-operator"), settings.name, settings.zone, settings.retention_days
+    )
     keystore = Keystore(folder / "keys", settings.signing_key_file, settings.proof_key_file)
     guard = Guard(settings.tokens_file)
     ledgers = Ledgers(

@@ -239,7 +239,7 @@ def test_a_write_ahead_log_of_a_closed_ledger_does_not_grow(
     (folder / "head").unlink()
     ledgers = open_ledgers()
     before = (folder / "events.db").stat().st_size
-    ledgers.purge(old, 2900, 0)
+    ledgers.purge(old, 2900, 2900, 0)
     assert (folder / "events.db").stat().st_size < before * 0.7
     assert (folder / "events.db-wal").stat().st_size == 0
     assert ledgers.all()[0].first == 2901

@@ -1,0 +1,47 @@
+"""What the metrics say of events that wait to be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tests.collector.samples import event
+from usage_collector import events, export
+from usage_collector.ledger import Ledgers, Limits, ReceiptFile
+from usage_collector.periods import Period
+from usage_collector.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = 86_400
+
+
+def _value(text: bytes, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", text.decode(), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+def test_what_is_not_sent_falls_due_at_the_end_of_its_retention(tmp_path: Path) -> None:
+    """Ten days before the end the time left is ten days; when all is sent nothing falls due."""
+    now = time.time_ns() // 1000
+    received = now - 80 * DAY * 10**6
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: received)
+    metrics = Metrics("1", "c", "z", retention_days=90)
+    assert _value(metrics.text(ledgers), "usage_purge_due_seconds") == float("inf")
+    ledgers.writer.append_and_wait(events.parse(event()))
+    text = metrics.text(ledgers)
+    assert abs(_value(text, "usage_purge_due_seconds") - 10 * DAY) < 60
+    assert abs(_value(text, "usage_oldest_unreceipted_seconds") - 80 * DAY) < 60
+    period = Period.of(now)
+    export.cut(ledgers, period, Limits(18, 10, 10), now)
+    name = f"usage-c-{ledgers.live[:8]}-1-1.json.gz"
+    sent = [ReceiptFile(name, hashlib.sha256(b"").hexdigest())]
+    export.receive(ledgers, period, "sent", "me", sent, now)
+    text = metrics.text(ledgers)
+    assert _value(text, "usage_purge_due_seconds") == float("inf")
+    assert _value(text, "usage_oldest_unreceipted_seconds") == 0
+    ledgers.close()
