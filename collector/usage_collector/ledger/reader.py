@@ -77,7 +77,7 @@ class Reader:
         return purged + 1, purged if last is None else last
 
     def purged_unsent(self) -> list[tuple[int, int]]:
-        """The positions, first and last of each run, that were purged though nobody had got them."""
+        """Runs of positions, first and last, that were purged though they were not sent."""
         text = self._value("SELECT value FROM meta WHERE name = 'purged_unsent'")
         return [(first, last) for first, last in json.loads(text or "[]")]
 

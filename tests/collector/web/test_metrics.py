@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.collector.samples import event
@@ -36,7 +37,7 @@ def test_what_is_not_sent_falls_due_at_the_end_of_its_retention(tmp_path: Path) 
     text = metrics.text(ledgers)
     assert abs(_value(text, "usage_purge_due_seconds") - 10 * DAY) < 60
     assert abs(_value(text, "usage_oldest_unreceipted_seconds") - 80 * DAY) < 60
-    period = Period.of(now)
+    period = Period.of(datetime.now(UTC))
     export.cut(ledgers, period, Limits(18, 10, 10), now)
     name = f"usage-c-{ledgers.live[:8]}-1-1.json.gz"
     sent = [ReceiptFile(name, hashlib.sha256(b"").hexdigest())]
