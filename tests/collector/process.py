@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 START_SECONDS = 20.0
@@ -33,8 +34,9 @@ def free_port() -> int:
 class CollectorProcess:
     """`usage-collector serve` on free ports of this host; variables as keyword arguments."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *, wrapper: Sequence[str] = (), **variables: str) -> None:
         self.folder = folder
+        self.wrapper = wrapper
         self.log = folder.with_name(folder.name + ".log")
         self.ingest_port, self.reporting_port = free_port(), free_port()
         self.environment = {
@@ -67,7 +69,7 @@ class CollectorProcess:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "usage_collector", "serve"],
+                [*self.wrapper, sys.executable, "-m", "usage_collector", "serve"],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
