@@ -62,17 +62,23 @@ async def run(settings: Settings, access: Access) -> None:
     ready, stop = asyncio.Event(), asyncio.Event()
     async with Client(access) as client:
         await _installed(client, namespaces, everywhere=settings.all_namespaces)
-        queue = WorkQueue(_Measured(Reconciler(client, settings)))
+        reconciler = Reconciler(client, settings)
+        queue = WorkQueue(_Measured(reconciler))
+
+        def notice(key: Key) -> None:
+            reconciler.disturb(key)
+            queue.add(key)
+
         metrics.QUEUE.set_function(lambda: len(queue))
         runner = await health.serve(settings.host, settings.port, ready.is_set)
         where = "all namespaces" if settings.all_namespaces else ", ".join(namespaces)
         _log.info("serving %s", where)
         tasks = [
-            asyncio.create_task(watch.relist(client, settings, namespaces, queue.add)),
+            asyncio.create_task(watch.relist(client, settings, namespaces, notice)),
             asyncio.create_task(_take_signals(ready, stop, queue)),
         ]
         try:
-            await watch.watch(access, settings, namespaces, queue.add, ready=ready, stop=stop)
+            await watch.watch(access, settings, namespaces, notice, ready=ready, stop=stop)
         finally:
             for task in tasks:
                 task.cancel()

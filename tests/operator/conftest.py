@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from tests.kind_helper import images
+from tests.kind_helper.fixtures import namespace_name, namespace_object
 from tests.operator.live import Place
 
 if TYPE_CHECKING:
@@ -83,53 +85,100 @@ def _grant(cluster: Cluster, namespace: str, folder: Path) -> Rights:
     return Rights(file, made)
 
 
+class Operator:
+    """The operator as a process, which can be ended and started again."""
+
+    def __init__(self, rights: Rights, image: str, log: Path) -> None:
+        self.log = log
+        self._environment = os.environ | {"KUBECONFIG": str(rights.kubeconfig)}
+        command = [sys.executable, "-m", "usage_operator", "run", "--http-port=0"]
+        self._command = [*command, f"--collector-image={image}"]
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        with self.log.open("a") as file:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stderr=file, text=True
+            )
+
+    def stop(self) -> None:
+        """End it as the kubelet does, and check that it ended well."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(timeout=10) == 0, self.log.read_text()
+
+    def kill(self) -> None:
+        """End it at once, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextmanager
-def _running(rights: Rights, image: str, log: Path) -> Iterator[Callable[[], None]]:
-    """Run the operator; gives a function that ends it and checks that it ended well."""
-    environment = os.environ | {"KUBECONFIG": str(rights.kubeconfig)}
-    command = [sys.executable, "-m", "usage_operator", "run", "--http-port=0"]
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [*command, f"--collector-image={image}"], env=environment, stderr=file
-        )
-
-    def stop() -> None:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0, log.read_text()
-
+def _served(cluster: Cluster, namespace: str, image: str, folder: Path) -> Iterator[Operator]:
+    """Run an operator for a namespace; its log must tell of no bug."""
+    rights = _grant(cluster, namespace, folder)
+    operator = Operator(rights, image, folder / "operator.log")
+    operator.start()
     try:
-        yield stop
+        yield operator
     finally:
-        process.kill()
-        process.wait()
+        operator.kill()
+        for one in rights.cluster_wide:
+            cluster.kubectl("delete", one, "--wait=false")
+    problems = _problems(cluster, namespace, operator.log.read_text())
+    assert not problems, problems
 
 
 @pytest.fixture
 def bare(definition: Cluster, namespace: Callable[..., str]) -> Place:
     """Give a namespace at the restricted level without an operator."""
-    return Place(definition, namespace(), lambda: None)
+    return Place(definition, namespace())
 
 
 @pytest.fixture
-def place(
-    bare: Place, collector_image: str, tmp_path: Path, request: pytest.FixtureRequest
+def alone(bare: Place, collector_image: str, tmp_path: Path) -> Iterator[Place]:
+    """Give a namespace with an operator that no other test needs."""
+    with _served(bare.cluster, bare.namespace, collector_image, tmp_path) as operator:
+        yield replace(bare, stop=operator.stop, start=operator.start)
+
+
+@pytest.fixture(scope="module")
+def common(
+    definition: Cluster,
+    collector_image: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Place]:
-    """Give a namespace at the restricted level, served by an operator of its own."""
-    rights = _grant(bare.cluster, bare.namespace, tmp_path)
-    log = tmp_path / "operator.log"
+    """Give a namespace at the restricted level, served by an operator, for a file of tests."""
+    name = namespace_name(request.module.__name__.rpartition(".")[2], secrets.token_hex(3))
+    definition.kubectl("create", "-f", "-", input=namespace_object(name, "restricted"))
     try:
-        with _running(rights, collector_image, log) as stop:
-            yield Place(bare.cluster, bare.namespace, stop)
+        folder = tmp_path_factory.mktemp("operator")
+        with _served(definition, name, collector_image, folder):
+            yield Place(definition, name)
     finally:
-        for one in rights.cluster_wide:
-            bare.cluster.kubectl("delete", one, "--wait=false")
-    problems = [line for line in log.read_text().splitlines() if _is_problem(line)]
-    assert not problems, problems
+        definition.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def _is_problem(line: str) -> bool:
-    """Tell whether a log line speaks of a bug: an exception, or a missing right.
+@pytest.fixture
+def place(common: Place) -> Iterator[Place]:
+    """Give a name of a resource that no other test uses; it goes with the test."""
+    place = replace(common, name=f"s{secrets.token_hex(3)}")
+    yield place
+    place.kubectl("delete", "uc", place.name, "--ignore-not-found", "--wait=false")
 
-    When a namespace is on its way out, nothing can be made in it, which is no missing right.
+
+def _problems(cluster: Cluster, namespace: str, log: str) -> list[str]:
+    """Give the log lines that speak of a bug: an exception, or a missing right.
+
+    When a namespace goes, the rights in it go too, and nothing can be made in it: no bug.
     """
-    return bool(re.search(r"Traceback| ERROR |cannot \w+ resource", line))
+    there = cluster.kubectl(
+        *("get", "namespace", namespace, "--ignore-not-found"),
+        *("-o", "jsonpath={.status.phase}"),
+    )
+    stays = there == "Active"
+    pattern = "Traceback| ERROR " + (r"|cannot \w+ resource" if stays else "")
+    return [line for line in log.splitlines() if re.search(pattern, line)]

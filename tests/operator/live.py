@@ -23,11 +23,13 @@ CHILDREN = "statefulset,service,configmap,serviceaccount,pvc,pdb,cronjob"
 
 @dataclass(frozen=True)
 class Place:
-    """A namespace; ``stop`` ends its operator. Times are in seconds."""
+    """A resource's namespace; ``stop`` ends its operator. Times are in seconds."""
 
     cluster: Cluster
     namespace: str
-    stop: Callable[[], None]
+    name: str = "speech"
+    stop: Callable[[], None] = lambda: None
+    start: Callable[[], None] = lambda: None
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run kubectl in the namespace."""
@@ -48,14 +50,15 @@ class Place:
         """Read an object, or a list."""
         return json.loads(self.kubectl("get", *what, "-o", "json"))
 
-    def apply(self, name: str = "speech", *, dry: bool = False, **fields: Any) -> str:
+    def apply(self, name: str | None = None, *, dry: bool = False, **fields: Any) -> str:
         """Apply a resource with these fields of the spec; two zones if none are given."""
         flags = ["--dry-run=server"] if dry else []
+        name = name or self.name
         wanted = document(name, **({"zones": ZONES} | fields))
         wanted["metadata"] = {"name": name, "namespace": self.namespace}
         return self.kubectl("apply", *flags, "-f", "-", stdin=json.dumps(wanted))
 
-    def refusal(self, name: str = "speech", *, dry: bool = False, **fields: Any) -> str:
+    def refusal(self, name: str | None = None, *, dry: bool = False, **fields: Any) -> str:
         """Apply a resource that must be refused; give the API server's words."""
         try:
             self.apply(name, dry=dry, **fields)
@@ -72,9 +75,14 @@ class Place:
             time.sleep(0.2)
         return found
 
+    def status(self) -> dict[str, Any]:
+        """Give the resource's status."""
+        found: dict[str, Any] = self.get("uc", self.name).get("status", {})
+        return found
+
     def conditions(self) -> dict[str, tuple[str, str, str]]:
         """Give status, reason and message of the resource's conditions."""
-        status = self.get("uc", "speech").get("status", {})
+        status = self.status()
         return {
             one["type"]: (one["status"], one["reason"], one["message"])
             for one in status.get("conditions", [])
@@ -82,7 +90,7 @@ class Place:
 
     def ready(self, timeout: float = 60) -> None:
         """Wait until the resource's present generation is Ready."""
-        self.kubectl("wait", "uc/speech", "--for=condition=Ready", f"--timeout={timeout}s")
+        self.kubectl("wait", f"uc/{self.name}", "--for=condition=Ready", f"--timeout={timeout}s")
 
     def reason(self, condition: str, reason: str, timeout: float = 30) -> str:
         """Wait until a condition has a reason; give its message."""
@@ -95,7 +103,8 @@ class Place:
 
     def versions(self) -> dict[str, str]:
         """Give the resource version of the resource, its children and its Secrets."""
-        found = self.get(f"{CHILDREN},secret,usagecollector")["items"]
+        found = self.get(f"{CHILDREN},secret", "-l", f"app.kubernetes.io/instance={self.name}")
+        found = [*found["items"], self.get("uc", self.name)]
         return {
             f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
             for one in found
@@ -103,6 +112,11 @@ class Place:
 
     def pods(self) -> dict[str, str]:
         """Give the uid of each collector's pod."""
-        label = "app.kubernetes.io/component=collector"
-        found = self.get("pod", "-l", label)["items"]
+        found = self.collectors("pod")
         return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
+
+    def collectors(self, kind: str) -> list[Any]:
+        """Give what collectors have of a kind."""
+        label = f"app.kubernetes.io/component=collector,app.kubernetes.io/instance={self.name}"
+        found: list[Any] = self.get(kind, "-l", label)["items"]
+        return found

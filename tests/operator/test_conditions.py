@@ -235,3 +235,32 @@ def test_runs_come_from_jobs_and_the_messages_of_their_pods() -> None:
         "too often",
     )
     assert (oldest.job, oldest.state, oldest.summary) == ("old", "complete", {"result": "exported"})
+
+
+def test_a_pod_without_a_node_tells_which_nodes_it_wants() -> None:
+    """What the scheduler says of preemption is left out, the labels wanted are added."""
+    said = (
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. no new "
+        "claims to deallocate, preemption: 0/3 nodes are available."
+    )
+    condition = {"type": "PodScheduled", "status": "False", "message": said}
+    one = pod("speech-a-0", "a", ready=False, conditions=[condition])
+    one["spec"] = {"nodeSelector": {"topology.kubernetes.io/zone": "a"}}
+    words = conditions.why(one)
+    assert "preemption" not in words
+    assert "didn't match" in words
+    assert "kubectl get nodes -l topology.kubernetes.io/zone=a" in words
+
+
+def test_an_image_that_cannot_be_pulled_has_a_remedy() -> None:
+    """However long the runtime's words are, the fields to look at are named."""
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image " + "x" * 500}
+    one = pod("speech-a-0", "a", ready=False, containerStatuses=[{"state": {"waiting": waiting}}])
+    assert conditions.why(one).endswith("check spec.image and spec.template.imagePullSecrets")
+
+
+def test_pods_that_are_starting_are_progress() -> None:
+    """What has only just been made is under way; what takes too long is not."""
+    starting = replace(SHORT[0], settling=True)
+    assert changed(zones=(starting,))["Progressing"][:2] == ("True", "RollingOut")
+    assert changed(zones=SHORT)["Progressing"][:2] == ("False", "Settled")

@@ -19,23 +19,23 @@ def test_from_apply_to_ready_and_then_quiet(place: Place) -> None:
     place.apply()
     place.ready()
     assert len(place.pods()) == 2
-    status = place.get("uc", "speech")["status"]
+    status = place.status()
     assert status["summary"] == {"zones": "2/2", "replicas": "2/2"}
-    assert status["endpoints"]["ingest"] == f"speech.{place.namespace}.svc:9090"
+    assert status["endpoints"]["ingest"] == f"{place.name}.{place.namespace}.svc:9090"
     assert status["nextExport"]["period"]
     assert place.conditions()["Degraded"][0] == "False"
     before = place.versions()
     # An annotation that says nothing makes the operator look once more; it has to see it first.
-    place.kubectl("annotate", "service", "speech", "looked=1")
-    place.kubectl("delete", "pdb", "speech-collector")
+    place.kubectl("annotate", "service", place.name, "looked=1")
+    place.kubectl("delete", "pdb", f"{place.name}-collector")
     place.until(
         "the budget is back",
-        lambda: "PodDisruptionBudget/speech-collector" in place.versions(),
+        lambda: f"PodDisruptionBudget/{place.name}-collector" in place.versions(),
         timeout=5,
     )
     after = place.versions()
     touched = {name for name in before if before[name] != after.get(name)}
-    assert touched == {"Service/speech", "PodDisruptionBudget/speech-collector"}
+    assert touched == {f"Service/{place.name}", f"PodDisruptionBudget/{place.name}-collector"}
 
 
 def test_children_come_back(place: Place) -> None:
@@ -43,19 +43,19 @@ def test_children_come_back(place: Place) -> None:
     place.apply()
     place.ready()
     pods = place.pods()
-    place.kubectl("annotate", "configmap", "speech-peers", "theirs=stays")
-    place.kubectl("patch", "configmap", "speech-peers", "-p", '{"data":{"peers":"x"}}')
+    place.kubectl("annotate", "configmap", f"{place.name}-peers", "theirs=stays")
+    place.kubectl("patch", "configmap", f"{place.name}-peers", "-p", '{"data":{"peers":"x"}}')
     place.until(
         "the peers are back",
-        lambda: "speech-eu-1a-0" in place.get("cm", "speech-peers")["data"]["peers"],
+        lambda: f"{place.name}-eu-1a-0" in place.get("cm", f"{place.name}-peers")["data"]["peers"],
         timeout=5,
     )
-    assert place.get("cm", "speech-peers")["metadata"]["annotations"]["theirs"] == "stays"
+    assert place.get("cm", f"{place.name}-peers")["metadata"]["annotations"]["theirs"] == "stays"
     for child in (
-        "service/speech",
-        "service/speech-eu-1a",
-        "cronjob/speech-export",
-        "serviceaccount/speech-collector",
+        f"service/{place.name}",
+        f"service/{place.name}-eu-1a",
+        f"cronjob/{place.name}-export",
+        f"serviceaccount/{place.name}-collector",
     ):
         place.kubectl("delete", child)
         place.until(
@@ -65,35 +65,58 @@ def test_children_come_back(place: Place) -> None:
             ),
             timeout=5,
         )
-    place.kubectl("delete", "statefulset", "speech-eu-1b", "--cascade=orphan")
+    patch = '{"spec":{"selector":{"theirs":"selects-nothing"}}}'
+    place.kubectl("patch", "service", place.name, "-p", patch)
+    place.until(
+        "the selector is back",
+        lambda: "theirs" not in place.get("service", place.name)["spec"]["selector"],
+        timeout=5,
+    )
+    uid = place.get("sts", f"{place.name}-eu-1b")["metadata"]["uid"]
+    place.kubectl("delete", "statefulset", f"{place.name}-eu-1b", "--cascade=orphan")
+    place.until(
+        "the StatefulSet is made anew",
+        lambda: uid not in [one["metadata"]["uid"] for one in place.collectors("sts")] != [],
+        timeout=5,
+    )
+    place.until("both zones are ready", lambda: place.status()["summary"]["zones"] == "2/2")
     place.ready()
     assert place.pods() == pods
 
 
-def test_keys_survive_everything(place: Place) -> None:
-    """Signing keys and authority are the same after a deletion, and volumes are found again."""
-    place.apply()
-    place.ready()
-    secrets = {name: place.get("secret", name)["data"] for name in ("speech-keys", "speech-ca-key")}
-    claims = {one["metadata"]["uid"] for one in place.get("pvc")["items"]}
-    place.kubectl("delete", "uc", "speech")
-    place.until("the pods are gone", lambda: not place.pods())
-    place.until("it was told", lambda: "VolumesKept" in place.kubectl("get", "events"))
-    place.apply()
-    place.ready()
-    for name, data in secrets.items():
-        assert place.get("secret", name)["data"] == data
-    assert {one["metadata"]["uid"] for one in place.get("pvc")["items"]} == claims
+def test_keys_and_volumes_survive_a_deletion(alone: Place) -> None:
+    """What a resource finds again, deleted with the operator there and while it was down."""
+    alone.apply()
+    alone.ready()
+    names = (f"{alone.name}-keys", f"{alone.name}-ca-key")
+    keys = [alone.get("secret", name)["data"] for name in names]
+    claims = {one["metadata"]["uid"] for one in alone.collectors("pvc")}
+    assert len(claims) == 2
+    alone.kubectl("delete", "uc", alone.name)
+    alone.until("the pods are gone", lambda: not alone.pods())
+    alone.until("it was told", lambda: "VolumesKept" in alone.kubectl("get", "events"))
+    alone.apply()
+    alone.ready()
+    pods = alone.pods()
+    alone.stop()
+    assert alone.pods() == pods
+    alone.kubectl("delete", "uc", alone.name)
+    alone.until("the pods are gone", lambda: not alone.pods())
+    alone.apply()
+    alone.start()
+    alone.ready()
+    assert [alone.get("secret", name)["data"] for name in names] == keys
+    assert {one["metadata"]["uid"] for one in alone.collectors("pvc")} == claims
 
 
 def test_a_name_that_is_taken(place: Place) -> None:
     """Another's object is named in the condition and left as it is; without it all goes on."""
-    place.kubectl("create", "configmap", "speech-peers", "--from-literal=theirs=1")
+    place.kubectl("create", "configmap", f"{place.name}-peers", "--from-literal=theirs=1")
     place.apply()
-    assert "ConfigMap speech-peers" in place.reason("Ready", "NameTaken")
-    assert place.get("cm", "speech-peers")["data"] == {"theirs": "1"}
+    assert f"ConfigMap {place.name}-peers" in place.reason("Ready", "NameTaken")
+    assert place.get("cm", f"{place.name}-peers")["data"] == {"theirs": "1"}
     assert not place.pods()
-    place.kubectl("delete", "configmap", "speech-peers")
+    place.kubectl("delete", "configmap", f"{place.name}-peers")
     place.ready()
 
 
@@ -103,16 +126,24 @@ def test_what_is_missing_becomes_a_condition(place: Place) -> None:
     words = place.reason("Ready", "StorageClassMissing")
     assert "spec.storage.storageClassName" in words
     assert "none-such" in words
-    place.kubectl("delete", "uc", "speech")
-    place.apply(reporting={"tokens": {"secretName": "mine"}})
+    place.kubectl("delete", "uc", place.name)
+    place.apply(reporting={"tokens": {"secretName": f"{place.name}-mine"}})
     words = place.reason("Ready", "SecretMissing")
     assert "spec.reporting.tokens.secretName" in words
     assert "keys tokens and admin" in words
-    place.kubectl("create", "secret", "generic", "mine", "--from-literal=tokens=admin x")
-    assert "lacks admin" in place.reason("Ready", "SecretInvalid")
-    place.kubectl("delete", "secret", "mine")
     place.kubectl(
-        *("create", "secret", "generic", "mine", "--from-literal=tokens=admin x\nread y"),
+        "create", "secret", "generic", f"{place.name}-mine", "--from-literal=tokens=admin x"
+    )
+    assert "lacks admin" in place.reason("Ready", "SecretInvalid")
+    place.kubectl("delete", "secret", f"{place.name}-mine")
+    place.kubectl(
+        *(
+            "create",
+            "secret",
+            "generic",
+            f"{place.name}-mine",
+            "--from-literal=tokens=admin x\nread y",
+        ),
         "--from-literal=admin=x",
     )
     place.ready()
@@ -127,18 +158,27 @@ def test_what_leaves_the_spec_stays_until_it_is_discarded(place: Place) -> None:
     words = place.reason("Progressing", "Leaving")
     assert "discard=eu-1b/1,eu-1a" in words
     assert place.pods() == pods
-    assert len(place.get("cm", "speech-peers")["data"]["peers"].splitlines()) == 3
-    rows = {row["name"]: row for row in place.get("uc", "speech")["status"]["zones"]}
+    assert len(place.get("cm", f"{place.name}-peers")["data"]["peers"].splitlines()) == 3
+    rows = {row["name"]: row for row in place.status()["zones"]}
     assert rows["eu-1a"]["leaving"]
-    place.kubectl("annotate", "uc", "speech", "usage-operator.io/discard=eu-1b/1,eu-1a")
-    place.until("only one is left", lambda: set(place.pods()) == {"speech-eu-1b-0"})
-    assert place.pods()["speech-eu-1b-0"] == pods["speech-eu-1b-0"]
+    place.kubectl("delete", "statefulset", f"{place.name}-eu-1a", "--wait=true")
+    place.until(
+        "what left and was deleted by hand is back, for its volume",
+        lambda: place.pods().keys() == pods.keys() and place.status()["summary"]["zones"] == "2/2",
+    )
+    assert len(place.get("cm", f"{place.name}-peers")["data"]["peers"].splitlines()) == 3
+    pods = place.pods()
+    place.kubectl("annotate", "uc", place.name, "usage-operator.io/discard=eu-1b/1,eu-1a")
+    place.until("only one is left", lambda: set(place.pods()) == {f"{place.name}-eu-1b-0"})
+    assert place.pods()[f"{place.name}-eu-1b-0"] == pods[f"{place.name}-eu-1b-0"]
     place.ready()
-    assert {one["metadata"]["name"] for one in place.get("pvc")["items"]} >= {
-        "data-speech-eu-1a-0",
-        "data-speech-eu-1b-1",
+    marked = {
+        one["metadata"]["name"]
+        for one in place.collectors("pvc")
+        if "usage-operator.io/discarded" in one["metadata"]["annotations"]
     }
-    peers = place.get("cm", "speech-peers")["data"]["peers"].splitlines()
+    assert marked == {f"data-{place.name}-eu-1a-0", f"data-{place.name}-eu-1b-1"}
+    peers = place.get("cm", f"{place.name}-peers")["data"]["peers"].splitlines()
     assert len(peers) == 1
     place.apply(zones=ZONES)
     assert "eu-1a" in place.reason("Degraded", "DiscardInUse")
@@ -153,16 +193,13 @@ def test_volumes_grow_under_running_pods(place: Place) -> None:
     place.until(
         "the volumes have grown",
         lambda: (
-            [
-                one["status"]["capacity"]["storage"]
-                for one in place.get("pvc", "-l", "app.kubernetes.io/component=collector")["items"]
-            ]
+            [one["status"]["capacity"]["storage"] for one in place.collectors("pvc")]
             == ["2Gi", "2Gi"]
         ),
     )
     place.ready()
     assert place.pods() == pods
-    template = place.get("sts", "speech-eu-1a")["spec"]["volumeClaimTemplates"][0]
+    template = place.get("sts", f"{place.name}-eu-1a")["spec"]["volumeClaimTemplates"][0]
     assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
 
@@ -173,7 +210,7 @@ def test_volumes_that_cannot_grow_are_told_of(place: Place) -> None:
     pods = place.pods()
     place.apply(storage={"storageClassName": "usage-fixed", "size": "2Gi"})
     words = place.reason("Ready", "ApplyFailed")
-    assert "PersistentVolumeClaim data-speech-eu-1a-0" in words
+    assert f"PersistentVolumeClaim data-{place.name}-eu-1a-0" in words
     assert place.pods() == pods
 
 
@@ -187,12 +224,12 @@ def test_one_zone_rolls_at_a_time_and_a_bad_one_stops_the_rollout(place: Place) 
         "the first zone is told of",
         lambda: "ErrImage" in str(place.conditions()) or "ImagePull" in str(place.conditions()),
     )
-    assert "waits for speech-eu-1a" in place.conditions()["Ready"][2]
-    assert place.pods()["speech-eu-1b-0"] == pods["speech-eu-1b-0"]
+    assert f"waits for {place.name}-eu-1a" in place.conditions()["Ready"][2]
+    assert place.pods()[f"{place.name}-eu-1b-0"] == pods[f"{place.name}-eu-1b-0"]
     place.apply(template={"annotations": {"second": "attempt"}})
     place.ready(timeout=120)
     now = place.pods()
-    assert now["speech-eu-1b-0"] != pods["speech-eu-1b-0"]
+    assert now[f"{place.name}-eu-1b-0"] != pods[f"{place.name}-eu-1b-0"]
 
 
 def test_volumes_can_go_with_the_resource(place: Place) -> None:
@@ -201,7 +238,7 @@ def test_volumes_can_go_with_the_resource(place: Place) -> None:
     place.ready()
 
     def owners() -> set[str]:
-        claims = place.get("pvc", "-l", "app.kubernetes.io/component=collector")["items"]
+        claims = place.collectors("pvc")
         return {
             one["kind"] for claim in claims for one in claim["metadata"].get("ownerReferences", [])
         }
@@ -211,11 +248,9 @@ def test_volumes_can_go_with_the_resource(place: Place) -> None:
     place.until("claims are free", lambda: owners() == set())
     place.apply(storage={"whenDeleted": "Delete"})
     place.until("claims are owned again", lambda: owners() == {"UsageCollector"})
-    place.kubectl("delete", "uc", "speech")
-    place.until(
-        "the claims are gone",
-        lambda: [one["metadata"]["name"] for one in place.get("pvc")["items"]] == ["speech-export"],
-    )
+    place.kubectl("delete", "uc", place.name)
+    place.until("the claims are gone", lambda: not place.collectors("pvc"))
+    assert place.get("pvc", f"{place.name}-export")
 
 
 def test_paused_changes_nothing(place: Place) -> None:
@@ -224,31 +259,23 @@ def test_paused_changes_nothing(place: Place) -> None:
     place.ready()
     place.apply(paused=True, ingest={"port": 9443})
     place.reason("Ready", "Paused")
-    assert place.get("service", "speech")["spec"]["ports"][0]["port"] == 9090
+    assert place.get("service", place.name)["spec"]["ports"][0]["port"] == 9090
     place.apply(ingest={"port": 9443})
     place.ready(timeout=120)
-    assert place.get("service", "speech")["spec"]["ports"][0]["port"] == 9443
+    assert place.get("service", place.name)["spec"]["ports"][0]["port"] == 9443
 
 
-def test_a_namespace_goes_under_a_running_operator(place: Place) -> None:
+def test_a_namespace_goes_under_a_running_operator(alone: Place) -> None:
     """The operator neither holds the namespace back nor fails over it."""
-    place.apply()
-    place.ready()
-    place.cluster.kubectl("delete", "namespace", place.namespace, "--timeout=90s")
-
-
-def test_sigterm_is_clean(place: Place) -> None:
-    """The process ends with 0 within 10 s, and what runs is left alone."""
-    place.apply()
-    place.ready()
-    place.stop()
-    assert len(place.pods()) == 2
+    alone.apply()
+    alone.ready()
+    alone.cluster.kubectl("delete", "namespace", alone.namespace, "--timeout=60s")
 
 
 def test_an_export_is_reported(place: Place) -> None:
     """A job of the CronJob ends well at the restricted level, and the status tells of it."""
     place.apply()
     place.ready()
-    place.kubectl("create", "job", "now", "--from=cronjob/speech-export")
+    place.kubectl("create", "job", "now", f"--from=cronjob/{place.name}-export")
     place.kubectl("wait", "job/now", "--for=condition=Complete", "--timeout=60s")
     place.reason("Exported", "NothingDue")

@@ -18,7 +18,7 @@ ONE = {"name": "eu-1a"}
 
 def anywhere(cluster: Cluster) -> Place:
     """Give a namespace for dry runs, which leave nothing behind."""
-    return Place(cluster, "default", lambda: None)
+    return Place(cluster, "default")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff
 from usage_operator.reconcile import census, inquiry, survey
+from usage_operator.reconcile.calm import Calm, versions
 from usage_operator.reconcile.execute import execute
+from usage_operator.reconcile.key import Key
 from usage_operator.reconcile.observe import Observed, complete, observe
 from usage_operator.reconcile.publish import farewell, publish
 from usage_operator.reconcile.references import References, check, default_class
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 
     from usage_operator.kube import Client
     from usage_operator.plan import Fleet, Step
+    from usage_operator.reconcile.calm import Versions
     from usage_operator.settings import Settings
+
+__all__ = ["Key", "Reconciler", "plan", "utc_now"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +34,6 @@ UNSETTLED_SECONDS = 5.0
 """How soon a resource that is not Ready is looked at again: pods are not watched."""
 SETTLED_SECONDS = 55.0
 """How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
-
-
-class Key(NamedTuple):
-    """A resource."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 def utc_now() -> dt.datetime:
@@ -56,13 +51,22 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._inquiry = inquiry.Inquiry(settings)
+        self._calm = Calm()
+
+    def disturb(self, key: Key) -> None:
+        """Take note that something happened to a resource, or may have."""
+        self._calm.disturb(key)
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile a resource; give the seconds until it should be looked at again."""
         client, now = self._client, self._clock()
+        if await self._calm.holds(client, key):
+            return SETTLED_SECONDS
+        self._calm.begin(key)
         document = await client.get(naming.KIND, *key)
         if document is None or document["metadata"].get("deletionTimestamp"):
             self._inquiry.forget(key)
+            self._calm.disturb(key)
             await farewell(client, key.namespace, key.name, now)
             return None
         names = naming.Names(key.name, key.namespace, self._settings.cluster_domain)
@@ -80,24 +84,32 @@ class Reconciler:
             resource, self._settings.collector_image, self._settings.cluster_domain
         )
         before = document.get("status") or {}
-        facts = await self._pursue(context, seen, facts)
+        facts, secrets = await self._pursue(context, seen, facts)
         facts = replace(facts, next_export=survey.next_export(context.spec, facts, before))
         facts = await self._inquiry.complete(context, seen, facts, before)
         ready = await publish(client, document, facts)
+        # The pods of an export are not watched.
+        if ready and secrets is not None and not any(run.state == "running" for run in facts.runs):
+            self._calm.settle(key, secrets)
         return SETTLED_SECONDS if ready else UNSETTLED_SECONDS
 
-    async def _pursue(self, context: manifests.Context, seen: Observed, facts: Facts) -> Facts:
-        """Plan and take the steps; give the facts of what was found and done."""
+    async def _pursue(
+        self, context: manifests.Context, seen: Observed, facts: Facts
+    ) -> tuple[Facts, Versions | None]:
+        """Plan and take the steps; give the facts of what was found and done.
+
+        Where nothing was done, give also the versions of all Secrets that it depended on.
+        """
         client, resource = self._client, context.resource
         fleet = census.fleet(seen, resource)
         references = await check(client, context, list(fleet.running), facts.now)
         facts = _found(facts, context, seen, fleet)
         if references.troubles:
-            return replace(facts, blocked=_blocked(references))
+            return replace(facts, blocked=_blocked(references)), None
         try:
             steps = await plan(client, context, seen, fleet, references, facts.now)
         except errors.UnusableSecret as error:
-            return replace(facts, blocked=Trouble("SecretInvalid", str(error)))
+            return replace(facts, blocked=Trouble("SecretInvalid", str(error))), None
         taken: list[Step] = []
         troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
@@ -106,12 +118,13 @@ class Reconciler:
             trouble = await default_class(client)
             troubles += [trouble] if trouble else []
         waiting = () if context.spec.paused else survey.waiting(steps)
-        return replace(
+        facts = replace(
             facts,
             written=survey.disturbing(taken),
             waiting=waiting,
             troubles=tuple(troubles),
         )
+        return facts, None if taken else versions([*seen.of("Secret"), *references.secrets])
 
 
 async def plan(

@@ -41,7 +41,8 @@ class Inquiry:
         asked = self._asked.get(key)
         if not was_ready or asked is None:
             return True
-        return (facts.now - asked).total_seconds() >= self._settings.resync_seconds
+        # Looks come once every resync, a little sooner or later.
+        return (facts.now - asked).total_seconds() >= 0.8 * self._settings.resync_seconds
 
     async def complete(
         self, context: Context, seen: Observed, facts: Facts, before: Mapping[str, Any]

@@ -28,7 +28,7 @@ _QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady"}
 """Reasons that are no news either, while the condition's status stays as it is."""
 
 
-def _news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]:
+def news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]:
     """Give the conditions whose status changed since the last time, if that says something."""
     old = {one["type"]: (one["status"], one["reason"]) for one in before.get("conditions") or []}
 
@@ -65,7 +65,7 @@ async def publish(client: Client, document: Object, facts: Facts) -> bool:
     except errors.NotFound:
         return ready
     metrics.WRITES.labels("status", naming.KIND).inc()
-    for one in _news(status.conditions, before):
+    for one in news(status.conditions, before):
         _log.info(
             "%s/%s: %s is %s (%s): %s",
             metadata["namespace"],

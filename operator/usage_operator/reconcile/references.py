@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
     from usage_operator.kube import Client
     from usage_operator.manifests import Context
+    from usage_operator.plan import Object
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What is wrong with what the resource refers to, and whom its own certificate needs."""
+    """What is wrong with what the resource refers to, and whom its own certificate needs.
+
+    ``secrets`` are those of the user's.
+    """
 
     troubles: tuple[Trouble, ...] = ()
     trusted: tuple[bytes, ...] = ()
+    secrets: tuple[Object, ...] = ()
 
 
 def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -39,10 +44,9 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(field, name, keys) for field, name, keys in found if name]
 
 
-async def _secret(
-    client: Client, context: Context, field: str, name: str, keys: tuple[str, ...]
+def _secret(
+    found: Object | None, context: Context, field: str, name: str, keys: tuple[str, ...]
 ) -> tuple[secrets.Data, Trouble | None]:
-    found = await client.get("Secret", context.resource.namespace, name)
     if found is None:
         return {}, Trouble(
             "SecretMissing",
@@ -123,9 +127,11 @@ async def default_class(client: Client) -> Trouble | None:
 
 async def check(client: Client, context: Context, zones: list[str], now: dt.datetime) -> References:
     """Look up everything that the resource refers to."""
-    troubles, trusted = [], []
+    troubles, trusted, there = [], [], []
     for field, name, keys in _wanted(context):
-        data, trouble = await _secret(client, context, field, name, keys)
+        found = await client.get("Secret", context.resource.namespace, name)
+        there += [found] if found is not None else []
+        data, trouble = _secret(found, context, field, name, keys)
         if trouble is None and "hs512.key" in keys:
             trouble = _signing(field, data)
         if trouble is None and "tls.crt" in keys:
@@ -135,4 +141,4 @@ async def check(client: Client, context: Context, zones: list[str], now: dt.date
         if trouble is not None:
             troubles.append(trouble)
     troubles += await _storage(client, context)
-    return References(tuple(troubles), tuple(trusted))
+    return References(tuple(troubles), tuple(trusted), tuple(there))
