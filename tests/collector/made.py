@@ -8,12 +8,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from usage_collector.monthly.summary import as_csv
 from usage_collector.packages import (
     Chain,
     Contents,
     Keys,
+    Trust,
     file_name,
     genesis,
     gzipped,
@@ -22,10 +25,18 @@ from usage_collector.packages import (
     runs,
     write,
 )
+from usage_collector.packages import manifest as manifests
+from usage_collector.packages.checking import Check
+from usage_collector.packages.manifest import Facts, Source, manifest_name
+from usage_collector.packages.sorting import Sorter
+from usage_collector.totals.carrying import Carried
+from usage_collector.totals.month import Month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from usage_collector.packages.manifest import Manifest
 
 KEYS = Keys(b"s" * 64, Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 OTHER_KEYS = Keys(b"o" * 64, Ed25519PrivateKey.from_private_bytes(b"q" * 32))
@@ -99,6 +110,49 @@ class Ledger:
         path = folder / file_name(self.contents(first, last, period))
         path.write_bytes(b"".join(gzipped([self.plain(first, last, keys, period)])))
         return path
+
+
+def delivery(
+    folder: Path,
+    ledger: Ledger,
+    stretch: tuple[int, int],
+    period: str = "2026-10",
+    *,
+    counted_at: int,
+    resumed: Sequence[dict[str, object]] = (),
+    revision: int = 1,
+    keys: Keys = KEYS,
+) -> Manifest:
+    """A month's folder of one ledger, made from the parts that the monthly export consists of."""
+    folder.mkdir(exist_ok=True)
+    path = ledger.save(folder, *stretch, keys, period)
+    with Sorter() as uses:
+        check = Check(path.name, Trust(), uses.add)
+        with path.open("rb") as file:
+            check.run(file)
+        assert check.report
+        for line in resumed:
+            uses.add(msgspec.convert(line, Carried).use)
+        month = Month(counted_at)
+        for group in uses.groups():
+            month.add(group)
+    table = as_csv(period, month)
+    name = manifest_name(revision, "summary", "csv")
+    (folder / name).write_bytes(table)
+    facts = Facts(
+        period=period,
+        revision=revision,
+        files=[check.report],
+        sources=[Source(ledger.collector, ledger.zone, counted_at, (ledger.id,))],
+        gaps=[],
+        month=month,
+        resumed=resumed,
+        summaries=[(name, hashlib.sha256(table).hexdigest())],
+    )
+    path = folder / manifest_name(revision)
+    path.write_bytes(manifests.signed(manifests.payload(facts), keys))
+    with path.open("rb") as file:
+        return manifests.read(file, {})
 
 
 def window(ledger: Ledger, positions: Sequence[int], keys: Keys = KEYS) -> bytes:

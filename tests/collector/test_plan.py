@@ -88,7 +88,22 @@ def test_a_period_that_can_no_longer_be_cut_is_not_owed() -> None:
 
 def test_two_addresses_of_one_collector_are_told() -> None:
     """The second is left out: its packages would come twice."""
-    assert plan.named_twice({"http://a": status(), "http://b": status()}) == ["http://b"]
+    assert plan.left_out({"http://a": status(), "http://b": status()}) == {"http://b": None}
+
+
+def test_two_collectors_of_one_name_are_no_duplicate() -> None:
+    """The second holds other events; leaving it out in silence would lose them."""
+    other = Status("c", [Ledger("L9", "live", day(9, 3))], [], "z")
+    ((url, gap),) = plan.left_out({"http://a": status(), "http://b": other}).items()
+    assert (url, gap and gap.source) == ("http://b", "http://b")
+    assert "USAGE_NAME" in str(gap)
+
+
+def test_a_copied_data_folder_is_told() -> None:
+    """Two collectors with the same ledger cannot both be right."""
+    copy = Status("d", [Ledger("L1", "live", day(9, 3))], [], "z")
+    ((url, gap),) = plan.left_out({"http://a": status(), "http://b": copy}).items()
+    assert (url, gap and gap.ledger) == ("http://b", "L1")
 
 
 def test_a_collector_of_the_month_before_must_still_be_listed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from usage_collector.errors import DeliveryFailed, InvalidInput
 from usage_collector.targets import Folder, destination
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -21,6 +24,21 @@ def package(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_bytes(b"package")
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A mounted file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_files_arrive_whole_and_once(tmp_path: Path, package: Path) -> None:
@@ -60,8 +78,49 @@ def test_what_a_killed_run_left_behind_is_no_file(tmp_path: Path, package: Path)
 def test_trouble_with_the_folder_is_a_failed_delivery(tmp_path: Path, package: Path) -> None:
     """A path that cannot be a folder says so and what to do."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DeliveryFailed, match="check its rights"):
+    with pytest.raises(DeliveryFailed, match="Not a directory: check"):
         Folder(tmp_path / "file").deliver("2026-10", [package])
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """What it holds is unknown then, which is not nothing."""
+    (tmp_path / "file").write_bytes(b"")
+    folder = Folder(tmp_path / "file")
+    with pytest.raises(DeliveryFailed):
+        folder.held("2026-10")
+    with pytest.raises(DeliveryFailed):
+        folder.fetch("2026-10", "manifest.json")
+
+
+def test_a_full_folder_is_told_and_left_clean(small_disk: Path, package: Path) -> None:
+    """The file that did not fit leaves nothing behind, and the message names the place."""
+    package.write_bytes(b"x" * 100_000)
+    with pytest.raises(DeliveryFailed, match="No space left"):
+        Folder(small_disk).deliver("2026-10", [package])
+    assert list((small_disk / "2026-10").iterdir()) == []
+    package.write_bytes(b"small")
+    assert Folder(small_disk).deliver("2026-10", [package]) == ["a.json.gz"]
+
+
+def test_two_runs_at_once_never_harm_a_delivered_file(tmp_path: Path, package: Path) -> None:
+    """The second one stops, or finds the file there, whenever it comes."""
+    folder = Folder(tmp_path / "exports")
+    package.write_bytes(b"package" * 100_000)
+
+    def deliver() -> bool:
+        try:
+            return bool(folder.deliver("2026-10", [package]))
+        except DeliveryFailed as error:
+            return "another run" not in str(error)
+
+    for _ in range(50):
+        with ThreadPoolExecutor(4) as pool:
+            delivered = [one.result() for one in [pool.submit(deliver) for _ in range(4)]]
+        there = tmp_path / "exports/2026-10"
+        assert sum(delivered) == 1
+        assert [path.name for path in there.iterdir()] == ["a.json.gz"]
+        assert (there / "a.json.gz").read_bytes() == package.read_bytes()
+        (there / "a.json.gz").unlink()
 
 
 def test_only_known_kinds_of_destinations_are_taken(tmp_path: Path) -> None:

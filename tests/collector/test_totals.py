@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from zlib import crc32
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import Period
 from usage_collector.sessions import SECOND, Place, Use, resolve, use
 from usage_collector.totals import GROUPINGS, merged, total
+from usage_collector.totals.carrying import Carried
 from usage_collector.totals.month import Earlier, Month
 
 LATE = Period(2030, 1).start
@@ -127,6 +130,41 @@ def test_the_end_of_an_estimated_session_is_a_correction() -> None:
     (line,) = month.corrections
     assert (line["reported_seconds"], line["actual_seconds"], line["seconds"]) == (60.5, 90.0, 29.5)
     assert month.duplicates == []
+
+
+def test_a_correction_begins_where_the_last_one_ended() -> None:
+    """A session estimated in one month and corrected in the next is not corrected twice."""
+    one = job("a", "c1", 90, event="SESSION_ENDED")
+    (first,) = known(one, 50, estimated=True)[one.identity]
+    later = replace(first, period="2026-10", duration=80 * SECOND)
+    (line,) = counted([one], {one.identity: [first, later]}).corrections
+    assert (line["reported_seconds"], line["seconds"]) == (80.0, 10.0)
+    assert line["of"]["period"] == "2026-09"  # type: ignore[index]
+
+
+def test_a_late_status_takes_nothing_back() -> None:
+    """What was reported was heard of the session, so the longest duration is no less."""
+    one = job("a", "c1", 40, event="SESSION_STATUS")
+    (line,) = counted([one], known(one, 60, estimated=True)).corrections
+    assert (line["actual_seconds"], line["seconds"]) == (60.0, 0.0)
+
+
+def test_an_implausible_status_is_listed() -> None:
+    """A duration that cannot be counted is told, whatever the event."""
+    broken = job("a", "c1", 1e9, event="SESSION_STATUS")
+    month = counted([broken, job("a", "c1", 60, event="SESSION_ENDED")])
+    assert [line["position"] for line in month.implausible] == [broken.place.position]
+    assert month.after.all.duration == 60 * SECOND
+
+
+def test_a_session_still_alive_is_left_to_the_next_month() -> None:
+    """By its longest status, with everything that counting it needs; no finished one is."""
+    alive = [job("a", "c1", n, event="SESSION_STATUS") for n in (60, 120)]
+    month = Month(counted_at=(alive[0].time or 0) + 60 * SECOND)
+    month.add(alive)
+    month.add([job("b", "c1", 60)])
+    (line,) = month.carried
+    assert msgspec.convert(line, Carried).use == msgspec.structs.replace(alive[1], transport=b"")
 
 
 def test_months_are_complete_only_when_all_of_them_was_seen() -> None:

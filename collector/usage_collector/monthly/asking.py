@@ -13,6 +13,8 @@ from usage_collector.packages.manifest import Gap
 from usage_collector.peers import Peer, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from usage_collector.monthly.parts import Asking
     from usage_collector.peers import Status
     from usage_collector.periods import Period
@@ -37,15 +39,22 @@ def ask_all(stack: ExitStack, asking: Asking) -> tuple[list[tuple[Peer, Status]]
             except UsageError as error:
                 asking.say(f"{peer.url}: {error}")
                 gaps.append(gap_of(peer.url, error))
-    twice = set(plan.named_twice(answered))
-    for url in twice:
-        asking.say(f"{url} is {answered[url].collector}, which is listed already; left out")
+    left_out = plan.left_out(answered)
+    for url, gap in left_out.items():
+        asking.say(f"{url} leads to {answered[url].collector} again" if gap is None else str(gap))
+        gaps += [gap] if gap else []
     usable = [
         (peer, answered[peer.url])
         for peer in peers
-        if peer.url in answered and peer.url not in twice
+        if peer.url in answered and peer.url not in left_out
     ]
     return sorted(usable, key=lambda one: one[1].collector), gaps
+
+
+def nobody(silent: Sequence[Gap]) -> PeerUnavailable:
+    """That no collector could be asked, and why not."""
+    why = "; ".join(map(str, silent))
+    return PeerUnavailable(f"no collector answered: {why}", "check --peers and --token-file")
 
 
 def gap_of(source: str, error: UsageError) -> Gap:
@@ -60,7 +69,7 @@ def exported_to(asking: Asking) -> Period | None:
     `PeerUnavailable` when none answers.
     """
     with ExitStack() as stack:
-        answered, _ = ask_all(stack, asking)
+        answered, silent = ask_all(stack, asking)
         if not answered:
-            raise PeerUnavailable("no collector answered", "check the list given as --peers")
+            raise nobody(silent)
         return plan.exported_to([status for _, status in answered])

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import DeliveryFailed, UsageError
 from usage_collector.monthly import plan
 from usage_collector.monthly.summary import Outcome, as_csv
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.manifest import Source, manifest_name
+from usage_collector.packages.manifest import Facts, Source, manifest_name
 from usage_collector.periods import microseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from usage_collector.monthly.parts import Order, Parts
     from usage_collector.periods import Period
-    from usage_collector.totals.month import Month
+    from usage_collector.totals.month import Line, Month
 
 BY = "usage-collector export-month"
 
 
-def deliver(order: Order, period: Period, spool: Path, parts: Parts, month: Month) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A month that was counted, and the lines of what it took over from the one before."""
+
+    month: Month
+    resumed: Sequence[Line]
+
+
+def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Counted) -> Outcome:
     """Hands over what was proved and counted, and tells the collectors."""
-    held = [destination.held(str(period)) for destination in order.destinations]
-    known = plan.delivered((fetched.cut for _, fetched in parts.fetched), held)
-    revision, manifest = _manifest(order, period, parts, month, known)
+    held, errors = _held(order, period)
+    known = plan.delivered((fetched.cut for _, fetched in parts.fetched), held.values())
     files = [
         path.with_name(file.name)
         for _, fetched in parts.fetched
@@ -34,22 +43,25 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, month: Mont
             parts.files[fetched.status.collector], fetched.packages, strict=True
         )
     ]
-    summary = spool / manifest_name(revision, "summary", "csv")
-    summary.write_bytes(as_csv(str(period), month))
-    name = spool / manifest_name(revision)
-    name.write_bytes(manifest)
-    sha256 = hashlib.sha256(manifest).hexdigest()
-    _receipts(period, parts, "exported", (name.name, sha256))
-    delivered, errors = [], []
+    revision, manifest, summary = _manifest(order, period, parts, counted, known)
+    for name, content in (manifest, summary):
+        (spool / name).write_bytes(content)
+    named = (manifest[0], hashlib.sha256(manifest[1]).hexdigest())
+    _receipts(period, parts, "exported", named)
+    delivered = []
     for destination in order.destinations:
+        if destination.name not in held:
+            continue
         try:
-            new = destination.deliver(str(period), [*files, summary, name])
+            # The manifest comes last: where it is, everything that it lists is.
+            paths = [*files, spool / summary[0], spool / manifest[0]]
+            new = destination.deliver(str(period), paths)
             delivered.append(f"{destination.name}/{period}")
-            order.say(f"{destination.name}: {len(new)} of {len(files) + 2} files were new")
+            order.say(f"{destination.name}: {len(new)} of {len(paths)} files were new")
         except DeliveryFailed as error:
             errors.append(str(error))
     if not errors:
-        errors = _receipts(period, parts, "sent", (name.name, sha256))
+        errors = _receipts(period, parts, "sent", named)
     clean = not parts.gaps and not errors
     return Outcome(
         result="exported" if clean else "failed" if not delivered else "incomplete",
@@ -57,17 +69,31 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, month: Mont
         revision=revision,
         files=len(files),
         events=sum(file.contents.count for file in parts.all_files),
-        hours=month.after.all.hours,
+        hours=counted.month.after.all.hours,
         gaps=[str(gap) for gap in parts.gaps],
         delivered=delivered,
         error="; ".join(errors) or None,
     )
 
 
+def _held(order: Order, period: Period) -> tuple[dict[str, Mapping[str, str]], list[str]]:
+    """What each destination has of the period; one that cannot tell holds the others not back."""
+    held, errors = {}, []
+    for destination in order.destinations:
+        try:
+            held[destination.name] = destination.held(str(period))
+        except DeliveryFailed as error:
+            errors.append(str(error))
+    return held, errors
+
+
+_Named = tuple[str, bytes]
+
+
 def _manifest(
-    order: Order, period: Period, parts: Parts, month: Month, known: plan.Delivered
-) -> tuple[int, bytes]:
-    """The manifest: the delivered one again if nothing has changed, else the next revision."""
+    order: Order, period: Period, parts: Parts, counted: Counted, known: plan.Delivered
+) -> tuple[int, _Named, _Named]:
+    """Manifest and summary: the delivered ones again if nothing changed, else the next revision."""
     sources = [
         Source(
             fetched.status.collector,
@@ -77,17 +103,28 @@ def _manifest(
         )
         for _, fetched in parts.fetched
     ]
-    gaps = sorted(parts.gaps, key=lambda gap: (gap.source, gap.ledger or "", gap.reason))
+    table = as_csv(str(period), counted.month)
 
-    def made(revision: int) -> bytes:
-        body = manifests.payload(str(period), revision, parts.all_files, sources, gaps, month)
-        return manifests.signed(body, order.keys)
+    def made(revision: int) -> tuple[int, _Named, _Named]:
+        name = manifest_name(revision, "summary", "csv")
+        facts = Facts(
+            period=str(period),
+            revision=revision,
+            files=parts.all_files,
+            sources=sources,
+            gaps=sorted(parts.gaps, key=lambda gap: (gap.source, gap.ledger or "", gap.reason)),
+            month=counted.month,
+            resumed=counted.resumed,
+            summaries=[(name, hashlib.sha256(table).hexdigest())],
+        )
+        body = manifests.signed(manifests.payload(facts), order.keys)
+        return revision, (manifest_name(revision), body), (name, table)
 
     if known.newest:
         again = made(known.newest)
-        if known.holds(known.newest, hashlib.sha256(again).hexdigest()):
-            return known.newest, again
-    return known.newest + 1, made(known.newest + 1)
+        if known.holds(known.newest, hashlib.sha256(again[1][1]).hexdigest()):
+            return again
+    return made(known.newest + 1)
 
 
 def _receipts(period: Period, parts: Parts, state: str, manifest: tuple[str, str]) -> list[str]:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from usage_collector.packages.manifest import Manifest
     from usage_collector.sessions import Use
+    from usage_collector.totals.month import Line
 
 _decode = msgspec.json.Decoder(Counted).decode
 
 
 def read(path: Path, period: str, collector: str) -> Iterator[Earlier]:
     """The lines of one answer, as they come; `PeerUnavailable` for one that is no answer."""
+    before = b""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -35,6 +37,9 @@ def read(path: Path, period: str, collector: str) -> Iterator[Earlier]:
                 raise PeerUnavailable(
                     f"{collector}, sessions of {period}, line {number}: {error}"
                 ) from None
+            if identity < before:
+                raise PeerUnavailable(f"{collector}, sessions of {period}: they are not sorted")
+            before = identity
             yield Earlier(
                 identity=identity,
                 period=period,
@@ -47,24 +52,30 @@ def read(path: Path, period: str, collector: str) -> Iterator[Earlier]:
 
 
 def estimates(manifest: Manifest) -> list[Earlier]:
-    """The sessions that an earlier manifest counted by estimate, in the order of identities."""
-    found = []
-    for line in manifest.lines("estimates"):
-        seconds, position = line.get("seconds"), line.get("position")
-        if isinstance(seconds, int | float) and isinstance(position, int):
-            found.append(
-                Earlier(
-                    identity=bytes.fromhex(str(line["id"])),
-                    period=manifest.period,
-                    collector=str(line.get("collector")),
-                    ledger=str(line.get("ledger")),
-                    position=position,
-                    duration=round(seconds * SECOND),
-                    time=None,
-                    estimated=True,
-                )
-            )
+    """The sessions that an earlier manifest counted by estimate, in the order of identities.
+
+    Also those whose earlier estimate it corrected: the next correction begins where it ended.
+    """
+    found = [_estimate(manifest, line, line.get("seconds")) for line in manifest.lines("estimates")]
+    found += [
+        _estimate(manifest, line, line.get("actual_seconds"))
+        for line in manifest.lines("corrections")
+    ]
     return sorted(found, key=lambda one: one.identity)
+
+
+def _estimate(manifest: Manifest, line: Line, seconds: object) -> Earlier:
+    position = line.get("position")
+    return Earlier(
+        identity=bytes.fromhex(str(line.get("id"))),
+        period=manifest.period,
+        collector=str(line.get("collector")),
+        ledger=str(line.get("ledger")),
+        position=position if isinstance(position, int) else 0,
+        duration=round(seconds * SECOND) if isinstance(seconds, int | float) else 0,
+        time=None,
+        estimated=True,
+    )
 
 
 def paired(

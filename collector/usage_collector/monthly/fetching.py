@@ -86,13 +86,23 @@ def _sessions(
             path = spool / f"{before}.sessions"
             try:
                 peer.sessions(str(before), path)
-            except (NotFound, Refused) as error:
+                _read_through(path, before, status.collector)
+            except (NotFound, Refused, Unproved) as error:
                 _log.warning("%s", error)
                 reason = f"what was counted in {before} cannot be told, so it may be counted again"
                 gaps.append(Gap(status.collector, reason))
             else:
                 found.append((str(before), path))
     return tuple(found), tuple(gaps)
+
+
+def _read_through(path: Path, period: Period, collector: str) -> None:
+    """Nonsense is told apart here, where it costs this collector a gap, not all the month."""
+    try:
+        for _ in earlier.read(path, str(period), collector):
+            pass
+    except PeerUnavailable as error:
+        raise Unproved(error.detail) from None
 
 
 def counted_before(fetched: Fetched) -> list[Iterator[Earlier]]:

@@ -65,14 +65,28 @@ def periods_to_run(
     return missing or list(due[-1:] if silent else [])
 
 
-def named_twice(answered: Mapping[str, Status]) -> list[str]:
-    """The addresses that lead to a collector that an earlier address led to already."""
-    seen: set[str] = set()
-    found = []
+def left_out(answered: Mapping[str, Status]) -> dict[str, Gap | None]:
+    """The addresses whose answers must not be used, in their order.
+
+    None for a second address of the same collector. A gap for another collector that has the name
+    or a ledger of one before: its packages could not be told from that one's.
+    """
+    found: dict[str, Gap | None] = {}
+    named: dict[str, set[str]] = {}
+    owners: dict[str, str] = {}
     for url, status in answered.items():
-        if status.collector in seen:
-            found.append(url)
-        seen.add(status.collector)
+        name, ledgers = status.collector, {ledger.id for ledger in status.ledgers}
+        shared = sorted(ledgers & owners.keys())
+        if name in named:
+            same = ledgers == named[name] or bool(ledgers & named[name])
+            why = f"another collector has the name {name} too: give each a USAGE_NAME of its own"
+            found[url] = None if same else Gap(url, why)
+        elif shared:
+            why = f"its ledger is that of {owners[shared[0]]} too: one of the two is a copy"
+            found[url] = Gap(name, why, shared[0])
+        else:
+            named[name] = ledgers
+            owners |= dict.fromkeys(ledgers, name)
     return found
 
 

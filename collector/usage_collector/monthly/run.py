@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.monthly import earlier, gaps, plan
-from usage_collector.monthly.asking import AT_ONCE, ask_all, gap_of
-from usage_collector.monthly.delivering import deliver
+from usage_collector.monthly.asking import AT_ONCE, ask_all, gap_of, nobody
+from usage_collector.monthly.before import look
+from usage_collector.monthly.delivering import Counted, deliver
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
 from usage_collector.monthly.parts import Parts
 from usage_collector.monthly.summary import Outcome
-from usage_collector.packages import manifest as manifests
-from usage_collector.packages.scanner import Malformed
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import due_periods, microseconds
 from usage_collector.totals.month import Month
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from usage_collector.monthly.before import Before
     from usage_collector.monthly.parts import Order
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Peer, Status
@@ -42,7 +42,7 @@ def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
     with ExitStack() as stack:
         answered, silent = ask_all(stack, order)
         if not answered:
-            raise PeerUnavailable("no collector answered", "check the list given as --peers")
+            raise nobody(silent)
         statuses = [status for _, status in answered]
         due = due_periods(min(map(plan.first_owed, statuses)), now, rule)
         periods = plan.periods_to_run(statuses, due, silent=bool(silent))
@@ -91,19 +91,19 @@ def run(order: Order, period: Period) -> Outcome:
         answered, silent = ask_all(stack, order)
         parts.gaps += silent
         if not answered:
-            raise PeerUnavailable("no collector answered", "check the list given as --peers")
+            raise nobody(silent)
         owing = [one for one in answered if plan.first_owed(one[1]) <= period]
         _fetch_all(order, period, spool, owing, parts)
         uses = stack.enter_context(Sorter(spool))
-        before = _manifest_before(order, period)
-        _prove_all(order, period, before, uses, parts)
+        before = look(order, period, _proofs(order, parts))
+        _prove_all(order, period, before.manifest, uses, parts)
         if not parts.fetched:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
             raise PeerUnavailable(f"nothing of {period} can be exported: {why}")
         names = [status.collector for _, status in answered]
-        parts.gaps += plan.vanished(before, names, silent=bool(silent))
-        month = _count(order, period, uses, parts)
-        outcome = deliver(order, period, spool, parts, month)
+        parts.gaps += [*before.gaps, *plan.vanished(before.manifest, names, silent=bool(silent))]
+        month = _count(period, before, uses, parts)
+        outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))
         return replace(outcome, exported_to=_exported_to(peer for peer, _ in answered))
 
 
@@ -156,32 +156,24 @@ def _prove_all(
     parts.fetched = proved
 
 
-def _manifest_before(order: Order, period: Period) -> Manifest | None:
-    """The newest manifest of the month before that a destination can still show."""
-    folder = str(period.previous)
-    for destination in order.destinations:
-        revisions = [(manifests.revision_of(name) or 0, name) for name in destination.held(folder)]
-        revision, name = max(revisions, default=(0, ""))
-        path = order.spool / f"{period}-before.json"
-        if revision and (body := destination.fetch(folder, name)):
-            path.write_bytes(body)
-            try:
-                with path.open("rb") as file:
-                    return manifests.read(file, {})
-            except Malformed as error:
-                _log.warning("%s of %s in %s: %s", name, folder, destination.name, error)
-    return None
+def _proofs(order: Order, parts: Parts) -> dict[str, bytes]:
+    """The public keys by which this fleet's manifests may be signed, old ones too."""
+    known = {order.keys.proof_kid: order.keys.public}
+    for _, fetched in parts.fetched:
+        known |= fetched.proofs
+    return known
 
 
-def _count(order: Order, period: Period, uses: Sorter, parts: Parts) -> Month:
+def _count(period: Period, before: Before, uses: Sorter, parts: Parts) -> Month:
     cuts = [microseconds(fetched.cut.cut_at) for _, fetched in parts.fetched]
     since = [plan.covered_from(fetched.status, period) for _, fetched in parts.fetched]
     # The first cut counts for all, so that one made later changes no estimate of the others.
     counted_at = min(cuts, default=period.end)
     month = Month(counted_at, covered=(max(since, default=period.start), counted_at))
     streams = [stream for _, fetched in parts.fetched for stream in counted_before(fetched)]
-    manifests_before = [_manifest_before(order, one) for one in (period, period.previous)]
-    streams += [iter(earlier.estimates(one)) for one in manifests_before if one]
+    streams += map(iter, before.estimates)
+    for use in before.carried:
+        uses.add(use)
     for group, known in earlier.paired(uses.groups(), streams):
         month.add(group, known)
     return month

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from usage_collector.errors import InvalidInput
 from usage_collector.packages.findings import Finding, Kind
-from usage_collector.periods import parse_window
+from usage_collector.packages.manifest import revision_of
+from usage_collector.packages.scanner import Malformed
+from usage_collector.periods import Period, parse_window
+from usage_collector.totals.carrying import Carried
 from usage_collector.totals.month import Earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from usage_collector.packages.findings import FileReport
     from usage_collector.packages.manifest import Manifest
+    from usage_collector.sessions import Use
     from usage_collector.totals.month import Line, Month
 
 
@@ -41,6 +49,17 @@ def listed_earlier(manifest: Manifest) -> dict[bytes, list[Earlier]]:
                     Earlier(identity, str(first["period"]), "", "", 0, 0, None, estimated)
                 )
     return found
+
+
+def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
+    """The sessions that the manifest took over from the period before, as last heard of.
+
+    With ``name`` `carried` those that it left to the next one. `Malformed` where they are none.
+    """
+    try:
+        return [msgspec.convert(line, Carried).use for line in manifest.lines(name)]
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Malformed(f"a session that was {name} is none: {error}") from None
 
 
 def _hex(text: object) -> bytes:
@@ -76,6 +95,9 @@ def compare(
             yield Finding(Kind.NOT_OURS, file.name, f"{name} does not list it")
         elif difference := _difference(listed[file_name], file):
             yield Finding(Kind.ALTERED, file.name, f"{name} lists another {difference}")
+        elif file.contents.period != manifest.period:
+            detail = f"it is of period {file.contents.period}, {name} is of {manifest.period}"
+            yield Finding(Kind.ALTERED, file.name, detail)
     for gap in manifest.lines("gaps"):
         ledger = gap.get("ledger")
         yield Finding(
@@ -92,6 +114,51 @@ def _difference(line: Line, file: FileReport) -> str | None:
     if line.get("payload_sha256") != file.seal.payload_sha256:
         return "content"
     return "SHA-256 of the file" if line.get("sha256") != file.seal.sha256 else None
+
+
+def revisions(manifests: Sequence[tuple[str, Manifest]]) -> Iterator[Finding]:
+    """What does not fit between the revisions of one folder's manifest."""
+    name, newest = manifests[-1]
+    now = {str(line.get("name")): line.get("payload_sha256") for line in newest.lines("files")}
+    for older, manifest in manifests:
+        if manifest.revision != revision_of(PurePath(older).name):
+            yield Finding(Kind.ALTERED, older, f"it is revision {manifest.revision}, renamed")
+        if manifest.period != newest.period:
+            detail = f"it is of {manifest.period}, {name} is of {newest.period}"
+            yield Finding(Kind.ALTERED, older, detail)
+        for line in manifest.lines("files"):
+            file_name = str(line.get("name"))
+            if now.get(file_name) != line.get("payload_sha256"):
+                detail = f"{older} lists another {file_name} than {name}"
+                yield Finding(Kind.ALTERED, older, detail)
+
+
+def summaries(path: Path, manifest: Manifest) -> Iterator[Finding]:
+    """The files for people that go with the manifest at ``path``: there, and as they were made."""
+    for line in manifest.lines("summaries"):
+        one = path.with_name(PurePath(str(line.get("name"))).name)
+        if not one.is_file():
+            yield Finding(Kind.MISSING, str(one), f"{path} lists it")
+        elif hashlib.sha256(one.read_bytes()).hexdigest() != line.get("sha256"):
+            yield Finding(Kind.ALTERED, str(one), f"{path} lists another content")
+
+
+def taken_over(deliveries: Iterable[Sequence[tuple[str, Manifest]]]) -> Iterator[Finding]:
+    """Whether each month took over what the one before left alive, where both were given."""
+    found = [manifests for manifests in deliveries if manifests]
+    left: dict[str, list[list[Line]]] = defaultdict(list)
+    for manifests in found:
+        for _, manifest in manifests:
+            left[manifest.period].append(manifest.lines("carried"))
+    for manifests in found:
+        name, newest = manifests[-1]
+        try:
+            before = str(Period.parse(newest.period).previous)
+        except InvalidInput:
+            continue
+        if left[before] and newest.lines("resumed") not in left[before]:
+            detail = f"the sessions that it took over are not those that {before} left"
+            yield Finding(Kind.ALTERED, name, detail)
 
 
 def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from usage_collector.packages.scanner import Readable
     from usage_collector.totals.month import Line, Month
 
-_MAX_SIZE = 1024 * 1024 * 1024
+_MAX_SIZE = 256 * 1024 * 1024
+DELIVERY = "delivery"
+"""The source of gaps that no collector is to blame for."""
 _NAME = re.compile(r"manifest(?:-([2-9]|[1-9]\d+))?\.json")
 
 
@@ -63,21 +65,34 @@ class Gap:
         return f"{self.source}{ledger}: {self.reason}"
 
 
-def payload(
-    period: str,
-    revision: int,
-    files: Sequence[FileReport],
-    sources: Sequence[Source],
-    gaps: Sequence[Gap],
-    month: Month,
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a manifest is made of.
+
+    ``resumed`` are the lines that the manifest of the period before `carried`; ``summaries`` are
+    name and SHA-256 (hex) of the files for people that go with it.
+    """
+
+    period: str
+    revision: int
+    files: Sequence[FileReport]
+    sources: Sequence[Source]
+    gaps: Sequence[Gap]
+    month: Month
+    resumed: Sequence[Line] = ()
+    summaries: Sequence[tuple[str, str]] = ()
+
+
+def payload(facts: Facts) -> bytes:
     """The manifest's payload."""
+    month, gaps, sources = facts.month, facts.gaps, facts.sources
     return compact(
         {
             "typ": MANIFEST,
-            "period": period,
-            "revision": revision,
-            "files": [_file_line(file) for file in sorted(files, key=_file_order)],
+            "period": facts.period,
+            "revision": facts.revision,
+            "files": [_file_line(file) for file in sorted(facts.files, key=_file_order)],
+            "summaries": [{"name": name, "sha256": digest} for name, digest in facts.summaries],
             "collectors": [_source_line(one, month) for one in sorted(sources, key=_source_order)],
             "totals": {"before": month.before_all.as_json(), "after": month.after.as_json()},
             "months": month.month_lines(whole=not gaps),
@@ -86,6 +101,8 @@ def payload(
             "estimates": month.estimates,
             "corrections": month.corrections,
             "implausible": month.implausible,
+            "resumed": list(facts.resumed),
+            "carried": month.carried,
             "gaps": [
                 {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason}
                 for gap in gaps
@@ -139,7 +156,7 @@ def _source_line(source: Source, month: Month) -> Line:
 
 
 def _coverage(sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> Line:
-    silent = {gap.source for gap in gaps} - {source.collector for source in sources}
+    silent = {gap.source for gap in gaps} - {source.collector for source in sources} - {DELIVERY}
     expected = len(sources) + len(silent)
     since, until = month.covered
     return {

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from usage_collector.errors import InvalidInput
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.checking import Check
-from usage_collector.packages.delivery import compare, listed_earlier, moment_counted
+from usage_collector.packages.delivery import (
+    compare,
+    listed_earlier,
+    moment_counted,
+    resumed,
+    revisions,
+    summaries,
+    taken_over,
+)
 from usage_collector.packages.findings import Delivered, FileReport, Finding, Kind, Report, Trust
 from usage_collector.packages.joining import joined, same_files
 from usage_collector.packages.reading import Foreign
@@ -21,7 +30,6 @@ from usage_collector.totals.month import Month
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from usage_collector.packages.manifest import Manifest
     from usage_collector.sessions import Use
@@ -57,17 +65,19 @@ def find(paths: Iterable[Path]) -> list[Path]:
             inside = [
                 one
                 for one in sorted(path.rglob("*"))
-                if one.is_file() and one.name.endswith((".json.gz", ".json"))
+                if one.name.endswith((".json.gz", ".json")) and not one.is_dir()
             ]
             if not inside:
                 raise InvalidInput(
                     f"{path} holds no package", "give files that a collector exported"
                 )
             found += inside
-        elif path.exists():
-            found.append(path)
         else:
-            raise InvalidInput(f"{path} does not exist", "check the path")
+            found.append(path)
+    for path in found:
+        if not path.is_file():
+            what = "is no regular file" if path.exists() else "does not exist"
+            raise InvalidInput(f"{path} {what}", "check the path")
     return found
 
 
@@ -141,11 +151,19 @@ class _Verifier:
                 month.add(gathered)
         else:
             name, newest = delivery.manifests[-1]
+            self.findings += revisions(delivery.manifests)
+            try:
+                for use in resumed(newest):
+                    uses.add(use)
+            except Malformed as error:
+                self.findings.append(Finding(Kind.ALTERED, name, str(error)))
             month = Month(counted_at=moment_counted(newest))
             earlier = listed_earlier(newest)
             for gathered in uses.groups():
                 month.add(gathered, earlier.get(gathered[0].identity, ()))
             self.findings += compare(name, newest, delivery.files, delivery.unreadable, month)
+            for path, manifest in delivery.manifests:
+                self.findings += summaries(Path(path), manifest)
         delivery.totals = month.after
 
 
@@ -190,6 +208,11 @@ def verify(paths: Sequence[Path], trust: Trust, progress: Progress = lambda _: N
             for delivery in verifier.deliveries
             for name, newest in delivery.manifests[-1:]
         ),
-        findings=(*verifier.findings, *twins, *joined(single)),
+        findings=(
+            *verifier.findings,
+            *taken_over(one.manifests for one in verifier.deliveries),
+            *twins,
+            *joined(single),
+        ),
         totals=merged(delivery.totals for delivery in verifier.deliveries),
     )

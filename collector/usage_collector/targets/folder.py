@@ -8,13 +8,13 @@ import filecmp
 import hashlib
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from usage_collector.errors import DeliveryFailed
 from usage_collector.files import flush_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _PART = ".part"
@@ -34,7 +34,7 @@ class Folder:
     def held(self, folder: str) -> dict[str, str]:
         """The files in that sub-folder with their SHA-256."""
         found = {}
-        with contextlib.suppress(FileNotFoundError):
+        with _told(self._root / folder), contextlib.suppress(FileNotFoundError):
             for path in sorted((self._root / folder).iterdir()):
                 if path.is_file() and not path.name.startswith("."):
                     with path.open("rb") as file:
@@ -43,46 +43,71 @@ class Folder:
 
     def fetch(self, folder: str, name: str) -> bytes | None:
         """A file's content."""
-        try:
+        with _told(self._root / folder), contextlib.suppress(FileNotFoundError):
             return (self._root / folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        return None
 
     def deliver(self, folder: str, files: Sequence[Path]) -> list[str]:
         """Copies the files there; what is there already with the same content stays as it is."""
         there = self._root / folder
-        try:
+        with _told(there):
             there.mkdir(parents=True, exist_ok=True)
             flush_folder(there.parent)
             new = [path.name for path in files if _place(path, there / path.name)]
             flush_folder(there)
-        except OSError as error:
-            raise DeliveryFailed(
-                f"{there} did not take {error.filename}: {error.strerror}",
-                "check its rights and free space; the next run goes on from here",
-            ) from error
         return new
+
+
+@contextlib.contextmanager
+def _told(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DeliveryFailed(
+            f"{error.filename or place}: {error.strerror}",
+            "check the folder's rights and free space; the next run goes on from here",
+        ) from error
 
 
 def _place(source: Path, path: Path) -> bool:
     """Copies a file beside its place, flushes it, and names it; False when it was there."""
-    if path.exists():
-        if filecmp.cmp(source, path, shallow=False):
-            return False
-        raise DeliveryFailed(
-            f"{path} is another file than the one to be delivered",
-            "nothing is ever overwritten; move it away if it does not belong there",
-        )
+    if _is_there(source, path):
+        return False
     part = path.with_name(f".{path.name}{_PART}")
     with part.open("ab") as out:
         try:
             fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DeliveryFailed(f"{part} is being written by another run", "wait for it") from None
-        out.truncate(0)
-        with source.open("rb") as file:
-            shutil.copyfileobj(file, out, 1024 * 1024)
-        out.flush()
-        os.fsync(out.fileno())
-        part.rename(path)
+        try:
+            # Another run may have named the very file that is open here since it was looked for.
+            if _is_there(source, path):
+                return False
+            out.truncate(0)
+            with source.open("rb") as file:
+                shutil.copyfileobj(file, out, 1024 * 1024)
+            out.flush()
+            os.fsync(out.fileno())
+            part.rename(path)
+        finally:
+            _clear(part, out)
+    return True
+
+
+def _clear(part: Path, out: BinaryIO) -> None:
+    """Removes what could not be finished: it would take room on a full disk."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(part.stat(), os.fstat(out.fileno())):
+            part.unlink()
+
+
+def _is_there(source: Path, path: Path) -> bool:
+    """Whether that content is there under that name; `DeliveryFailed` for another content."""
+    if not path.exists():
+        return False
+    if not filecmp.cmp(source, path, shallow=False):
+        raise DeliveryFailed(
+            f"{path} is another file than the one to be delivered",
+            "nothing is ever overwritten; move it away if it does not belong there",
+        )
     return True

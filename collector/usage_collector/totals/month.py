@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.sessions import SECOND, resolve
 from usage_collector.totals import Amount, Totals, merged
+from usage_collector.totals.carrying import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,16 +70,18 @@ class Month:
     estimates: list[Line] = field(default_factory=list)
     corrections: list[Line] = field(default_factory=list)
     implausible: list[Line] = field(default_factory=list)
+    carried: list[Line] = field(default_factory=list)
 
     def add(self, uses: Sequence[Use], earlier: Sequence[Earlier] = ()) -> None:
         """Counts everything that was received of one identity."""
         for use in uses:
-            if use.final and not use.counts and not use.warm_up:
+            if use.implausible and not use.warm_up:
                 self.implausible.append(
                     {"id": use.identity.hex(), **_place(use.place), "time": _time(use.time)}
                 )
         session = resolve(uses, self.counted_at)
         if session is None:
+            self._carry(uses, earlier)
             return
         self._count_before(session, uses)
         if earlier:
@@ -86,6 +91,13 @@ class Month:
         self._list(session)
         if not session.warm_up:
             self.months[_month(session)].add(session)
+
+    def _carry(self, uses: Sequence[Use], earlier: Sequence[Earlier]) -> None:
+        """Leaves a session that is still alive to the next period, which may hear no more of it."""
+        known = [use for use in uses if use.counts]
+        if known and not earlier:
+            last = max(known, key=lambda one: (one.duration, one.place))
+            self.carried.append(msgspec.to_builtins(Carried.of(last)))
 
     def _count_before(self, session: Session, uses: Sequence[Use]) -> None:
         """Counts it at every collector that received its end."""
@@ -108,13 +120,15 @@ class Month:
             "of": first.line,
         }
         if not ended:
-            difference = session.duration - first.duration
+            # The longest duration counts, and what was reported was heard of this session too.
+            reported = max(one.duration for one in earlier)
+            actual = max(session.duration, reported)
             self.corrections.append(
                 {
                     **line,
-                    "reported_seconds": first.duration / SECOND,
-                    "actual_seconds": session.duration / SECOND,
-                    "seconds": difference / SECOND,
+                    "reported_seconds": reported / SECOND,
+                    "actual_seconds": actual / SECOND,
+                    "seconds": (actual - reported) / SECOND,
                 }
             )
             return
