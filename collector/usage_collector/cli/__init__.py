@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.util import find_spec
 
@@ -10,6 +11,7 @@ import click
 
 from usage_collector.errors import InvalidInput, UsageError
 
+INTERRUPTED = 130
 COMMANDS = {
     "serve": "usage_collector.cli.serve",
     "check": "usage_collector.cli.check",
@@ -48,10 +50,20 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors end in one line on standard error that says what to do."""
     try:
-        cli.main(prog_name="usage-collector", standalone_mode=True)
+        sys.exit(cli.main(prog_name="usage-collector", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
     except InvalidInput as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python must not fail once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (UsageError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -20,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from usage_collector.cli import INTERRUPTED
 from usage_collector.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _F = TypeVar("_F", bound="Callable[..., object]")
-INTERRUPTED = 130
 
 token_option = click.option(
     "--token-file",
@@ -75,9 +75,16 @@ def interruptible(command: Callable[_P, _R]) -> Callable[_P, _R]:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
-            sys.exit(INTERRUPTED)
+            leave(INTERRUPTED)
 
     return run
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once, without waiting for threads that wait for others."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def print_json(value: object) -> None:

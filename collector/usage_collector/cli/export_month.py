@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import click
 
+from usage_collector.cli import INTERRUPTED
 from usage_collector.cli.clients import (
-    INTERRUPTED,
     ca_option,
     json_option,
+    leave,
     peers_option,
     print_json,
     secure_option,
@@ -85,6 +87,8 @@ def command(summary_file: Path | None, as_json: bool, **flags: object) -> None:
     A collector that does not answer is a gap in the manifest and exit code 1; the rest is
     delivered, and the next run completes it. Limits are those of each package.
     """
+    # Whoever ends a job ends it as a person does: with a result that says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     given = _Flags(**flags)  # type: ignore[arg-type]
     code, outcome = _guarded(given)
@@ -95,7 +99,7 @@ def command(summary_file: Path | None, as_json: bool, **flags: object) -> None:
         print_json(facts)
     else:
         _print(outcome, facts)
-    sys.exit(code)
+    leave(code) if code == INTERRUPTED else sys.exit(code)
 
 
 def _guarded(flags: _Flags) -> tuple[int, Outcome]:
@@ -107,7 +111,8 @@ def _guarded(flags: _Flags) -> tuple[int, Outcome]:
     except UsageError as error:
         return 1, Outcome("failed", flags.period, error=str(error))
     except OSError as error:
-        return 1, Outcome("failed", flags.period, error=f"{error.filename}: {error.strerror}")
+        where = f"{error.filename}: " if error.filename else ""
+        return 1, Outcome("failed", flags.period, error=f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         return INTERRUPTED, Outcome("failed", flags.period, error="interrupted")
     return (0 if outcome.ok else 1), outcome
@@ -123,7 +128,8 @@ def _run(flags: _Flags) -> Outcome:
             "no keys to sign the manifest with",
             "set USAGE_SIGNING_KEY_FILE and USAGE_PROOF_KEY_FILE to the collectors' key files",
         )
-    with tempfile.TemporaryDirectory(prefix="usage-month-") as spool:
+    # A thread that is not waited for may still write there when it is removed.
+    with tempfile.TemporaryDirectory(prefix="usage-month-", ignore_cleanup_errors=True) as spool:
         order = Order(
             peers=addresses(flags.peers, secure=flags.secure),
             limits={

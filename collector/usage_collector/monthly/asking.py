@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import NotFound, PeerUnavailable, UsageError
@@ -13,13 +13,13 @@ from usage_collector.packages.manifest import Gap
 from usage_collector.peers import Peer, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from usage_collector.monthly.parts import Asking
     from usage_collector.peers import Status
     from usage_collector.periods import Period
 
-AT_ONCE = 8
+_AT_ONCE = 8
 
 
 def ask_all(stack: ExitStack, asking: Asking) -> tuple[list[tuple[Peer, Status]], list[Gap]]:
@@ -32,7 +32,7 @@ def ask_all(stack: ExitStack, asking: Asking) -> tuple[list[tuple[Peer, Status]]
     ]
     answered: dict[str, Status] = {}
     gaps = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with at_once() as pool:
         for peer, asked in [(peer, pool.submit(peer.status)) for peer in peers]:
             try:
                 answered[peer.url] = asked.result()
@@ -49,6 +49,16 @@ def ask_all(stack: ExitStack, asking: Asking) -> tuple[list[tuple[Peer, Status]]
         if peer.url in answered and peer.url not in left_out
     ]
     return sorted(usable, key=lambda one: one[1].collector), gaps
+
+
+@contextmanager
+def at_once() -> Iterator[ThreadPoolExecutor]:
+    """Threads to ask with; when interrupted, nobody waits for what they wait for."""
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def nobody(silent: Sequence[Gap]) -> PeerUnavailable:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.monthly import earlier, gaps, plan
-from usage_collector.monthly.asking import AT_ONCE, ask_all, gap_of, nobody
+from usage_collector.monthly.asking import ask_all, at_once, gap_of, nobody
 from usage_collector.monthly.before import look
 from usage_collector.monthly.delivering import Counted, deliver
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
@@ -122,7 +121,7 @@ def _fetch_all(
     owing: Sequence[tuple[Peer, Status]],
     parts: Parts,
 ) -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with at_once() as pool:
         under_way = [
             (peer, status, pool.submit(fetch, peer, period, order.limits, spool / f"peer-{n}"))
             for n, (peer, status) in enumerate(owing)

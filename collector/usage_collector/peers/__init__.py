@@ -178,6 +178,11 @@ class Peer:
                     raise self._refusal(response)
                 yield response
         except httpx.TransportError as error:
+            if untrusted := _untrusted(error):
+                raise Refused(
+                    f"{self.url} has a certificate that is not trusted: {untrusted}",
+                    "give the CA's certificate (--ca-file)",
+                ) from error
             if answered:
                 raise _TryAgain("broke off its answer", Refused) from error
             raise _TryAgain(_reason(error)) from error
@@ -222,6 +227,15 @@ def _problem(response: httpx.Response) -> Problem:
         return msgspec.json.decode(response.content, type=Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Problem(detail=response.reason_phrase)
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Why a certificate was refused, if that is what lies behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _reason(error: httpx.TransportError) -> str:
