@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _AT_ONCE = 16
+_AGAIN = 0.5
 
 
 def _session(ca: str) -> aiohttp.ClientSession:
@@ -26,8 +28,20 @@ def _session(ca: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
 
 
-async def reach(url: str, ca: str) -> str | None:
-    """Ask a URL for its readiness; None: it answers 200, else why not."""
+async def reach(url: str, ca: str, patience: float = 3.0) -> str | None:
+    """Ask a URL for its readiness; None: it answers 200, else why not.
+
+    It is asked again for ``patience`` seconds: nodes learn a little later where a Service leads.
+    """
+    end = time.monotonic() + patience
+    while True:
+        said = await _answer(url, ca)
+        if said is None or time.monotonic() >= end:
+            return said
+        await asyncio.sleep(_AGAIN)
+
+
+async def _answer(url: str, ca: str) -> str | None:
     try:
         async with _session(ca) as session, session.get(url) as response:
             if response.status == 200:

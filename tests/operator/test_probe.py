@@ -53,7 +53,13 @@ async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
     async def draining(_: web.Request) -> web.Response:
         return web.Response(status=503)
 
+    answers = iter((503, 200))
+
+    async def late(_: web.Request) -> web.Response:
+        return web.Response(status=next(answers))
+
     app = web.Application()
+    app.router.add_get("/late", late)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/draining", draining)
@@ -67,14 +73,21 @@ async def test_reach(url: str, ca: pki.Pair) -> None:
     """A ready answer is none to complain of; everything else says what came instead."""
     trusted = ca.certificate.decode()
     assert await probe.reach(f"{url}/readyz", trusted) is None
-    assert "503" in str(await probe.reach(f"{url}/draining", trusted))
-    assert "cannot be reached" in str(await probe.reach("https://127.0.0.1:1/readyz", trusted))
+    assert "503" in str(await probe.reach(f"{url}/draining", trusted, patience=0))
+    assert "cannot be reached" in str(
+        await probe.reach("https://127.0.0.1:1/readyz", trusted, patience=0)
+    )
+
+
+async def test_a_service_has_a_moment_to_lead_somewhere(url: str, ca: pki.Pair) -> None:
+    """What does not answer well at once is asked again for a while."""
+    assert await probe.reach(f"{url}/late", ca.certificate.decode(), patience=20) is None
 
 
 async def test_only_the_given_authority_is_trusted(url: str) -> None:
     """A collector with another certificate is not reached."""
     other = pki.make_ca("other", NOW).certificate.decode()
-    assert "certificate" in str(await probe.reach(f"{url}/readyz", other)).lower()
+    assert "certificate" in str(await probe.reach(f"{url}/readyz", other, patience=0)).lower()
 
 
 async def test_ask(url: str, ca: pki.Pair) -> None:

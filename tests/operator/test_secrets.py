@@ -139,3 +139,16 @@ def test_the_bundle_holds_each_certificate_once() -> None:
     made = secrets.bundle(context(), ca, [OTHER_CA.certificate, CA.certificate])
     found = x509.load_pem_x509_certificates(made["data"]["ca.crt"].encode())
     assert [one.subject.rfc4514_string() for one in found] == ["CN=test", "CN=other"]
+
+
+def test_a_chain_must_end_at_a_root_that_clients_get() -> None:
+    """With its authority as ca.crt, or as the last of the chain, a certificate is trusted."""
+    leaf = pki.make_leaf(CA, ["a"], NOW).certificate
+    other = pki.make_ca("other", NOW).certificate
+    assert pki.stranger(leaf, CA.certificate) is None
+    assert pki.stranger(leaf + CA.certificate, b"") is None
+    assert pki.stranger(CA.certificate, b"") is None
+    assert pki.stranger(leaf, b"") == "CN=test"
+    assert pki.stranger(leaf, other) == "CN=test"
+    assert pki.stranger(leaf + CA.certificate, other) == "CN=test"
+    assert "no readable PEM" in str(pki.stranger(leaf, b"x"))

@@ -42,7 +42,7 @@ def _short(zones: Iterable[ZoneFacts]) -> list[ZoneFacts]:
 
 def _say(zones: Iterable[ZoneFacts]) -> str:
     return "; ".join(
-        f"zone {zone.name} has {zone.ready} of {zone.replicas} collectors ready"
+        f"zone {zone.name} has {zone.ready} of {_count(zone.replicas, 'collector')} ready"
         + (f" ({zone.why})" if zone.why else "")
         for zone in zones
     )
@@ -60,7 +60,7 @@ def ready(facts: Facts) -> Verdict:
     if facts.troubles:
         return _merge(facts.troubles)
     if facts.written and not facts.paused:
-        return Verdict("False", "Applying", f"{facts.written} objects were written just now")
+        return Verdict("False", "Applying", f"{_count(facts.written, 'object')} written just now")
     rolling = [zone.name for zone in facts.zones if zone.rolling]
     if rolling or facts.waiting:
         about = [f"zone {name} is rolling out" for name in rolling] + list(facts.waiting)
@@ -73,8 +73,13 @@ def ready(facts: Facts) -> Verdict:
         return Verdict("False", "Unreachable", facts.unreachable)
     if facts.paused:
         return Verdict("True", "Paused", "collectors serve; spec.paused holds back every change")
-    total = sum(zone.replicas for zone in facts.zones)
-    return Verdict("True", "Serving", f"{total} collectors in {len(facts.zones)} zones serve")
+    total, zones = sum(zone.replicas for zone in facts.zones), len(facts.zones)
+    words = f"{_count(total, 'collector')} in {_count(zones, 'zone')}"
+    return Verdict("True", "Serving", f"{words} serve{'s' if total == 1 else ''}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _short_notes(facts: Facts) -> list[str]:
@@ -88,7 +93,7 @@ def progressing(facts: Facts) -> Verdict:
     if facts.blocked or facts.troubles:
         return Verdict("False", "Blocked", (facts.blocked or facts.troubles[0]).message)
     if facts.written:
-        return Verdict("True", "Applying", f"{facts.written} objects were written just now")
+        return Verdict("True", "Applying", f"{_count(facts.written, 'object')} written just now")
     if any(zone.rolling for zone in facts.zones):
         names = ", ".join(zone.name for zone in facts.zones if zone.rolling)
         return Verdict("True", "RollingOut", "; ".join([f"rolling out: {names}", *facts.waiting]))

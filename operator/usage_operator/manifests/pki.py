@@ -158,6 +158,35 @@ def problem(pair: Pair, names: list[str], now: dt.datetime) -> str | None:
     return None
 
 
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def stranger(chain: bytes, authorities: bytes) -> str | None:
+    """Name the issuer that clients cannot know; None: the chain ends at a root that they get.
+
+    ``chain`` is a server's PEM file, its own certificate first; clients trust ``authorities``
+    and, where there are none, what is in the chain. Nothing but roots is trusted by OpenSSL.
+    """
+    try:
+        sent = x509.load_pem_x509_certificates(chain)
+        trusted = x509.load_pem_x509_certificates(authorities) if authorities.strip() else sent
+    except ValueError:
+        return "nobody (it is no readable PEM)"
+    current, rest = sent[0], [*trusted, *sent]
+    while not (current in trusted and _issued(current, current)):
+        above = next((one for one in rest if one != current and _issued(current, one)), None)
+        if above is None:
+            return current.issuer.rfc4514_string()
+        rest = [one for one in rest if one not in (current, above)]
+        current = above
+    return None
+
+
 def renewal(pair: Pair, ca: Pair | None, names: list[str], now: dt.datetime) -> str | None:
     """Tell why a certificate of ours has to be made anew; None: it is good.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from usage_operator import errors, metrics, naming
 from usage_operator.conditions import judge
-from usage_operator.plan import digest
+from usage_operator.plan import digest, never_bound
 from usage_operator.reconcile.execute import tell
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True"}
 """The conditions whose changes are told, and the status that is no reason to worry."""
 _PASSING = {"Applying", "RollingOut", "NotYet", "Running"}
 """Reasons that end by themselves: no news."""
-_QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady"}
+_QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady", "Unreachable"}
 """Reasons that are no news either, while the condition's status stays as it is."""
 
 
@@ -96,6 +96,7 @@ async def farewell(client: Client, namespace: str, name: str, now: dt.datetime) 
         for claim in await client.list("PersistentVolumeClaim", namespace, labels)
         if not claim["metadata"].get("ownerReferences")
         and not claim["metadata"].get("deletionTimestamp")
+        and not never_bound(claim)
     ]
     if not claims:
         return

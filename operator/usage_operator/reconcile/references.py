@@ -78,9 +78,16 @@ def _certificate(
     hosts = [names.service_host(names.ingest), names.service_host(names.reporting)]
     hosts += [f"*.{names.service_host(names.zone(zone))}" for zone in zones]
     reason = pki.problem(pki.Pair(data["tls.crt"], data["tls.key"]), hosts, now)
-    if reason is None:
-        return None
-    return Trouble("SecretInvalid", f"{field}: {reason}: put a certificate with these names there")
+    if reason:
+        text = f"{field}: {reason}: put a certificate with these names there"
+        return Trouble("SecretInvalid", text)
+    if issuer := pki.stranger(data["tls.crt"], data.get("ca.crt", b"")):
+        text = (
+            f"{field}: tls.crt was issued by {issuer}, whose own certificate is not there for "
+            "clients to trust: add it to the Secret as ca.crt"
+        )
+        return Trouble("SecretInvalid", text)
+    return None
 
 
 async def _storage(client: Client, context: Context) -> list[Trouble]:

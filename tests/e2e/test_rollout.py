@@ -1,0 +1,160 @@
+"""A change reaches the collectors zone by zone, under load and whatever befalls the operator."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.e2e.system import ZONES, System
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+MARK = "example.org/rollout"
+LOAD = ("--jobs=1000000", "--sessions=0", "--rate=40", "--connections=8", "--reconnect")
+STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
+
+
+def until(what: str, check: Callable[[], bool], seconds: float = 60) -> None:
+    """Ask again and again until the answer is yes."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def positions(system: System) -> int:
+    """How many events all collectors hold, by their own metrics."""
+    total = 0
+    for zone in ZONES:
+        pod = f"https:{system.name}-{zone}-0:8000"
+        path = f"/api/v1/namespaces/{system.namespace}/pods/{pod}/proxy/metrics"
+        found = re.findall(
+            r"^usage_head_position\{.*\} (\S+)$", system.kubectl("get", "--raw", path), re.M
+        )
+        total += int(sum(map(float, found)))
+    return total
+
+
+@contextmanager
+def transcribers(system: System) -> Iterator[dict[str, Any]]:
+    """Post through the Service from a pod as long as the context lasts; then has the counts."""
+    counts: dict[str, Any] = {}
+    before = positions(system)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(system.simulate, *LOAD)
+        try:
+            until("events arrive", lambda: told.done() or positions(system) > before)
+            yield counts
+        finally:
+            system.kubectl("exec", "transcribers", "--", "python3", "-c", STOP)
+            counts |= told.result(timeout=120)
+
+
+@dataclass
+class Observer:
+    """Looks at the pods all the time: which zones have the mark, and which are not ready."""
+
+    system: System
+    mark: str
+    seen: list[tuple[frozenset[str], frozenset[str]]] = field(default_factory=list)
+
+    def look(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The zones whose pod has the mark, and those without a ready pod."""
+        label = "--selector=app.kubernetes.io/component=collector"
+        pods = self.system.get("pods", label)["items"]
+        marked, ready = set(), set()
+        for pod in pods:
+            zone = pod["metadata"]["labels"]["usage-operator.io/zone"]
+            conditions = pod["status"].get("conditions", [])
+            if (pod["metadata"].get("annotations") or {}).get(MARK) == self.mark:
+                marked.add(zone)
+            if {"type": "Ready", "status": "True"}.items() <= next(
+                (one.items() for one in conditions if one["type"] == "Ready"), {}.items()
+            ) and not pod["metadata"].get("deletionTimestamp"):
+                ready.add(zone)
+        self.seen.append((frozenset(marked), frozenset(set(ZONES) - ready)))
+        return self.seen[-1]
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look again and again while the context lasts."""
+        end = threading.Event()
+
+        def repeat() -> None:
+            while not end.wait(0.2):
+                self.look()
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(repeat)
+            try:
+                yield
+            finally:
+                end.set()
+                done.result()
+
+
+def change(system: System, mark: str) -> None:
+    """Apply the resource with another pod template."""
+    system.apply(system.resource({"template": {"annotations": {MARK: mark}}}))
+
+
+@pytest.fixture(scope="module")
+def ready(system: System) -> System:
+    """A collector in each zone."""
+    system.apply(system.resource())
+    system.wait_ready()
+    return system
+
+
+def test_one_zone_after_the_other_and_nothing_is_lost(ready: System) -> None:
+    """Under load a template change takes one zone at a time, and Ready waits for the last."""
+    observer = Observer(ready, "first")
+    with transcribers(ready) as told:
+        with observer.looking():
+            change(ready, "first")
+            ready.wait_ready(timeout=200)
+        assert observer.look() == (frozenset(ZONES), frozenset())
+    assert max(len(unready) for _, unready in observer.seen) == 1
+    steps = [marked for marked, _ in observer.seen]
+    assert [len(one) for one in dict.fromkeys(steps)] == [0, 1, 2, 3]
+    assert told["lost"] == 0
+    assert told["events"] > 0
+    summary = ready.export("--period", f"{datetime.now(UTC):%Y-%m}")
+    assert summary["result"] == "exported"
+    assert summary["events"] >= told["events"]
+
+
+def test_an_operator_killed_in_the_middle_goes_on(ready: System) -> None:
+    """The next operator finishes what the killed one began, one zone at a time as well."""
+    observer = Observer(ready, "second")
+    with observer.looking():
+        change(ready, "second")
+        until("one zone has it", lambda: any(len(marked) == 1 for marked, _ in observer.seen))
+        ready.kubectl(
+            *("delete", "pod", "--selector=app.kubernetes.io/name=usage-operator"),
+            *("--grace-period=0", "--force", "--wait=false"),
+        )
+        ready.wait_ready(timeout=200)
+    assert observer.look() == (frozenset(ZONES), frozenset())
+    assert max(len(unready) for _, unready in observer.seen) == 1
+
+
+def test_a_service_that_leads_nowhere_is_mended(ready: System) -> None:
+    """A selector that was made to select nothing is as it was, and transcribers get through."""
+    patch = {"spec": {"selector": {"nobody": "has-this"}}}
+    ready.kubectl("patch", "service", ready.name, "--patch", json.dumps(patch))
+    until(
+        "the selector is back",
+        lambda: "nobody" not in ready.get("service", ready.name)["spec"]["selector"],
+        seconds=5,
+    )
+    ready.wait_ready()
+    assert ready.simulate("--jobs=20", "--sessions=0")["lost"] == 0
