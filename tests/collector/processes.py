@@ -50,7 +50,7 @@ class Collector:
     reporting: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, scheme: str = "http") -> None:
         """Returns once it is ready."""
         log = (self.folder / f"{self.name}.log").open("ab")
         self.process = subprocess.Popen(
@@ -68,17 +68,16 @@ class Collector:
                 "USAGE_DATA_DIR": str(self.folder / self.name),
             },
         )
-        self._wait()
+        self._wait(f"{scheme}://{self.address}/readyz")
 
-    def _wait(self) -> None:
-        transport = httpx.HTTPTransport(retries=0)
-        with httpx.Client(transport=transport, trust_env=False) as client:
+    def _wait(self, url: str) -> None:
+        with httpx.Client(verify=False, trust_env=False) as client:
             while True:
                 assert self.process
                 if self.process.poll() is not None:
                     raise AssertionError((self.folder / f"{self.name}.log").read_text())
                 try:
-                    if client.get(f"http://{self.address}/readyz").is_success:
+                    if client.get(url).is_success:
                         return
                 except httpx.TransportError:
                     continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from usage_collector.errors import DeliveryFailed, UsageError
 from usage_collector.monthly import plan
+from usage_collector.monthly.keeping import keep_delivered
 from usage_collector.monthly.summary import Outcome, as_csv
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.manifest import Facts, Source, manifest_name
@@ -35,6 +36,7 @@ class Counted:
 def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Counted) -> Outcome:
     """Hands over what was proved and counted, and tells the collectors."""
     held, errors = _held(order, period)
+    keep_delivered(order, period, parts, held)
     known = plan.delivered((fetched.cut for _, fetched in parts.fetched), held.values())
     files = [
         path.with_name(file.name)
