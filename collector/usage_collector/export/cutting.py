@@ -10,11 +10,11 @@ import msgspec
 from usage_collector import events
 from usage_collector.errors import Conflict, Damaged, InvalidInput, NotFound, StorageUnavailable
 from usage_collector.export import files
-from usage_collector.ledger import Cut, CutFile, Receipt
+from usage_collector.ledger import Cut, CutFile, Receipt, stretches
 from usage_collector.ledger import weight as weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from usage_collector.ledger import Ledgers, Limits, Reader, ReceiptFile, Status
     from usage_collector.periods import Period
@@ -60,24 +60,34 @@ def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
         return made
 
 
-def _files(ledgers: Ledgers, status: Status, limits: Limits) -> Iterator[CutFile]:
+def _files(ledgers: Ledgers, status: Status, limits: Limits) -> list[CutFile]:
     if not status.readable:
         _recheck(ledgers, status)
-        return
+        return []
     first = max(ledgers.cuts.end(status.id) + 1, status.first)
     if first > status.last:
-        return
+        return []
     with ledgers.reader(status.id) as reader:
-        for stretch in files.split(_items(reader, first, status.last), limits):
+        try:
+            return list(_split(reader, [(first, status.last)], limits))
+        except Damaged:
+            # What cannot be read is in no period, which is told; the rest is.
+            return list(_split(reader, stretches(reader, first, status.last), limits))
+
+
+def _split(reader: Reader, runs: Iterable[tuple[int, int]], limits: Limits) -> Iterator[CutFile]:
+    for first, last in runs:
+        start = first
+        for stretch in files.split(_items(reader, first, last), limits):
             yield CutFile(
-                ledger=status.id,
-                first=first,
-                last=first + stretch.events - 1,
+                ledger=reader.ledger,
+                first=start,
+                last=start + stretch.events - 1,
                 count=stretch.events,
                 batch_jobs=stretch.load.jobs,
                 realtime_hours=stretch.load.hours,
             )
-            first += stretch.events
+            start += stretch.events
 
 
 def _recheck(ledgers: Ledgers, status: Status) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from usage_collector.errors import NotFound
+from usage_collector.ledger import unreported
 from usage_collector.periods import rfc3339
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _ledger(ledgers: Ledgers, status: Status) -> dict[str, Any]:
         "purged_unsent": [
             (max(first, sent + 1), last) for first, last in status.purged_unsent if last > sent
         ],
+        "unreported": unreported(ledgers.cuts.all(), status.id),
     }
 
 

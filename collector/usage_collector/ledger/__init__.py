@@ -8,6 +8,8 @@ from usage_collector.ledger.catalog import Catalog
 from usage_collector.ledger.cuts import Cut, CutFile, Cuts, Limits, Receipt, ReceiptFile
 from usage_collector.ledger.ledgers import Ledgers, Status, head_of, inspect, open_reader
 from usage_collector.ledger.reader import Billed, Block, Filed, Reader, within
+from usage_collector.ledger.receipts import unreported
+from usage_collector.ledger.salvage import stretches
 
 __all__ = [
     "BATCH_JOB",
@@ -28,6 +30,8 @@ __all__ = [
     "head_of",
     "inspect",
     "open_reader",
+    "stretches",
+    "unreported",
     "weight",
     "within",
 ]

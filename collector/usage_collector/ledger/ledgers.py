@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import Damaged, NotFound, StorageUnavailable, UsageError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from usage_collector.ledger.catalog import About, Closing
     from usage_collector.ledger.reader import Billed
+
+_log = logging.getLogger(__name__)
 
 PROOF_SECONDS = 5.0
 """How long proving that a commit is possible may take."""
@@ -82,6 +86,7 @@ class Ledgers:
         self._collector = collector
         self._now = now
         self._closed: dict[str, Status] = {}
+        self._damage: dict[str, str] = {}
         self.writer = Writer(self._open_live(), self._replace, self.space, now, observe)
 
     @property
@@ -116,8 +121,18 @@ class Ledgers:
         ledger = ledger or self.live
         if ledger not in {about.id for about, _ in self.catalog.all()}:
             raise NotFound(f"there is no ledger {ledger!r} here", "see GET /v1/periods")
-        with open_reader(self.catalog.path(ledger), ledger) as reader:
+        note = partial(self._note_damage, ledger)
+        with open_reader(self.catalog.path(ledger), ledger, note) as reader:
             yield reader
+
+    def _note_damage(self, ledger: str, problem: str) -> None:
+        """Whoever reads may find damage, and nothing more is written where it was found."""
+        if ledger not in self._damage:
+            _log.error("ledger %s is damaged: %s", ledger, problem)
+        self._damage[ledger] = problem
+        if ledger == self.live:
+            with suppress(StorageUnavailable):
+                self.writer.set_aside(ledger, problem)
 
     def identities(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[Billed]:
         """Who was billed in these ranges (ledger, first, last), sorted by identity."""
@@ -223,21 +238,24 @@ class Ledgers:
         return Book(path(about.id), about.id, self.cuts.end(about.id), earlier)
 
     def _status(self, about: About, closing: Closing | None) -> Status:
-        if about.id in self._closed:
-            return self._closed[about.id]
-        status = inspect(self.catalog.path(about.id), about, closing)
+        status = self._closed.get(about.id) or inspect(self.catalog.path(about.id), about, closing)
         # What cannot be read may be a passing trouble.
         if closing is not None and status.readable:
             self._closed[about.id] = status
+        if about.id in self._damage:
+            problem = status.problem or self._damage[about.id]
+            return replace(status, damaged=True, problem=problem)
         return status
 
 
 @contextmanager
-def open_reader(folder: Path, ledger: str) -> Iterator[Reader]:
-    """A reader of the ledger in that folder."""
+def open_reader(
+    folder: Path, ledger: str, note: Callable[[str], None] | None = None
+) -> Iterator[Reader]:
+    """A reader of the ledger in that folder; ``note`` is told of damage (see `Reader`)."""
     with sqlite.translated(f"ledger {ledger}"):
         connection = sqlite.open_reader(folder / books.DATABASE)
-    reader = Reader(connection, ledger)
+    reader = Reader(connection, ledger, note)
     try:
         yield reader
     finally:
@@ -251,28 +269,30 @@ def head_of(folder: Path) -> heads.Head | None:
 
 def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
     """How the ledger in that folder stands; what cannot be read is a problem, not an error."""
-    problem = closing.reason if closing else None
+    problems = [closing.reason] if closing else []
     damaged = closing is not None and closing.damaged
+    found: list[str] = []
     readable = True
     unsent: tuple[tuple[int, int], ...] = ()
     try:
-        with open_reader(folder, about.id) as reader:
+        with open_reader(folder, about.id, found.append) as reader:
             first, last = reader.bounds()
             head = reader.hash_at(last)
             unsent = tuple(reader.purged_unsent())
     except UsageError as error:
         known = heads.read(folder / books.HEAD)
         first, last, head = 1, 0, known.hash if known else b""
-        problem, damaged, readable = problem or str(error), True, False
+        readable = False
+        found.insert(0, str(error))
     return Status(
-        about.id,
-        closing is None,
-        about.began,
-        first,
-        last,
-        head,
-        problem,
-        damaged,
-        readable,
-        unsent,
+        id=about.id,
+        live=closing is None,
+        began=about.began,
+        first=first,
+        last=last,
+        head=head,
+        problem=next(iter([*problems, *found]), None),
+        damaged=damaged or bool(found),
+        readable=readable,
+        purged_unsent=unsent,
     )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from usage_collector.errors import Damaged, NotFound
+import apsw
+
+from usage_collector.errors import Damaged, NotFound, UsageError
 from usage_collector.ledger import sqlite
 from usage_collector.ledger.blocks import Load, Unpacker
 from usage_collector.packages import MARK_EVERY, Chain, genesis, link, marks_between
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import apsw
+    from collections.abc import Callable, Iterator
 
 _READ_BYTES = 1024 * 1024
 """What one reading of blocks stops after, so that large events do not pile up."""
@@ -55,14 +56,26 @@ class Billed(NamedTuple):
 
 
 class Reader:
-    """One ledger through one connection; not to be shared between threads."""
+    """One ledger through one connection; not to be shared between threads.
 
-    def __init__(self, connection: apsw.Connection, ledger: str) -> None:
+    ``note`` is told of whatever turns out to be damaged, beside the `Damaged` that is raised.
+    Whoever gives one gets lost marks worked out again, so that the events can still be proven.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        ledger: str,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         self.connection = connection
         self.ledger = ledger
+        self._salvages = note is not None
+        self._note = note or (lambda _problem: None)
         self._unpacker = Unpacker()
         self._cached: dict[int, list[bytes]] = {}
         self.cached_bytes = 0
+        self._walk = (0, genesis(ledger))
 
     def close(self) -> None:
         """Give the connection back."""
@@ -91,20 +104,16 @@ class Reader:
 
     def chain(self, first: int, last: int) -> Chain:
         """What ties these positions to the rest of the ledger."""
-        wanted = marks_between(first, last)
-        marks = self._rows(
-            "SELECT hash FROM marks WHERE position BETWEEN ? AND ? ORDER BY position",
-            first,
-            last,
-        )
-        if len(marks) != len(wanted):
-            raise self._damaged(f"marks between {first} and {last} are missing")
+        try:
+            marks = self._marks(first, last)
+        except Damaged:
+            marks = [self.mark(position) for position in marks_between(first, last)]
         return Chain(
             first=first,
             last=last,
             before=self.hash_at(first - 1),
             after=self.hash_at(last),
-            marks=[mark for (mark,) in marks],
+            marks=marks,
         )
 
     def events(self, first: int, last: int) -> Iterator[bytes]:
@@ -113,11 +122,11 @@ class Reader:
         while position <= last:
             rows = self._packed(position, last)
             if not rows:
-                raise self._damaged(f"position {position} is missing")
+                raise self._missing(position, f"position {position} is missing")
             for start, count, data in rows:
                 if not start <= position < start + count:
-                    raise self._damaged(f"position {position} is missing")
-                raws = self._unpacker.unpack(data, count)
+                    raise self._missing(position, f"position {position} is missing")
+                raws = self._unpack(data, count)
                 yield from raws[position - start : last - start + 1]
                 position = start + count
 
@@ -131,7 +140,7 @@ class Reader:
         first: int | None = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
         raws = self._block_at(first) if first is not None else []
         if first is None or position - first >= len(raws):
-            raise self._damaged(f"position {position} is missing")
+            raise self._missing(position, f"position {position} is missing")
         return raws[position - first]
 
     def blocks(self, first: int, last: int) -> Iterator[Block]:
@@ -147,7 +156,7 @@ class Reader:
                 _IDS_A_READ,
             )
             if not rows:
-                raise self._damaged(f"position {position} is missing")
+                raise self._missing(position, f"position {position} is missing")
             for start, count, received, size, jobs, realtime_ms in rows:
                 yield Block(start, count, received, size, Load(jobs, realtime_ms))
                 position = start + count
@@ -218,19 +227,39 @@ class Reader:
             after = rows[-1][:2]
 
     def mark(self, position: int) -> bytes:
-        """h() at a multiple of 100, as it was stored."""
+        """h() at a multiple of 100, as it was stored; worked out again where that is lost."""
         if position == 0:
             return genesis(self.ledger)
-        mark = self._value("SELECT hash FROM marks WHERE position = ?", position)
-        if not isinstance(mark, bytes):
-            raise self._damaged(f"the mark at {position} is missing")
+        try:
+            mark = self._value("SELECT hash FROM marks WHERE position = ?", position)
+            if not isinstance(mark, bytes):
+                raise self._missing(position, f"the mark at {position} is missing")
+        except Damaged:
+            if not self._salvages or self.bounds()[0] > 1:
+                raise
+            return self._walked(position)
         return mark
+
+    def _marks(self, first: int, last: int) -> list[bytes]:
+        sql = "SELECT hash FROM marks WHERE position BETWEEN ? AND ? ORDER BY position"
+        rows = self._rows(sql, first, last)
+        if len(rows) != len(marks_between(first, last)):
+            raise self._missing(first, f"marks between {first} and {last} are missing")
+        return [mark for (mark,) in rows]
+
+    def _walked(self, position: int) -> bytes:
+        """h(position) from the very first event, or from where the last walk ended."""
+        start, head = self._walk if self._walk[0] <= position else (0, genesis(self.ledger))
+        for raw in self.events(start + 1, position):
+            head = link(head, hashlib.sha256(raw).digest())
+        self._walk = (position, head)
+        return head
 
     def _block_at(self, first: int) -> list[bytes]:
         raws = self._cached.pop(first, None)
         if raws is None:
             rows = self._rows("SELECT count, data FROM blocks WHERE first = ?", first)
-            raws = self._unpacker.unpack(rows[0][1], rows[0][0]) if rows else []
+            raws = self._unpack(rows[0][1], rows[0][0]) if rows else []
             self.cached_bytes += sum(map(len, raws))
         # The last one used comes last; the others make room from the front.
         self._cached[first] = raws
@@ -243,29 +272,58 @@ class Reader:
         """Some blocks from that position on, whose transaction is over when this returns."""
         rows: list[Any] = []
         size = 0
-        with sqlite.translated(f"ledger {self.ledger}"):
+        with self._watched():
             cursor = self.connection.execute(
                 "SELECT first, count, data FROM blocks WHERE first >= "
                 "(SELECT max(first) FROM blocks WHERE first <= ?) AND first <= ? ORDER BY first",
                 (position, last),
             )
-            for row in cursor:
-                rows.append(row)
-                size += len(row[2])
-                if size >= _READ_BYTES:
-                    break
+            try:
+                for row in cursor:
+                    rows.append(row)
+                    size += len(row[2])
+                    if size >= _READ_BYTES:
+                        break
+            except apsw.Error:
+                # What was read before is good; whoever wants more gets to the error then.
+                if not rows:
+                    raise
             cursor.close(True)
         return rows
+
+    def _unpack(self, data: bytes, count: int) -> list[bytes]:
+        with self._watched():
+            return self._unpacker.unpack(data, count)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            with sqlite.translated(f"ledger {self.ledger}"):
+                yield
+        except Damaged as error:
+            self._note(str(error))
+            raise
 
     def _value(self, sql: str, *bindings: int | bytes) -> Any:
         rows = self._rows(sql, *bindings)
         return rows[0][0] if rows else None
 
     def _rows(self, sql: str, *bindings: int | bytes) -> list[Any]:
-        with sqlite.translated(f"ledger {self.ledger}"):
+        with self._watched():
             return self.connection.execute(sql, bindings).fetchall()
 
+    def _missing(self, position: int, what: str) -> UsageError:
+        """The error for what should be there, unless it was purged since somebody asked for it."""
+        first = self.bounds()[0]
+        if position >= first - 1:
+            return self._damaged(what)
+        return NotFound(
+            f"position {position} of ledger {self.ledger} is no longer kept",
+            f"ask for positions from {first} on",
+        )
+
     def _damaged(self, what: str) -> Damaged:
+        self._note(what)
         return Damaged(
             f"ledger {self.ledger}: {what}", "see usage-collector check; restore a backup"
         )

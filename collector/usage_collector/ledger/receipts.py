@@ -28,6 +28,23 @@ def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
     return end
 
 
+def unreported(cuts: Iterable[Cut], ledger: str) -> list[tuple[int, int]]:
+    """The positions up to the last cut, first and last of each run, that are in no period's files.
+
+    They could not be read when they were to be cut, or were purged before.
+    """
+    found = []
+    end = last = 0
+    for cut in cuts:
+        for file in sorted(cut.files, key=lambda file: file.first):
+            if file.ledger == ledger:
+                if file.first > end + 1:
+                    found.append((end + 1, file.first - 1))
+                end = file.last
+        last = max(last, cut.ends.get(ledger, 0))
+    return [*found, (end + 1, last)] if last > end else found
+
+
 def _name(file: CutFile, collector: str, period: str) -> str:
     chain = Chain(file.first, file.last, b"", b"", ())
     return file_name(

@@ -111,6 +111,16 @@ class Writer:
         """Commit something small, where events could be stored too."""
         return self.call(self._prove)
 
+    def set_aside(self, ledger: str, reason: str) -> None:
+        """Go on with a new ledger, if that is still the live one."""
+
+        def leave(book: Book) -> None:
+            if book.ledger == ledger and self._damage is None:
+                self._damage = reason
+                self._prove(book)
+
+        self.call(leave)
+
     def close(self) -> None:
         """Finish what was submitted, flush the head, move the log into the database."""
         with self._lock:
