@@ -24,6 +24,7 @@ _FLAGS = {
     "--log-level": "DEBUG, INFO, WARNING or ERROR",
     "--kubeconfig": "kubeconfig to use instead of the pod's service account",
     "--context": "context of the kubeconfig instead of the current one",
+    "--leader-election": "on or off: work only while holding the Lease (default: on in a cluster)",
     "--probe": "on or off: ask the collectors themselves (default: on in a cluster)",
 }
 
@@ -48,16 +49,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(flags: argparse.Namespace) -> settings.Settings:
-    """Let flags override the environment; outside of a cluster nothing can be probed."""
+    """Let flags override the environment; outside of a cluster nothing is probed, nor led."""
     environment = dict(os.environ)
     for flag in _FLAGS:
         name = flag.removeprefix("--").replace("-", "_")
         if (value := getattr(flags, name)) is not None:
             environment[settings.PREFIX + name.upper()] = value
     read = settings.read(environment)
-    if read.kubeconfig and settings.PREFIX + "PROBE" not in environment:
-        read = dataclasses.replace(read, probe=False)
-    return read
+    if not read.kubeconfig:
+        return read
+    return dataclasses.replace(
+        read,
+        probe=read.probe and settings.PREFIX + "PROBE" in environment,
+        leader_election=read.leader_election and settings.PREFIX + "LEADER_ELECTION" in environment,
+    )
 
 
 def _access(read: settings.Settings) -> Access:

@@ -58,5 +58,13 @@ class NotFound(ApiError):
     """The object, or its kind, does not exist."""
 
 
+class NotLeading(ApiError):
+    """Another operator may work by now: nothing is written any more."""
+
+
+class LeaseLost(OperatorError):
+    """Another operator works now, or nobody can tell; this one has stopped."""
+
+
 class Conflict(ApiError):
     """The object is not as it was when it was read; reading again resolves it."""

@@ -14,6 +14,7 @@ WRITES = Counter(
     "usage_operator_writes_total", "Writes to the API server, status included.", ["verb", "kind"]
 )
 QUEUE = Gauge("usage_operator_queue_keys", "Resources that wait for, or are in, a reconcile.")
+LEADING = Gauge("usage_operator_leading", "Whether this operator holds the Lease.")
 READY = Gauge(
     "usage_operator_resource_ready", "Whether a resource is Ready.", ["namespace", "name"]
 )

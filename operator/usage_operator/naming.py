@@ -10,6 +10,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "UsageCollector"
 PLURAL = "usagecollectors"
 FIELD_MANAGER = "usage-operator"
+LEASE = "usage-operator"
 
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"

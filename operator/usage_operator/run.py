@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
 from usage_operator import errors, health, metrics, naming, watch
 from usage_operator.kube import Client
+from usage_operator.leader import Leader
 from usage_operator.reconcile import Key, Reconciler
 from usage_operator.workqueue import WorkQueue
 
@@ -57,48 +59,119 @@ async def _installed(client: Client, namespaces: tuple[str, ...], *, everywhere:
 
 
 async def run(settings: Settings, access: Access) -> None:
-    """Run until SIGTERM or SIGINT. InvalidSettings when it cannot begin."""
-    namespaces = settings.served(access.namespace)
-    ready, stop = asyncio.Event(), asyncio.Event()
-    async with Client(access) as client:
-        await _installed(client, namespaces, everywhere=settings.all_namespaces)
-        reconciler = Reconciler(client, settings)
-        queue = WorkQueue(_Measured(reconciler))
+    """Run until SIGTERM or SIGINT. InvalidSettings when it cannot begin, LeaseLost at the end."""
+    place = settings.own_namespace or access.namespace
+    async with Client(access) as own:
+        leader = Leader(own, place, f"{socket.gethostname()}_{os.getpid()}")
+        permit = leader.holds if settings.leader_election else lambda: True
+        async with Client(access, permit) as client:
+            operator = _Operator(client, settings, leader if settings.leader_election else None)
+            try:
+                await operator.run()
+            finally:
+                await leader.release()
+    _log.info("stopped")
 
-        def notice(key: Key) -> None:
-            reconciler.disturb(key)
-            queue.add(key)
 
-        metrics.QUEUE.set_function(lambda: len(queue))
-        runner = await health.serve(settings.host, settings.port, ready.is_set)
+class _Operator:
+    """The parts of a running operator, and the order in which they begin and end."""
+
+    def __init__(self, client: Client, settings: Settings, leader: Leader | None) -> None:
+        self._client = client
+        self._settings = settings
+        self._leader = leader
+        self._namespaces = settings.served(client.access.namespace)
+        self._reconciler = Reconciler(client, settings)
+        self._queue = WorkQueue(_Measured(self._reconciler))
+        self._ready, self._stop, self._asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._waiting = False
+
+    async def run(self) -> None:
+        """Wait for the Lease if there is one to hold, then work until told to stop."""
+        settings = self._settings
+        await _installed(self._client, self._namespaces, everywhere=settings.all_namespaces)
+        metrics.QUEUE.set_function(lambda: len(self._queue))
+        # Whoever waits for the Lease is as ready as can be.
+        runner = await health.serve(
+            settings.host, settings.port, lambda: self._waiting or self._ready.is_set()
+        )
+        try:
+            if self._leader is None or await self._lead(self._leader):
+                await self._work()
+        finally:
+            await self._queue.close()
+            await runner.cleanup()
+
+    def _notice(self, key: Key) -> None:
+        self._reconciler.disturb(key)
+        self._queue.add(key)
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, self._asked.set)
+
+    async def _lead(self, leader: Leader) -> bool:
+        """Wait for the Lease; tell whether it is ours, not so when told to stop before."""
+        self._listen()
+        self._waiting = True
+        _log.info("waiting for the Lease %s", naming.LEASE)
+        tasks = [asyncio.create_task(leader.acquire()), asyncio.create_task(self._asked.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks[0].cancelled() and (error := tasks[0].exception()):
+            raise errors.InvalidSettings(
+                f"the Lease cannot be held ({error})",
+                "bind the Role usage-operator-leader, or set USAGE_OPERATOR_LEADER_ELECTION=off",
+            ) from error
+        self._waiting = False
+        return leader.holds() and not self._asked.is_set()
+
+    async def _work(self) -> None:
+        settings, namespaces = self._settings, self._namespaces
         where = "all namespaces" if settings.all_namespaces else ", ".join(namespaces)
         _log.info("serving %s", where)
         tasks = [
-            asyncio.create_task(watch.relist(client, settings, namespaces, notice)),
-            asyncio.create_task(_take_signals(ready, stop, queue)),
+            asyncio.create_task(watch.relist(self._client, settings, namespaces, self._notice)),
+            asyncio.create_task(self._take_signals()),
         ]
+        if self._leader is not None:
+            tasks.append(asyncio.create_task(self._keep(self._leader)))
         try:
-            await watch.watch(access, settings, namespaces, notice, ready=ready, stop=stop)
+            await watch.watch(
+                self._client.access,
+                settings,
+                namespaces,
+                self._notice,
+                ready=self._ready,
+                stop=self._stop,
+            )
         finally:
             for task in tasks:
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks, return_exceptions=True)
-            await queue.close()
-            await runner.cleanup()
-            _log.info("stopped")
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._leader is not None and not self._leader.holds():
+            raise errors.LeaseLost(
+                "the Lease was lost", "another operator goes on, and this one begins anew"
+            )
 
+    async def _keep(self, leader: Leader) -> None:
+        """Stop when the Lease is lost; nothing is written from then on."""
+        await leader.keep()
+        _log.error("the Lease was lost")
+        await self._queue.close(grace=0)
+        self._stop.set()
 
-async def _take_signals(ready: asyncio.Event, stop: asyncio.Event, queue: WorkQueue[Key]) -> None:
-    """On a signal, let the work in hand finish before the watches end.
+    async def _take_signals(self) -> None:
+        """On a signal, let the work in hand finish before the watches end.
 
-    kopf takes the signals for itself when it begins, and would cancel that work.
-    """
-    await ready.wait()
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, asked.set)
-    await asked.wait()
-    _log.info("stopping")
-    await queue.close()
-    stop.set()
+        kopf takes the signals for itself when it begins, and would cancel that work.
+        """
+        await self._ready.wait()
+        self._listen()
+        await self._asked.wait()
+        _log.info("stopping")
+        await self._queue.close()
+        self._stop.set()

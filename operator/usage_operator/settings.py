@@ -31,6 +31,8 @@ class Settings:
     kubeconfig: str | None = None
     context: str | None = None
     own_namespace: str | None = None
+    leader_election: bool = True
+    """Whether to work only while holding the Lease, for there may be other operators."""
     probe: bool = True
     """Ask the collectors over the network; only possible inside the cluster."""
 
@@ -94,5 +96,9 @@ def read(environment: Mapping[str, str]) -> Settings:
         kubeconfig=value("KUBECONFIG", "") or environment.get("KUBECONFIG") or None,
         context=value("CONTEXT", "") or None,
         own_namespace=environment.get("POD_NAMESPACE") or None,
+        leader_election=_choice(
+            PREFIX + "LEADER_ELECTION", value("LEADER_ELECTION", "on"), ("on", "off")
+        )
+        == "on",
         probe=_choice(PREFIX + "PROBE", value("PROBE", "on"), ("on", "off")) == "on",
     )

@@ -55,6 +55,9 @@ def test_chart_and_kustomize_base_run_the_same_operator(cluster: Cluster) -> Non
     for role in ("usage-operator", "usage-operator-cluster"):
         ours = chart["ClusterRole", f"metering-{role}"]
         assert ours["rules"] == base["ClusterRole", role]["rules"]
+    leader = ("Role", "usage-operator-leader")
+    assert chart[leader]["rules"] == base[leader]["rules"]
+    assert chart[name]["spec"]["replicas"] == base[name]["spec"]["replicas"] == 2
     policy = ("ValidatingAdmissionPolicy", "usage-operator-delete-warning")
     assert chart[policy]["spec"] == base[policy]["spec"]
 
@@ -71,7 +74,8 @@ def test_rights_follow_the_namespaces_that_are_served(cluster: Cluster) -> None:
     assert ("ClusterRoleBinding", "metering-usage-operator") not in listed
     everywhere = _chart("--set", "allNamespaces=true")
     assert ("ClusterRoleBinding", "metering-usage-operator") in everywhere
-    assert not [kind for kind, _ in everywhere if kind == "RoleBinding"]
+    bound = [name for kind, name in everywhere if kind == "RoleBinding"]
+    assert bound == ["usage-operator-leader"]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,12 @@ def collectors(system: System) -> dict[str, tuple[str, int]]:
     }
 
 
+def operators(system: System) -> set[str]:
+    """The uids of the operator's pods."""
+    found = system.get("pods", "--selector=app.kubernetes.io/name=usage-operator")["items"]
+    return {one["metadata"]["uid"] for one in found}
+
+
 def made(system: System) -> dict[str, Any]:
     """What the operator made, by kind and name; of StatefulSets and CronJobs the spec as well."""
     found = system.get(CHILDREN, OURS)["items"]
@@ -112,10 +118,10 @@ def test_the_charts_own_test_is_green(helm: System) -> None:
 
 def test_an_upgrade_restarts_no_collector(helm: System) -> None:
     """Neither one that changes nothing, which leaves the operator too, nor a new operator."""
-    operators = ("pods", "--selector=app.kubernetes.io/name=usage-operator")
-    pods, operator = collectors(helm), helm.get(*operators)["items"][0]["metadata"]["uid"]
+    pods, before = collectors(helm), operators(helm)
+    assert len(before) == 2
     helm.install()
-    assert helm.get(*operators)["items"][0]["metadata"]["uid"] == operator
+    assert operators(helm) == before
     helm.install("--set=logLevel=DEBUG")
     helm.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
     helm.apply({**helm.resource(), "metadata": {"name": helm.name, "labels": {"seen": "by-new"}}})

@@ -71,6 +71,13 @@ def _grant(cluster: Cluster, namespace: str, folder: Path) -> Rights:
         )
         if not where:
             made.append(f"{kind}/{name}")
+    lease = next(yaml.safe_load_all((DEPLOY / "base" / "leader.yaml").read_text()))
+    lease["metadata"]["namespace"] = namespace
+    cluster.kubectl("create", "-f", "-", input=json.dumps(lease))
+    cluster.kubectl(
+        *("create", "rolebinding", "leader", "-n", namespace, f"--user={account}"),
+        f"--role={lease['metadata']['name']}",
+    )
     token = cluster.kubectl("create", "token", "operator", "-n", namespace).strip()
     admin = yaml.safe_load(cluster.kubeconfig.read_text())
     chosen = cluster.context or admin["current-context"]
@@ -85,14 +92,25 @@ def _grant(cluster: Cluster, namespace: str, folder: Path) -> Rights:
     return Rights(file, made)
 
 
+@contextmanager
+def granted(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Rights]:
+    """Give an operator's rights in a namespace, and take away again what is cluster-wide."""
+    rights = _grant(cluster, namespace, folder)
+    try:
+        yield rights
+    finally:
+        for one in rights.cluster_wide:
+            cluster.kubectl("delete", one, "--wait=false")
+
+
 class Operator:
     """The operator as a process, which can be ended and started again."""
 
-    def __init__(self, rights: Rights, image: str, log: Path) -> None:
+    def __init__(self, rights: Rights, image: str, log: Path, *flags: str) -> None:
         self.log = log
         self._environment = os.environ | {"KUBECONFIG": str(rights.kubeconfig)}
         command = [sys.executable, "-m", "usage_operator", "run", "--http-port=0"]
-        self._command = [*command, f"--collector-image={image}"]
+        self._command = [*command, f"--collector-image={image}", *flags]
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -108,6 +126,16 @@ class Operator:
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(timeout=10) == 0, self.log.read_text()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; give its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout)
+
     def kill(self) -> None:
         """End it at once, if it runs."""
         if self._process is not None:
@@ -118,15 +146,13 @@ class Operator:
 @contextmanager
 def _served(cluster: Cluster, namespace: str, image: str, folder: Path) -> Iterator[Operator]:
     """Run an operator for a namespace; its log must tell of no bug."""
-    rights = _grant(cluster, namespace, folder)
-    operator = Operator(rights, image, folder / "operator.log")
-    operator.start()
-    try:
-        yield operator
-    finally:
-        operator.kill()
-        for one in rights.cluster_wide:
-            cluster.kubectl("delete", one, "--wait=false")
+    with granted(cluster, namespace, folder) as rights:
+        operator = Operator(rights, image, folder / "operator.log")
+        operator.start()
+        try:
+            yield operator
+        finally:
+            operator.kill()
     problems = _problems(cluster, namespace, operator.log.read_text())
     assert not problems, problems
 

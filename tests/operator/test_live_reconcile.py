@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.operator.live import ZONES
+from usage_operator.manifests import pki
 
 if TYPE_CHECKING:
     from tests.operator.live import Place
@@ -149,6 +152,39 @@ def test_what_is_missing_becomes_a_condition(place: Place) -> None:
     place.ready()
 
 
+def test_a_certificate_that_does_not_fit_is_not_used(place: Place) -> None:
+    """Names that it lacks and an authority that clients lack are told; the right one serves."""
+    now = dt.datetime.now(dt.UTC)
+    ca = pki.make_ca("theirs", now)
+    hosts = [f"{place.name}.{place.namespace}.svc", f"{place.name}-reporting.{place.namespace}.svc"]
+    zones = [f"*.{place.name}-eu-1a.{place.namespace}.svc"]
+
+    def give(names: list[str], **more: bytes) -> None:
+        pair = pki.make_leaf(ca, names, now)
+        data = {"tls.crt": pair.certificate, "tls.key": pair.key, **more}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": f"{place.name}-mine"},
+            "stringData": {key: value.decode() for key, value in data.items()},
+        }
+        place.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+
+    give(hosts)
+    place.apply(zones=ZONES[:1], ingest={"tls": {"secretName": f"{place.name}-mine"}})
+    words = place.reason("Ready", "SecretInvalid")
+    assert f"spec.ingest.tls.secretName: the certificate is not valid for {zones[0]}" in words
+    give(hosts + zones)
+    place.until("the authority is missed", lambda: "ca.crt" in place.conditions()["Ready"][2])
+    assert "CN=theirs" in place.conditions()["Ready"][2]
+    assert not place.pods()
+    give(hosts + zones, **{"ca.crt": ca.certificate})
+    place.ready()
+    bundle = place.get("cm", f"{place.name}-ca")["data"]["ca.crt"]
+    assert ca.certificate.decode().strip() in bundle
+
+
 def test_what_leaves_the_spec_stays_until_it_is_discarded(place: Place) -> None:
     """Zones and replicas run on as peers; the annotation removes them, never their volumes."""
     place.apply(zones=[ZONES[0], ZONES[1] | {"replicas": 2}])
@@ -180,8 +216,19 @@ def test_what_leaves_the_spec_stays_until_it_is_discarded(place: Place) -> None:
     assert marked == {f"data-{place.name}-eu-1a-0", f"data-{place.name}-eu-1b-1"}
     peers = place.get("cm", f"{place.name}-peers")["data"]["peers"].splitlines()
     assert len(peers) == 1
+    place.kubectl("annotate", "uc", place.name, "usage-operator.io/discard-")
+    place.kubectl("delete", "pdb", f"{place.name}-collector")
+    place.until("it was seen", lambda: place.collectors("pdb"), timeout=5)
+    assert set(place.pods()) == {f"{place.name}-eu-1b-0"}
+    place.kubectl("annotate", "uc", place.name, "usage-operator.io/discard=eu-1a")
     place.apply(zones=ZONES)
     assert "eu-1a" in place.reason("Degraded", "DiscardInUse")
+    place.ready()
+    assert not any(
+        "usage-operator.io/discarded" in one["metadata"].get("annotations", {})
+        for one in place.collectors("pvc")
+        if one["metadata"]["name"].endswith("-0")
+    )
 
 
 def test_volumes_grow_under_running_pods(place: Place) -> None:

@@ -12,7 +12,7 @@ from usage_operator import errors, naming
 from usage_operator.kube.paths import KINDS, path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from usage_operator.kube.config import Access
@@ -47,10 +47,12 @@ class Client:
     """One connection pool to the API server; use it as an asynchronous context.
 
     Every method raises a subclass of ApiError. ``requests`` counts what was sent, by verb.
+    ``permit`` is asked before everything that changes something; NotLeading when it refuses.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, permit: Callable[[], bool] = lambda: True) -> None:
         self.access = access
+        self._permit = permit
         self.requests: dict[str, int] = {}
         self._token: str | None = None
         self._token_read = float("-inf")
@@ -88,6 +90,8 @@ class Client:
     ) -> Any:
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
+        if method != "GET" and not self._permit():
+            raise errors.NotLeading(f"{method} {where} was left out", "the Lease is another's now")
         self.requests[method] = self.requests.get(method, 0) + 1
         headers = self._headers() | ({"Content-Type": content} if body is not None else {})
         data = json.dumps(body).encode() if body is not None else None

@@ -29,6 +29,7 @@ KINDS = {
     "CronJob": Kind("batch/v1", "cronjobs"),
     "Job": Kind("batch/v1", "jobs"),
     "Event": Kind("events.k8s.io/v1", "events"),
+    "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "StorageClass": Kind("storage.k8s.io/v1", "storageclasses", namespaced=False),
 }
 
