@@ -92,6 +92,7 @@ class Book:
             self.tail = Tail(position, self.reader.hash_at(position))
             self._check_head(heads.read(folder / HEAD))
             self._check_end(cut, "belong to a period")
+            self._check_size(folder / DATABASE)
             self._head = heads.HeadFile(folder / HEAD, ledger)
         except BaseException:
             self.connection.close()
@@ -226,6 +227,21 @@ class Book:
                 f"ledger {self.ledger} has another chain at {head.position} than its head says",
                 "events were altered or removed",
             )
+
+    def _check_size(self, database: Path) -> None:
+        """A page that is only half there reads as zeros without an error of its checksum."""
+        try:
+            whole = sqlite.empty_log(self.connection, f"ledger {self.ledger}")
+        except sqlite.DiskFailed:
+            raise
+        except StorageUnavailable:
+            whole = False
+        if not whole:
+            return
+        with sqlite.translated(f"ledger {self.ledger}"):
+            pages = int(self.connection.pragma("page_count"))
+        if database.stat().st_size < pages * sqlite.PAGE_BYTES:
+            raise Damaged(f"{database} is cut off", "its end was there once; restore a backup")
 
     def _check_end(self, needed: int, why: str) -> None:
         if needed > self.tail.position:

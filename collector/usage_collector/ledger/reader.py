@@ -124,7 +124,8 @@ class Reader:
             if not rows:
                 raise self._missing(position, f"position {position} is missing")
             for start, count, data in rows:
-                if not start <= position < start + count:
+                # Of a page that is only half there the rest reads as zeros and nothing at all.
+                if not isinstance(data, bytes) or not start <= position < start + count:
                     raise self._missing(position, f"position {position} is missing")
                 raws = self._unpack(data, count)
                 yield from raws[position - start : last - start + 1]
@@ -158,6 +159,8 @@ class Reader:
             if not rows:
                 raise self._missing(position, f"position {position} is missing")
             for start, count, received, size, jobs, realtime_ms in rows:
+                if None in (count, received, size, jobs, realtime_ms):
+                    raise self._damaged(f"the block of position {position} is empty")
                 yield Block(start, count, received, size, Load(jobs, realtime_ms))
                 position = start + count
 
@@ -281,7 +284,7 @@ class Reader:
             try:
                 for row in cursor:
                     rows.append(row)
-                    size += len(row[2])
+                    size += len(row[2] or b"")
                     if size >= _READ_BYTES:
                         break
             except apsw.Error:
@@ -291,9 +294,9 @@ class Reader:
             cursor.close(True)
         return rows
 
-    def _unpack(self, data: bytes, count: int) -> list[bytes]:
+    def _unpack(self, data: bytes | None, count: int | None) -> list[bytes]:
         with self._watched():
-            return self._unpacker.unpack(data, count)
+            return self._unpacker.unpack(data or b"", count or 0)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -78,7 +78,7 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
-def empty_log(connection: apsw.Connection, what: str) -> None:
+def empty_log(connection: apsw.Connection, what: str) -> bool:
     """Move the whole log into the database and truncate it, unless someone still reads from it."""
     connection.set_busy_timeout(_LOG_BUSY_MS)
     try:
@@ -86,8 +86,10 @@ def empty_log(connection: apsw.Connection, what: str) -> None:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except Busy:
         _log.info("%s: its log stays until nobody reads from it", what)
+        return False
     finally:
         connection.set_busy_timeout(_BUSY_MS)
+    return True
 
 
 def _open(path: Path) -> apsw.Connection:
