@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import contextlib
 import gzip
 import json
 import os
@@ -18,6 +20,10 @@ import pytest
 
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
+from usage_collector import events
+from usage_collector.errors import StorageUnavailable
+from usage_collector.ledger import Ledgers
+from usage_collector.upkeep import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +100,36 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(small_disk: Path) -> Non
         assert set(stored) == {*acknowledged, "last"}
         assert max(stored.values()) == 1
         assert collector.stop() == 0
+
+
+def _store_until_full(ledgers: Ledgers) -> int:
+    stored = 0
+    while True:
+        raws = [event(noise=os.urandom(1500).hex()) for _ in range(200)]
+        try:
+            ledgers.writer.append_and_wait(events.parse(array(raws)))
+        except StorageUnavailable:
+            return stored
+        stored += 200
+
+
+def test_purging_works_on_a_full_disk_and_makes_room(small_disk: Path) -> None:
+    """The reserve is there for it: what is old and sent goes, and events are taken again."""
+    (small_disk / "filler").write_bytes(os.urandom(4 * _FILLER))
+    (small_disk / "data").mkdir()
+    ledgers = Ledgers(small_disk / "data", "c", "z", lambda: 1, reserve=4 * 10**6)
+    stored = _store_until_full(ledgers)
+    assert ledgers.space.full
+    end = stored // 2 // 100 * 100
+    ledgers.purge(ledgers.live, end, end, 0)
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while True:
+        with contextlib.suppress(StorageUnavailable):
+            asyncio.run(ledgers.prove(0))
+            break
+        assert time.monotonic() < deadline, "no room was made"
+        time.sleep(0.1)
+    assert ledgers.writer.append_and_wait(events.parse(event())) == [True]
+    assert (ledgers.all()[0].first, ledgers.all()[0].last) == (end + 1, stored + 1)
+    ledgers.close()
+    assert not check(small_disk / "data", lambda *_: None).findings

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 from usage_collector.keystore import Keystore, Pair
+from usage_collector.upkeep import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +96,20 @@ def test_sigterm_drains_and_ends_cleanly(tmp_path: Path) -> None:
         assert collector.stop() == 0
     wal = next((tmp_path / "data").glob("ledgers/*/events.db-wal"), None)
     assert wal is None or wal.stat().st_size == 0
+
+
+def test_a_second_ctrl_c_ends_the_drain(tmp_path: Path) -> None:
+    """Whoever presses it again does not want to wait, and loses nothing by it."""
+    with CollectorProcess(tmp_path / "data", USAGE_DRAIN_SECONDS="60") as collector:
+        assert collector.process is not None
+        url = collector.ingest_url + "/v1/log"
+        collector.process.send_signal(signal.SIGINT)
+        _until(lambda: "draining" in collector.log.read_text())
+        assert httpx.post(url, content=event(), verify=collector.trusting()).status_code == 201
+        collector.process.send_signal(signal.SIGINT)
+        assert collector.process.wait(10) == 0
+        report = check(tmp_path / "data", lambda *_: None)
+        assert (report.findings, report.events) == ([], 1)
 
 
 def test_a_stalled_export_does_not_hold_up_the_end(tmp_path: Path) -> None:
