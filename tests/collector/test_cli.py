@@ -82,7 +82,7 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     path = made.save(tmp_path, 1, 250)
     good = command("verify", tmp_path)
     assert good.code == 0
-    assert "OK: 1 packages, 250 events" in good.out
+    assert "OK: 1 package, 250 events" in good.out
     path.write_bytes(path.read_bytes()[:-20])
     bad = command("verify", tmp_path)
     assert bad.code == 1
@@ -90,6 +90,28 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     assert json.loads(command("verify", tmp_path, "--json").out)["ok"] is False
     assert command("verify", tmp_path / "none").code == 2
     assert command("verify").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["simulate", "--to", "localhost:1", "--rate", "nan"], "--rate"),
+        (["simulate", "--to", "localhost:1", "--patience", "nan"], "--patience"),
+        (["simulate", "--to", "localhost:1", "--span", "nan"], "--span"),
+        (["simulate", "--to", "localhost:1", "--duration", "inf"], "--duration"),
+        (["simulate", "--to", "localhost"], "--to"),
+        (["export-month", "--to", "x", "--megabytes", "nan"], "--megabytes"),
+        (["export-month", "--to", "x", "--period", "2026-10", "--at", "25:00"], "--at"),
+        (["next-export", "--at", "06:00+02:00"], "--time-zone"),
+        (["next-export", "--period", "x"], "YYYY-MM"),
+        (["export", "--from", "localhost:1", "--out", "/nonexistent/x"], "--out"),
+        (["bogus"], "bogus"),
+    ],
+)
+def test_wrong_flags_are_wrong_usage(arguments: list[str], named: str) -> None:
+    """Exit code 2 at once, and the flag in the message."""
+    result = command(*arguments)
+    assert (result.code, named in result.err) == (2, True), result.err
 
 
 def test_the_next_export_is_told() -> None:

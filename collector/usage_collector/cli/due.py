@@ -57,9 +57,12 @@ def _number(text: str) -> int:
 
 def _time(text: str) -> time:
     try:
-        return time.fromisoformat(text).replace(tzinfo=None)
+        at = time.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"--at {text!r} is no time", "write HH:MM, e.g. 06:00") from None
+        at = None
+    if at is None or at.tzinfo:
+        raise InvalidInput(f"--at {text!r} is no time", "write HH:MM, e.g. 06:00; see --time-zone")
+    return at
 
 
 def _zone(text: str) -> ZoneInfo:

@@ -54,6 +54,8 @@ def command(
     parse_window(since, until)
     if out.exists():
         raise InvalidInput(f"{out} exists already", "give another --out; nothing is overwritten")
+    if not out.parent.is_dir():
+        raise InvalidInput(f"--out: there is no folder {out.parent}", "make it first")
     part = out.with_name(f".{out.name}.part")
     try:
         with Peer(url, token=token(token_file), tls=trust(ca_file)) as peer:

@@ -16,6 +16,7 @@ import click
 
 from usage_collector.cli import INTERRUPTED
 from usage_collector.cli.clients import (
+    Number,
     ca_option,
     json_option,
     leave,
@@ -67,9 +68,9 @@ class _Flags:
 @click.option("--period", help="The month, YYYY-MM; wins over --due.")
 @click.option("--due", is_flag=True, help="Every month that is due and was not sent yet.")
 @due_options
-@click.option("--megabytes", type=click.FloatRange(0.1), default=18, show_default=True)
+@click.option("--megabytes", type=Number(0.1), default=18, show_default=True)
 @click.option("--batch-jobs", type=click.IntRange(1), default=10_000, show_default=True)
-@click.option("--realtime-hours", type=click.FloatRange(1), default=1250, show_default=True)
+@click.option("--realtime-hours", type=Number(1), default=1250, show_default=True)
 @peers_option
 @click.option(
     "--to", "destinations", multiple=True, required=True, metavar="FOLDER", help="Where to deliver."
@@ -119,6 +120,7 @@ def _guarded(flags: _Flags) -> tuple[int, Outcome]:
 
 
 def _run(flags: _Flags) -> Outcome:
+    due = flags.rule
     if not flags.period and not flags.due:
         raise InvalidInput("neither --period nor --due was given", "e.g. --period 2026-10")
     if not flags.peers:
@@ -146,7 +148,7 @@ def _run(flags: _Flags) -> Outcome:
         )
         if flags.period:
             return run(order, Period.parse(flags.period))
-        return run_due(order, flags.rule, datetime.now(UTC))
+        return run_due(order, due, datetime.now(UTC))
 
 
 def _facts(flags: _Flags, outcome: Outcome) -> dict[str, object]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from usage_collector.cli.clients import ca_option, interruptible, json_option, print_json
+from usage_collector.cli.clients import Number, ca_option, interruptible, json_option, print_json
 from usage_collector.errors import InvalidInput
 from usage_collector.periods import SECOND, parse_window
 from usage_collector.simulate import Line, Plan, Sender, Tally, log, timeline
@@ -63,8 +63,8 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
 )
 @click.option("--jobs", type=_COUNT, default=100, show_default=True, help="Batch jobs.")
 @click.option("--sessions", type=_COUNT, default=10, show_default=True, help="Real-time sessions.")
-@click.option("--rate", type=click.FloatRange(0), default=0, help="Events/s; 0: all at once.")
-@click.option("--duration", type=click.FloatRange(0), help="Stop after so many seconds.")
+@click.option("--rate", type=Number(0), default=0, help="Events/s; 0: all at once.")
+@click.option("--duration", type=Number(0), help="Stop after so many seconds.")
 @click.option("--connections", type=click.IntRange(1, 10_000), default=4, show_default=True)
 @click.option(
     "--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Events a post."
@@ -73,7 +73,7 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
 @click.option("--again", type=_COUNT, default=0, help="Send every Nth post twice; 0: none.")
 @click.option(
     "--span",
-    type=click.FloatRange(0.001, 9000),
+    type=Number(0.001, 9000),
     default=24,
     show_default=True,
     help="Hours that the time stamps cover.",
@@ -81,7 +81,7 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
 @click.option("--until", help="Last time stamp, ISO 8601.  [default: now]")
 @click.option(
     "--lost-ends",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0,
     help="Fraction of sessions that never tell their end.",
 )
@@ -90,7 +90,7 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=60,
     show_default=True,
     help="Seconds a post is retried.",

@@ -64,10 +64,12 @@ def command(
 
 
 def _print(report: Report, screen: Console) -> None:
-    screen.print(_files(report.files))
+    if report.files:
+        screen.print(_files(report.files))
     for one in report.manifests:
         screen.print(f"{one.name}: period {one.period}, revision {one.revision}", highlight=False)
-    screen.print(_totals(report.totals))
+    if report.files:
+        screen.print(_totals(report.totals))
     if report.findings:
         screen.print(_findings(report))
     if report.self_asserted:
@@ -78,9 +80,13 @@ def _print(report: Report, screen: Console) -> None:
     if report.ok:
         verdict = "unaltered, complete, nothing twice"
     else:
-        verdict = f"{len(report.findings)} findings"
-    count = f"{len(report.files)} packages, {report.events} events"
+        verdict = _many(len(report.findings), "finding")
+    count = f"{_many(len(report.files), 'package')}, {_many(report.events, 'event')}"
     screen.print(f"{'OK' if report.ok else 'NOT OK'}: {count}: {verdict}", highlight=False)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _files(files: tuple[FileReport, ...]) -> Table:

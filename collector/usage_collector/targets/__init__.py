@@ -40,4 +40,7 @@ def destination(text: str) -> Destination:
     scheme = urlsplit(text).scheme
     if scheme and scheme != "file":
         raise InvalidInput(f"destination {text!r} is of an unknown kind", "give a folder")
-    return Folder(Path(text.removeprefix("file://")))
+    path = text.removeprefix("file://")
+    if not path:
+        raise InvalidInput("destination '' names nothing", "give a folder")
+    return Folder(Path(path))
