@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from usage_collector.cli.clients import (
@@ -90,24 +91,31 @@ def _many(number: int, what: str) -> str:
 
 
 def _files(files: tuple[FileReport, ...]) -> Table:
-    table = Table("package", "collector", "zone", "period", "positions", "events", "trust")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    # The package's name says its collector; nothing of it may be cut off on a narrow screen.
+    table.add_column("package", overflow="fold")
+    for name in ("zone", "period", "positions"):
+        table.add_column(name)
+    table.add_column("events", justify="right")
     for file in files:
         chain, contents = file.contents.chain, file.contents
         window = f"{contents.since or '…'} to {contents.until or '…'}"
         table.add_row(
             Path(file.name).name,
-            contents.collector,
             contents.zone,
             contents.period or "",
             f"{chain.first} to {chain.last}" if chain else window,
             str(contents.count),
-            "given key" if file.pinned else "self-asserted",
         )
     return table
 
 
 def _totals(totals: Totals) -> Table:
-    table = Table("mode", "type", "count", "hours", title="Usage, each job and session once")
+    table = Table(
+        "mode", "type", box=SIMPLE_HEAD, pad_edge=False, title="Usage, each job and session once"
+    )
+    for name in ("count", "hours"):
+        table.add_column(name, justify="right")
     for (mode, kind), amount in totals.by("mode", "type").items():
         table.add_row(mode, kind, str(amount.count), f"{amount.hours:.6f}")
     table.add_row("all", "", str(totals.all.count), f"{totals.all.hours:.6f}", style="bold")
@@ -118,7 +126,10 @@ def _totals(totals: Totals) -> Table:
 
 
 def _findings(report: Report) -> Table:
-    table = Table("wrong", "file", "positions", "what", title="Findings")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="Findings")
+    table.add_column("wrong")
+    for name in ("file", "positions", "what"):
+        table.add_column(name, overflow="fold")
     for one in report.findings[:_SHOWN]:
         where = "" if one.first is None else f"{one.first} to {one.last}"
         table.add_row(str(one.kind), one.file, where, one.detail)
