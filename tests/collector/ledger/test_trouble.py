@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.collector.samples import array, event
 from usage_collector import events
-from usage_collector.errors import Damaged, StorageUnavailable
+from usage_collector.errors import Damaged, NotFound, StorageUnavailable
 from usage_collector.ledger import Cut, Ledgers, Limits, head_of, open_reader
 from usage_collector.ledger.catalog import Catalog
 
@@ -254,3 +255,22 @@ def test_large_events_are_read_a_few_at_a_time(open_ledgers: Callable[[], Ledger
         for position in range(1, 25):
             reader.event(position)
         assert reader.cached_bytes < 20_000_000
+
+
+def test_reading_what_is_purged_meanwhile_is_no_damage(
+    open_ledgers: Callable[[], Ledgers],
+) -> None:
+    """An export that the purge overtakes ends with an error, and no ledger is set aside for it."""
+    ledgers = open_ledgers()
+    for start in range(0, 1000, 200):
+        noise = random.Random(start).randbytes(8000).hex()
+        _store(ledgers, [event(start + n, noise=noise[: 40 * n]) for n in range(200)])
+    live = ledgers.live
+    with ledgers.reader() as reader:
+        ledgers.purge(live, 900, 900, 0)
+        with pytest.raises(NotFound, match="901"):
+            reader.event(500)
+        with pytest.raises(NotFound, match="901"):
+            reader.chain(301, 400)
+    assert ledgers.live == live
+    assert not ledgers.all()[0].damaged
