@@ -50,7 +50,7 @@ def test_both_name_the_same_moment(
 ) -> None:
     """What status.nextExport promises is when the export finds the month due."""
     ours, theirs = rules(day, at.replace(second=0, microsecond=0), zone, country, dates)
-    after = exported and periods.Period.of(exported)
+    after = periods.Period.of(exported) if exported else None
     period, moment = duedates.following(ours, now, str(after) if after else None)
     expected_period, expected_moment = periods.next_due(now, theirs, after)
     assert (period, moment) == (str(expected_period), expected_moment)
