@@ -66,6 +66,10 @@ generate: .venv/made ## Write again what is generated from the code: CRD and ref
 bench: .venv/made ## Measure again the figures of tests/bench/RESULTS.md
 	@$(BIN)/python -m tests.bench
 
+.PHONY: soak
+soak: .venv/made ## Kill a collector a thousand times under load and count (about a quarter of an hour)
+	@$(BIN)/python -m tests.bench.soak --kills 1000
+
 .PHONY: lock
 lock: .venv/made ## Pin the newest versions that pyproject.toml allows
 	@$(BIN)/pip install --quiet uv
