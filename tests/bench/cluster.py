@@ -92,7 +92,7 @@ def exporting(system: System) -> dict[str, str]:
     took = time.monotonic() - began
     rate = sent["events"] / sent["took_seconds"]
     return {
-        f"{sent['events']} single posts through the Service, 64 connections": f"{rate:.0f} a second",
+        f"{sent['events']} posts through the Service, 64 connections": f"{rate:.0f} a second",
         f"the export's job, {summary['events']} events of three collectors": f"{took:.1f} s",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from tests.collector.test_plan import NOVEMBER, OCTOBER, SEAL, SEPTEMBER, cut, day, status
 from usage_collector.monthly import gaps
@@ -66,6 +67,22 @@ def test_positions_in_no_period_are_a_gap() -> None:
     before = cut(SEPTEMBER, CutFile("L1", 1, 10, 10))
     told = found(status(before, cut(OCTOBER, *files)), OCTOBER)
     assert told == ["L1: positions 21 to 21 are in no period"]
+
+
+def test_positions_that_a_cut_could_not_read_are_a_gap_of_that_period_alone() -> None:
+    """A cut fixes an end; what lies between its last file and that end is in no file."""
+    cuts = [
+        replace(cut(SEPTEMBER, CutFile("L1", 1, 10, 10)), ends={"L1": 10}),
+        replace(cut(OCTOBER, CutFile("L1", 11, 17, 7)), ends={"L1": 20}),
+        replace(cut(NOVEMBER, CutFile("L2", 1, 5, 5)), ends={"L1": 20, "L2": 5}),
+    ]
+    one = Status("c", [FIRST, SECOND], cuts, "z")
+    wanted = "L1: positions 18 to 20 are in no period"
+    assert [wanted in found(one, period) for period in (SEPTEMBER, OCTOBER, NOVEMBER)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("kept", [CutFile("L1", 31, 40, 10), None])

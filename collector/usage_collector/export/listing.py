@@ -87,5 +87,6 @@ def _period(cut: Cut) -> dict[str, Any]:
         **describe_cut(cut),
         "cut_at": rfc3339(cut.cut_at),
         "limits": msgspec.to_builtins(cut.limits),
+        "ends": cut.ends,
         "receipts": [describe_receipt(receipt) for receipt in cut.receipts],
     }

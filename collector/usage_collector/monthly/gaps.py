@@ -63,13 +63,19 @@ def _unjoined(status: Status, period: Period, cut: Cut) -> Iterator[Gap]:
             if last > ends.get(ledger.id, 0) and first <= reach:
                 reason = f"positions {first} to {last} were purged before they were sent"
                 yield Gap(status.collector, reason, ledger.id)
-    for file in sorted(cut.files, key=lambda one: (one.ledger, one.first)):
-        first, last = ends.get(file.ledger, 0) + 1, file.first - 1
-        told = any(a <= first and last <= b for a, b in purged.get(file.ledger, ()))
+    beyond = [(name, end + 1, end) for name, end in cut.ends.items()]
+    for name, start, end in sorted([*_stretches(cut), *beyond]):
+        first, last = ends.get(name, 0) + 1, start - 1
+        told = any(a <= first and last <= b for a, b in purged.get(name, ()))
         if first <= last and not told:
             reason = f"positions {first} to {last} are in no period"
-            yield Gap(status.collector, reason, file.ledger)
-        ends[file.ledger] = max(ends.get(file.ledger, 0), file.last)
+            yield Gap(status.collector, reason, name)
+        ends[name] = max(ends.get(name, 0), end)
+
+
+def _stretches(cut: Cut) -> list[tuple[str, int, int]]:
+    """Ledger, first and last of each file."""
+    return [(file.ledger, file.first, file.last) for file in cut.files]
 
 
 def _ends(status: Status, period: Period) -> dict[str, int]:
@@ -77,8 +83,9 @@ def _ends(status: Status, period: Period) -> dict[str, int]:
     ends: dict[str, int] = {}
     for cut in status.periods:
         if cut.period < str(period):
-            for file in cut.files:
-                ends[file.ledger] = max(ends.get(file.ledger, 0), file.last)
+            beyond = [(name, end, end) for name, end in cut.ends.items()]
+            for name, _, end in [*_stretches(cut), *beyond]:
+                ends[name] = max(ends.get(name, 0), end)
     return ends
 
 

@@ -56,12 +56,13 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A period as a collector fixed it."""
+    """A period as a collector fixed it: up to which position of each ledger, and its files."""
 
     period: str
     cut_at: Moment
     count: int = 0
     files: list[CutFile] = []
+    ends: dict[str, int] = {}
     receipts: list[Receipt] = []
 
 
