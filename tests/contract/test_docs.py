@@ -50,6 +50,15 @@ def test_every_route_is_documented(collector: Collector) -> None:
         assert path.replace("{period}", "2026-10") in text, path
 
 
+def test_every_setting_of_the_operator_is_documented() -> None:
+    """The operations' table has each flag of `usage-operator run`, by its variable."""
+    command = [sys.executable, "-m", "usage_operator", "run", "--help"]
+    usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    variables = set(re.findall(r"\[(USAGE_OPERATOR_[A-Z_]+)\]", usage))
+    told = set(re.findall(r"USAGE_OPERATOR_[A-Z_]+", (DOCS / "operations.md").read_text()))
+    assert variables == told
+
+
 def test_every_reason_has_a_remedy() -> None:
     """Each reason of a condition stands in the operations' table."""
     told = {
