@@ -64,22 +64,22 @@ def demo(console: Console, progress: Progress, arguments: argparse.Namespace) ->
     cluster = choose.up(context=arguments.context, progress=progress)
     system = System(cluster, arguments.namespace)
     load_images(system.cluster, progress)
-    with progress.step("clearing the namespace of an earlier demo", 5):
+    with progress.step("clearing the namespace of an earlier demo", 30):
         system.remove()
         system.create_namespace()
-    with progress.step("helm install of the operator", 10):
+    with progress.step("helm install of the operator", 5):
         system.install()
-    with progress.step("kubectl apply of a UsageCollector with three zones, until it is Ready", 10):
+    with progress.step("kubectl apply of a UsageCollector with three zones, until it is Ready", 5):
         system.apply(SAMPLE.read_text())
         system.wait_ready()
-    with progress.step(f"{JOBS} batch jobs and {SESSIONS} sessions report over TLS", 10):
+    with progress.step(f"{JOBS} batch jobs and {SESSIONS} sessions report over TLS", 5):
         load = ("--jobs", str(JOBS), "--sessions", str(SESSIONS), "--connections", "24")
         sent = system.simulate(*load)
     period = f"{datetime.now(UTC):%Y-%m}"
-    with progress.step(f"the export CronJob's job runs at once, for {period}", 10):
+    with progress.step(f"the export CronJob's job runs at once, for {period}", 5):
         summary = system.export("--period", period)
     folder = arguments.folder
-    with progress.step("fetching the packages and the public key", 5):
+    with progress.step("fetching the packages and the public key", 2):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         month = system.fetch(period, folder)
