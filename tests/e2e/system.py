@@ -62,10 +62,12 @@ def pod(
 
 
 def load_images(cluster: Cluster, progress: Progress | None = None) -> None:
-    """Build both images of this working tree and bring them to every node."""
-    built = images.build_all(progress=progress)
-    for image, archive in built.items():
-        if image in (OPERATOR, COLLECTOR):
+    """Bring the images of this working tree to every node, unless others are named."""
+    ours = {images.reference(name) for name in images.NAMES} & {OPERATOR, COLLECTOR}
+    if not ours:
+        return
+    for image, archive in images.build_all(progress=progress).items():
+        if image in ours:
             cluster.load(archive, image)
 
 
