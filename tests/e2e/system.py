@@ -200,11 +200,18 @@ class System:
         summary: dict[str, Any] = json.loads(state["message"])
         return summary
 
+    def metrics(self, pod: str) -> str:
+        """What a collector says of itself, by way of the API server."""
+        return self._reported(f"pods/https:{pod}:8000", "metrics")
+
     def proof_key(self) -> str:
         """The public keys that a collector serves, by way of the API server."""
-        service = f"https:{self.name}-reporting:8000"
-        path = f"/api/v1/namespaces/{self.namespace}/services/{service}/proxy/v1/proof-key"
-        return self.kubectl("get", "--raw", path)
+        return self._reported(f"services/https:{self.name}-reporting:8000", "v1/proof-key")
+
+    def _reported(self, where: str, path: str) -> str:
+        return self.kubectl(
+            "get", "--raw", f"/api/v1/namespaces/{self.namespace}/{where}/proxy/{path}"
+        )
 
     def fetch(self, period: str, folder: Path) -> Path:
         """Copy a delivered period out of the export volume."""

@@ -3,8 +3,7 @@
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.system import ZONES, System
+from tests.kind_helper.run import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -22,23 +22,12 @@ LOAD = ("--jobs=1000000", "--sessions=0", "--rate=40", "--connections=8", "--rec
 STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
 
 
-def until(what: str, check: Callable[[], bool], seconds: float = 60) -> None:
-    """Ask again and again until the answer is yes."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-
-
 def positions(system: System) -> int:
     """How many events all collectors hold, by their own metrics."""
     total = 0
     for zone in ZONES:
-        pod = f"https:{system.name}-{zone}-0:8000"
-        path = f"/api/v1/namespaces/{system.namespace}/pods/{pod}/proxy/metrics"
-        found = re.findall(
-            r"^usage_head_position\{.*\} (\S+)$", system.kubectl("get", "--raw", path), re.M
-        )
+        metrics = system.metrics(f"{system.name}-{zone}-0")
+        found = re.findall(r"^usage_head_position\{.*\} (\S+)$", metrics, re.M)
         total += int(sum(map(float, found)))
     return total
 
@@ -51,7 +40,7 @@ def transcribers(system: System) -> Iterator[dict[str, Any]]:
     with ThreadPoolExecutor(1) as pool:
         told = pool.submit(system.simulate, *LOAD)
         try:
-            until("events arrive", lambda: told.done() or positions(system) > before)
+            until(lambda: told.done() or positions(system) > before, "events arrive", seconds=60)
             yield counts
         finally:
             system.kubectl("exec", "transcribers", "--", "python3", "-c", STOP)
@@ -137,7 +126,11 @@ def test_an_operator_killed_in_the_middle_goes_on(ready: System) -> None:
     observer = Observer(ready, "second")
     with observer.looking():
         change(ready, "second")
-        until("one zone has it", lambda: any(len(marked) == 1 for marked, _ in observer.seen))
+        until(
+            lambda: any(len(marked) == 1 for marked, _ in observer.seen),
+            "one zone has it",
+            seconds=60,
+        )
         ready.kubectl(
             *("delete", "pod", "--selector=app.kubernetes.io/name=usage-operator"),
             *("--grace-period=0", "--force", "--wait=false"),
@@ -152,8 +145,8 @@ def test_a_service_that_leads_nowhere_is_mended(ready: System) -> None:
     patch = {"spec": {"selector": {"nobody": "has-this"}}}
     ready.kubectl("patch", "service", ready.name, "--patch", json.dumps(patch))
     until(
-        "the selector is back",
         lambda: "nobody" not in ready.get("service", ready.name)["spec"]["selector"],
+        "the selector is back",
         seconds=5,
     )
     ready.wait_ready()

@@ -62,8 +62,7 @@ def stored(system: System) -> dict[str, int]:
     found = {}
     for zone in ZONES:
         pod = f"{system.name}-{zone}-0"
-        path = f"/api/v1/namespaces/{system.namespace}/pods/https:{pod}:8000/proxy/metrics"
-        families = text_string_to_metric_families(system.kubectl("get", "--raw", path))
+        families = text_string_to_metric_families(system.metrics(pod))
         samples = [sample for family in families for sample in family.samples]
         found[pod] = sum(
             int(sample.value)
