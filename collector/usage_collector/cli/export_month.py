@@ -30,7 +30,7 @@ from usage_collector.cli.due import due_options, rule
 from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.monthly import Order, Outcome, as_json, run, run_due, short
 from usage_collector.packages import Keys
-from usage_collector.peers import addresses, trust
+from usage_collector.peers import addresses, listed, trust
 from usage_collector.periods import Due, Period, microseconds, next_due, rfc3339
 from usage_collector.targets import destination
 
@@ -52,6 +52,7 @@ class _Flags:
     batch_jobs: int
     realtime_hours: float
     peers: str | None
+    retired: str
     destinations: tuple[str, ...]
     token_file: Path | None
     ca_file: Path | None
@@ -72,6 +73,12 @@ class _Flags:
 @click.option("--batch-jobs", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--realtime-hours", type=Number(1), default=1250, show_default=True)
 @peers_option
+@click.option(
+    "--retired",
+    default="",
+    metavar="LIST",
+    help="Collectors that were removed when all they held was sent, by name: no gaps. Or @FILE.",
+)
 @click.option(
     "--to", "destinations", multiple=True, required=True, metavar="FOLDER", help="Where to deliver."
 )
@@ -142,6 +149,7 @@ def _run(flags: _Flags) -> Outcome:
             keys=Keys.load(flags.signing_key_file, flags.proof_key_file),
             destinations=[destination(text) for text in flags.destinations],
             spool=Path(spool),
+            retired=frozenset(listed(flags.retired, "retired", "give one name a line")),
             token=token(flags.token_file),
             tls=trust(flags.ca_file),
             say=lambda text: click.echo(text, err=True),

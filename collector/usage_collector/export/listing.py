@@ -78,6 +78,7 @@ def _ledger(ledgers: Ledgers, status: Status) -> dict[str, Any]:
         "purged_unsent": [
             (max(first, sent + 1), last) for first, last in status.purged_unsent if last > sent
         ],
+        "sent": sent,
         "unreported": unreported(ledgers.cuts.all(), status.id),
     }
 

@@ -31,13 +31,15 @@ class Asking:
 class Order(Asking):
     """What a run was told: whom to ask, within which limits, what to sign with, where to deliver.
 
-    ``spool`` is an empty folder with room for the month.
+    ``spool`` is an empty folder with room for the month. ``retired`` are collectors that were
+    removed after all that they held was sent: nobody misses them.
     """
 
     limits: Mapping[str, float]
     keys: Keys
     destinations: Sequence[Destination]
     spool: Path
+    retired: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ def run(order: Order, period: Period) -> Outcome:
         if not parts.fetched:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
             raise PeerUnavailable(f"nothing of {period} can be exported: {why}")
-        names = [status.collector for _, status in answered]
+        names = [*order.retired, *(status.collector for _, status in answered)]
         parts.gaps += [*before.gaps, *plan.vanished(before.manifest, names, silent=bool(silent))]
         month = _count(period, before, uses, parts)
         outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
-from usage_collector.peers.addresses import address, addresses
+from usage_collector.peers.addresses import address, addresses, listed
 from usage_collector.peers.answers import Counted, Cut, CutFile, NewCut, Problem, Receipt, Status
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "Status",
     "address",
     "addresses",
+    "listed",
 ]
 
 _log = logging.getLogger(__name__)

@@ -29,19 +29,26 @@ def address(text: str, *, secure: bool = False) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
-def addresses(text: str, *, secure: bool = False) -> list[str]:
-    """All collectors of a comma-separated list, or of `@FILE` with one a line, each once."""
+def listed(text: str, what: str, hint: str) -> list[str]:
+    """The words of a comma-separated list, or of `@FILE` with one a line.
+
+    ``what`` names the list in the `InvalidInput` of a file that cannot be read.
+    """
     if text.startswith("@"):
         path = Path(text[1:])
         try:
             entries = [line.split("#")[0] for line in path.read_text().splitlines()]
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"peers file {path} cannot be read: {error}", _HINT) from None
+            raise InvalidInput(f"{what} file {path} cannot be read: {error}", hint) from None
     else:
         entries = text.split(",")
-    found = dict.fromkeys(
-        address(entry.strip(), secure=secure) for entry in entries if entry.strip()
-    )
+    return [entry.strip() for entry in entries if entry.strip()]
+
+
+def addresses(text: str, *, secure: bool = False) -> list[str]:
+    """All collectors of a comma-separated list, or of `@FILE` with one a line, each once."""
+    entries = listed(text, "peers", _HINT)
+    found = dict.fromkeys(address(entry, secure=secure) for entry in entries)
     if not found:
         raise InvalidInput(f"peers {text!r} names no collector", _HINT)
     return list(found)

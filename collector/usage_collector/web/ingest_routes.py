@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
     from usage_collector.events import Outcome
     from usage_collector.ledger import Ledgers
+    from usage_collector.web.gate import Gate
 
 
-def routes(ledgers: Ledgers, count: Callable[[Outcome, bool], None]) -> list[Route]:
+def routes(ledgers: Ledgers, count: Callable[[Outcome, bool], None], gate: Gate) -> list[Route]:
     """``POST /v1/log``."""
 
     async def post_log(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
-        await ingest.accept(ledgers, await bodies.read(request), count)
+        body = await bodies.read(request)
+        with gate.entered():
+            await ingest.accept(ledgers, body, count)
         return web.Response(status=201)
 
     return [

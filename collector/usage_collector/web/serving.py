@@ -20,6 +20,7 @@ from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
 from usage_collector.upkeep import Purger
 from usage_collector.web import health, ingest_routes, openapi, tls
+from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
 from usage_collector.web.metrics import Metrics
 from usage_collector.web.reporting_routes import Reporting
@@ -120,9 +121,13 @@ class Collector:
         settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
         exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
         reporting = Reporting(ledgers, exporter, parts.keystore, metrics, now)
+        gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
-        described = [*reporting.routes(), *healthy]
-        received = [*ingest_routes.routes(ledgers, metrics.count_event), *healthy]
+        described = [*reporting.routes(), *gate.routes(), *healthy]
+        received = [
+            *ingest_routes.routes(ledgers, metrics.count_event, gate),
+            *health.routes(ledgers, lambda: self._draining or gate.closed),
+        ]
         build = version("usage-operator")
         self._draining = False
         self._ingest = Listener(
