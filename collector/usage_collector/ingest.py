@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from usage_collector import events
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
     from usage_collector.ledger import Ledgers
 
 
-async def accept(ledgers: Ledgers, body: bytes, count: Callable[[Outcome, bool], None]) -> None:
+async def accept(
+    ledgers: Ledgers, body: bytes, count: Callable[[Outcome, bool, int], None]
+) -> None:
     """Return once every event of the body is durable; all of them are, or none is.
 
-    ``count`` is told each event's kind, and whether it was new.
+    ``count`` is told the kinds of event, whether they were new, and how many they were.
 
     Raises:
         InvalidInput, TooLarge: the body; nothing of it is stored.
@@ -26,5 +29,6 @@ async def accept(ledgers: Ledgers, body: bytes, count: Callable[[Outcome, bool],
     if not parsed:
         return
     stored = await ledgers.writer.append(parsed)
-    for event, new in zip(parsed, stored, strict=True):
-        count(event.kind, new)
+    kinds = (event.kind for event in parsed)
+    for (kind, new), number in Counter(zip(kinds, stored, strict=True)).items():
+        count(kind, new, number)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -45,8 +44,7 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: its bytes, and what counting needs to know of it.
 
     ``raw`` is what was received, byte for byte, without surrounding white space; ``digest`` is its
@@ -106,7 +104,13 @@ def parse(body: bytes) -> list[Event]:
         raise TooLarge(
             f"more than {MAX_EVENTS} events in one array", "send them in several requests"
         )
-    return [_read(element, index) for index, element in enumerate(elements)]
+    try:
+        body.decode()
+        typical = _decode_all(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [_read(element, index) for index, element in enumerate(elements)]
+    pairs = zip(typical, elements, strict=True)
+    return [_usual(fields, element, index) for index, (fields, element) in enumerate(pairs)]
 
 
 def read(raw: bytes) -> Event:
@@ -114,24 +118,24 @@ def read(raw: bytes) -> Event:
     return _read(raw, None)
 
 
-class _Configuration(msgspec.Struct):
+class _Configuration(msgspec.Struct, gc=False):
     language: str | None = None
     operating_point: str | None = None
 
 
-class _Job(msgspec.Struct):
+class _Job(msgspec.Struct, gc=False):
     transcription_config: _Configuration | None = None
     type: str | None = None
 
 
-class _Specific(msgspec.Struct):
+class _Specific(msgspec.Struct, gc=False):
     total_received_duration: float | None = None
     total_speech_duration: float | None = None
     format_name: str | None = None
     job_config: _Job | None = None
 
 
-class _Typical(msgspec.Struct):
+class _Typical(msgspec.Struct, gc=False):
     """The fields that are read, in the types they have in practice."""
 
     event: str | None = None
@@ -145,6 +149,7 @@ class _Typical(msgspec.Struct):
 
 _NO_SPECIFIC, _NO_JOB, _NO_CONFIGURATION = _Specific(), _Job(), _Configuration()
 _decode = msgspec.json.Decoder(_Typical).decode
+_decode_all = msgspec.json.Decoder(list[_Typical]).decode
 
 
 def _read(raw: bytes, index: int | None) -> Event:
@@ -153,6 +158,10 @@ def _read(raw: bytes, index: int | None) -> Event:
         typical = _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read_any(raw, index)
+    return _usual(typical, raw, index)
+
+
+def _usual(typical: _Typical, raw: bytes, index: int | None) -> Event:
     strict_json.check_depth(raw, index)
     specific = typical.event_specific_data or _NO_SPECIFIC
     job = specific.job_config or _NO_JOB

@@ -74,9 +74,9 @@ class Metrics:
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
         )
 
-    def count_event(self, kind: Outcome, new: bool) -> None:
-        """An acknowledged event."""
-        self._events.labels(kind.value, "stored" if new else "duplicate").inc()
+    def count_event(self, kind: Outcome, new: bool, number: int = 1) -> None:
+        """Acknowledged events of that kind."""
+        self._events.labels(kind.value, "stored" if new else "duplicate").inc(number)
 
     def count_request(self, listener: str, status: int) -> None:
         """An answered request."""
