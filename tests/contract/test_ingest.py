@@ -141,11 +141,29 @@ def test_encodings_that_are_unknown_or_broken_are_refused(collector: Collector) 
         ("gzip", gzip.compress(event())[:-9]),
         ("zstd", b"no zstd"),
         ("zstd", zstandard.ZstdCompressor().compress(event() * 9)[:-9]),
+        ("zstd", zstandard.ZstdCompressor(write_checksum=True).compress(event())[:-1]),
+        ("gzip", gzip.compress(event())[:-1]),
+        ("zstd", b""),
+        ("gzip", b""),
     ):
         answer = collector.ingest.post(
             "/v1/log", content=body, headers={"Content-Encoding": encoding}
         )
         _is_error(answer, 400)
+
+
+def test_a_zstd_body_of_several_frames_is_one_body(collector: Collector) -> None:
+    """Frames follow each other like members of a gzip file, skippable ones too."""
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress
+    skippable = bytes.fromhex("502a4d18") + (4).to_bytes(4, "little") + b"note"
+    body = pack(b"[") + skippable + pack(event()) + pack(b"]")
+    before = collector.last
+    answer = collector.ingest.post("/v1/log", content=body, headers={"Content-Encoding": "zstd"})
+    assert answer.status_code == 201, answer.text
+    assert collector.last == before + 1
+    many = pack(b"") * 1001
+    answer = collector.ingest.post("/v1/log", content=many, headers={"Content-Encoding": "zstd"})
+    assert "frames" in _is_error(answer, 400)
 
 
 def test_a_gzip_body_of_very_many_members_is_refused_at_once(collector: Collector) -> None:
@@ -175,6 +193,20 @@ def test_health_is_there_too(collector: Collector) -> None:
     """Health and readiness answer on the ingest listener."""
     assert collector.ingest.get("/healthz").status_code == 200
     assert collector.ingest.get("/readyz").status_code == 200
+
+
+def test_head_answers_as_get_without_a_body(collector: Collector) -> None:
+    """What can be got can be asked for with HEAD, and nothing else."""
+    collector.ingest.post("/v1/log", content=event()).raise_for_status()
+    for path in ("/healthz", "/readyz", "/openapi.json"):
+        answer, full = collector.ingest.head(path), collector.ingest.get(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["Content-Length"] == str(len(full.content))
+    answer = collector.read.head("/v1/export")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "filename" in answer.headers["Content-Disposition"]
+    assert collector.ingest.head("/v1/log").status_code == 405
+    assert collector.ingest.post("/healthz").headers["Allow"] == "GET, HEAD"
 
 
 def test_unknown_kinds_and_fields_are_kept_as_they_are(collector: Collector) -> None:

@@ -9,24 +9,28 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from usage_collector.errors import InvalidInput, TooLarge, UnsupportedEncoding
+from usage_collector.web.room import FREE_BYTES
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from usage_collector.web.room import Lease
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of a body, as sent and after inflating."""
 READ_SECONDS = 30.0
 MAX_MEMBERS = 1000
-"""Of a gzip body; each costs some work, however little is in it."""
+"""Of a compressed body; each costs some work, however little is in it."""
 _INFLATE_CHUNK = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def read(request: web.BaseRequest) -> bytes:
-    """The body, inflated where it came compressed.
+async def read(request: web.BaseRequest, lease: Lease) -> bytes:
+    """The body, inflated where it came compressed; the lease holds its bytes afterwards.
 
     Raises:
         InvalidInput: broken compression, or too slow.
+        StorageUnavailable: there is no room for it at the moment.
         UnsupportedEncoding: an encoding that is not known, or several.
         TooLarge: more than ``MAX_BYTES``.
     """
@@ -39,29 +43,37 @@ async def read(request: web.BaseRequest) -> bytes:
         raise _too_large()
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(_CONTINUE)
+    inflated_bytes = 0 if encoding in ("", "identity") else MAX_BYTES
     try:
         # Small bodies are mostly there already; a timer would cost more than reading them.
         if request.content.is_eof():
-            data = await _read_up_to(request, MAX_BYTES)
+            data = await _read_up_to(request, lease, inflated_bytes)
         else:
             async with asyncio.timeout(READ_SECONDS):
-                data = await _read_up_to(request, MAX_BYTES)
+                data = await _read_up_to(request, lease, inflated_bytes)
     except TimeoutError:
         raise InvalidInput(
             f"the body did not arrive within {READ_SECONDS:.0f} s", "send it again"
         ) from None
-    if encoding in ("", "identity"):
+    if not inflated_bytes:
         return data
-    return _unzstd(data) if encoding == "zstd" else _gunzip(data)
+    # Nobody knows what will come out; nothing else runs until it is known.
+    await lease.grow(len(data) + MAX_BYTES)
+    inflated = _unzstd(data) if encoding == "zstd" else _gunzip(data)
+    lease.shrink(len(inflated))
+    return inflated
 
 
-async def _read_up_to(request: web.BaseRequest, limit: int) -> bytes:
+async def _read_up_to(request: web.BaseRequest, lease: Lease, more: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := await request.content.readany():
         size += len(chunk)
-        if size > limit:
+        if size > MAX_BYTES:
             raise _too_large()
+        if size > FREE_BYTES:
+            # For all that will be needed, so that no two wait for each other with half in hand.
+            await lease.grow((request.content_length or MAX_BYTES) + more)
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -97,19 +109,39 @@ def _gunzip(data: bytes) -> bytes:
 
 
 def _unzstd(data: bytes) -> bytes:
+    """One or more zstd frames (RFC 8878), each whole."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_BYTES)
     inflated: list[bytes] = []
-    room = MAX_BYTES + 1
+    frames = 0
     try:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_BYTES)
-        with decompressor.stream_reader(data, read_across_frames=True) as reader:
-            while room > 0 and (piece := reader.read(min(_INFLATE_CHUNK, room))):
-                inflated.append(piece)
-                room -= len(piece)
+        _measure(decompressor, data)
+        # It says of each frame whether its end is there, but knows no limit of its own.
+        while data:
+            frames += 1
+            if frames > MAX_MEMBERS:
+                raise InvalidInput(
+                    f"the zstd body has more than {MAX_MEMBERS} frames", "compress it in one piece"
+                )
+            frame = decompressor.decompressobj()
+            inflated.append(frame.decompress(data))
+            if not frame.eof:
+                raise InvalidInput("the zstd body is cut short", "send it again")
+            data = frame.unused_data
     except zstandard.ZstdError as error:
         raise InvalidInput(f"the body is not zstd: {error}", "compress it again") from None
-    if room <= 0:
-        raise _too_large()
+    if not frames:
+        raise InvalidInput("the zstd body is cut short", "send it again")
     return b"".join(inflated)
+
+
+def _measure(decompressor: zstandard.ZstdDecompressor, data: bytes) -> None:
+    """Refuse what inflates to too much, piece by piece and keeping none."""
+    room = MAX_BYTES
+    with decompressor.stream_reader(data, read_across_frames=True) as reader:
+        while piece := reader.read(_INFLATE_CHUNK):
+            room -= len(piece)
+            if room < 0:
+                raise _too_large()
 
 
 def _too_large() -> TooLarge:

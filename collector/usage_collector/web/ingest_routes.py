@@ -8,6 +8,7 @@ from aiohttp import web
 
 from usage_collector import ingest
 from usage_collector.web import bodies
+from usage_collector.web.room import Room
 from usage_collector.web.routing import Route
 from usage_collector.web.tokens import Access
 
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
     from usage_collector.web.gate import Gate
 
 
-def routes(ledgers: Ledgers, count: Callable[[Outcome, bool], None], gate: Gate) -> list[Route]:
+def routes(
+    ledgers: Ledgers, count: Callable[[Outcome, bool, int], None], gate: Gate
+) -> list[Route]:
     """``POST /v1/log``."""
+    room = Room()
 
     async def post_log(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
-        body = await bodies.read(request)
-        with gate.entered():
-            await ingest.accept(ledgers, body, count)
+        with room.lease() as lease:
+            body = await bodies.read(request, lease)
+            with gate.entered():
+                await ingest.accept(ledgers, body, count)
         return web.Response(status=201)
 
     return [

@@ -13,6 +13,7 @@ from usage_collector import export
 from usage_collector.errors import InvalidInput
 from usage_collector.periods import Period, parse_window
 from usage_collector.web import bodies, queries, streaming
+from usage_collector.web.room import Room
 from usage_collector.web.routing import Parameter, Route
 from usage_collector.web.tokens import Access
 
@@ -39,6 +40,7 @@ class Reporting:
     metrics: Metrics
     now: Callable[[], int]
     cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    room: Room = field(default_factory=Room)
 
     async def get_export(
         self, request: web.BaseRequest, _: Mapping[str, str]
@@ -95,10 +97,11 @@ class Reporting:
         """Keep a receipt."""
         queries.only(request)
         period = Period.parse(path["period"])
-        body = queries.receipt(await bodies.read(request))
-        receipt = await asyncio.to_thread(
-            export.receive, self.ledgers, period, body.state, body.by, body.files, self.now()
-        )
+        with self.room.lease() as lease:
+            body = queries.receipt(await bodies.read(request, lease))
+            receipt = await asyncio.to_thread(
+                export.receive, self.ledgers, period, body.state, body.by, body.files, self.now()
+            )
         return _json(export.describe_receipt(receipt), status=201)
 
     async def get_sessions(

@@ -67,7 +67,7 @@ class Router:
                 self._patterns.append((re.compile(pattern), methods))
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route and the path's variables.
+        """The route and the path's variables; HEAD finds that of GET (RFC 9110, 9.3.2).
 
         Raises:
             NotFound: no such path.
@@ -77,9 +77,10 @@ class Router:
         variables: dict[str, str] = {}
         if methods is None or "{" in path:
             methods, variables = self._match(path)
-        route = methods.get(method)
+        route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            raise NoSuchMethod(method[:20], sorted(methods))
+            allowed = [*methods, "HEAD"] if "GET" in methods else [*methods]
+            raise NoSuchMethod(method[:20], sorted(allowed))
         return route, variables
 
     def _match(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:

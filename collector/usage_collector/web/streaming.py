@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("usage_collector.web")
 
+STALLED_SECONDS = 120.0
+"""How long a client may take nothing of its answer before it is given up."""
+
 
 async def send(
     request: web.BaseRequest,
@@ -33,9 +36,12 @@ async def send(
         chunk = await asyncio.to_thread(next, chunks, None)
         try:
             await response.prepare(request)
+            if request.method == "HEAD":
+                return response
             while chunk is not None:
                 if chunk:
-                    await response.write(chunk)
+                    async with asyncio.timeout(STALLED_SECONDS):
+                        await response.write(chunk)
                     response[BODY_BYTES] = response.get(BODY_BYTES, 0) + len(chunk)
                 chunk = await asyncio.to_thread(next, chunks, None)
             await response.write_eof()
@@ -49,6 +55,8 @@ async def send(
 def _break_off(request: web.BaseRequest, error: Exception) -> None:
     if isinstance(error, ConnectionError):
         _log.info("the client left before the end of its answer")
+    elif isinstance(error, TimeoutError):
+        _log.warning("a client took nothing of its answer for %.0f s", STALLED_SECONDS)
     else:
         known = isinstance(error, UsageError)
         _log.error("an answer was broken off: %s", error, exc_info=None if known else error)
