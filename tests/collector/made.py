@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from usage_collector.monthly.summary import as_csv
 from usage_collector.packages import (
     Chain,
     Contents,
@@ -29,6 +28,7 @@ from usage_collector.packages import manifest as manifests
 from usage_collector.packages.checking import Check
 from usage_collector.packages.manifest import Facts, Source, manifest_name
 from usage_collector.packages.sorting import Sorter
+from usage_collector.report import summaries
 from usage_collector.totals.carrying import Carried
 from usage_collector.totals.month import Month
 
@@ -136,9 +136,6 @@ def delivery(
         month = Month(counted_at)
         for group in uses.groups():
             month.add(group)
-    table = as_csv(period, month)
-    name = manifest_name(revision, "summary", "csv")
-    (folder / name).write_bytes(table)
     facts = Facts(
         period=period,
         revision=revision,
@@ -147,10 +144,14 @@ def delivery(
         gaps=[],
         month=month,
         resumed=resumed,
-        summaries=[(name, hashlib.sha256(table).hexdigest())],
     )
+    body = manifests.content(facts)
+    people = summaries(body, revision, keys.proof_kid)
+    for name, content in people:
+        (folder / name).write_bytes(content)
+    body["summaries"] = manifests.summary_lines(people)
     path = folder / manifest_name(revision)
-    path.write_bytes(manifests.signed(manifests.payload(facts), keys))
+    path.write_bytes(manifests.signed(body, keys))
     with path.open("rb") as file:
         return manifests.read(file, {})
 

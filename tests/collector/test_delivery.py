@@ -114,7 +114,8 @@ def test_an_older_revision_must_agree_with_the_newest(tmp_path: Path) -> None:
     other = tmp_path / "other"
     delivery(other, Ledger([event("x")] * 20), (1, 20), counted_at=OCTOBER.end)
     shutil.move(other / "manifest.json", tmp_path / "manifest.json")
-    shutil.move(other / "summary.csv", tmp_path / "summary.csv")
+    for name in ("summary.csv", "report.html"):
+        shutil.move(other / name, tmp_path / name)
     shutil.rmtree(other)
     assert found(tmp_path) == [(Kind.ALTERED, "manifest.json")]
     (tmp_path / "manifest.json").unlink()

@@ -181,7 +181,7 @@ def test_a_destination_in_trouble_does_not_hold_back_the_others(
     (tmp_path / "bad").unlink()
     result = export(tmp_path, two, "--to", tmp_path / "bad")
     assert result.code == 0
-    assert f"{tmp_path}/out: 0 of 4 files were new" in result.err
+    assert f"{tmp_path}/out: 0 of 5 files were new" in result.err
 
 
 def test_a_different_file_of_the_same_name_is_never_overwritten(

@@ -91,7 +91,7 @@ def test_a_run_again_changes_nothing(tmp_path: Path, three: list[Collector]) -> 
     result = export(tmp_path, three)
     assert result.code == 0
     assert delivered(tmp_path) == before
-    assert "0 of 5 files were new" in result.err
+    assert "0 of 6 files were new" in result.err
     shutil.rmtree(tmp_path / "out")
     assert export(tmp_path, three).code == 0
     assert delivered(tmp_path) == before

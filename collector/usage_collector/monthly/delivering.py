@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from usage_collector.errors import DeliveryFailed, UsageError
 from usage_collector.monthly import plan
 from usage_collector.monthly.keeping import keep_delivered
-from usage_collector.monthly.summary import Outcome, as_csv
+from usage_collector.monthly.summary import Outcome
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.manifest import Facts, Source, manifest_name
 from usage_collector.periods import microseconds
+from usage_collector.report import summaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +46,8 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Co
             parts.files[fetched.status.collector], fetched.packages, strict=True
         )
     ]
-    revision, manifest, summary = _manifest(order, period, parts, counted, known)
-    for name, content in (manifest, summary):
+    revision, manifest, people = _manifest(order, period, parts, counted, known)
+    for name, content in (manifest, *people):
         (spool / name).write_bytes(content)
     named = (manifest[0], hashlib.sha256(manifest[1]).hexdigest())
     _receipts(period, parts, "exported", named)
@@ -56,7 +57,7 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Co
             continue
         try:
             # The manifest comes last: where it is, everything that it lists is.
-            paths = [*files, spool / summary[0], spool / manifest[0]]
+            paths = [*files, *(spool / name for name, _ in people), spool / manifest[0]]
             new = destination.deliver(str(period), paths)
             delivered.append(f"{destination.name}/{period}")
             order.say(f"{destination.name}: {len(new)} of {len(paths)} files were new")
@@ -94,8 +95,8 @@ _Named = tuple[str, bytes]
 
 def _manifest(
     order: Order, period: Period, parts: Parts, counted: Counted, known: plan.Delivered
-) -> tuple[int, _Named, _Named]:
-    """Manifest and summary: the delivered ones again if nothing changed, else the next revision."""
+) -> tuple[int, _Named, list[_Named]]:
+    """Manifest and what people read: as delivered if nothing changed, else the next revision."""
     sources = [
         Source(
             fetched.status.collector,
@@ -105,10 +106,8 @@ def _manifest(
         )
         for _, fetched in parts.fetched
     ]
-    table = as_csv(str(period), counted.month)
 
-    def made(revision: int) -> tuple[int, _Named, _Named]:
-        name = manifest_name(revision, "summary", "csv")
+    def made(revision: int) -> tuple[int, _Named, list[_Named]]:
         facts = Facts(
             period=str(period),
             revision=revision,
@@ -117,10 +116,11 @@ def _manifest(
             gaps=sorted(parts.gaps, key=lambda gap: (gap.source, gap.ledger or "", gap.reason)),
             month=counted.month,
             resumed=counted.resumed,
-            summaries=[(name, hashlib.sha256(table).hexdigest())],
         )
-        body = manifests.signed(manifests.payload(facts), order.keys)
-        return revision, (manifest_name(revision), body), (name, table)
+        body = manifests.content(facts)
+        people = summaries(body, revision, order.keys.proof_kid)
+        body["summaries"] = manifests.summary_lines(people)
+        return revision, (manifest_name(revision), manifests.signed(body, order.keys)), people
 
     if known.newest:
         again = made(known.newest)

@@ -1,55 +1,18 @@
-"""A month for people and spreadsheets, and a run's result for the operator. Pure."""
+"""A run's result, for the operator and for who started it. Pure."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_collector.totals import DIMENSIONS
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from usage_collector.periods import Period
-    from usage_collector.totals import Amount
-    from usage_collector.totals.month import Month
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_HEAD = ("table", "key", "count", "hours", "seconds")
 MAX_SUMMARY = 2048
 """Bytes that a container's termination message is kept short to."""
-
-
-def as_csv(period: str, month: Month) -> bytes:
-    """The month's totals, one table below the other; hours for people, seconds exact."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(_HEAD)
-    for table, key, amount in _rows(period, month):
-        writer.writerow((table, _cell(key), amount.count, f"{amount.hours:.6f}", amount.seconds))
-    return out.getvalue().encode()
-
-
-def _rows(period: str, month: Month) -> Iterator[tuple[str, str, Amount]]:
-    yield "total", period, month.after.all
-    yield "before duplicates", period, month.before_all.all
-    yield "warm-ups", period, month.after.warm_ups
-    yield "estimated", period, month.after.estimated
-    for collector, totals in sorted(month.before.items()):
-        yield "collector", collector, totals.all
-    for calendar_month, amount in sorted(month.months.items()):
-        yield "month", calendar_month, amount
-    for dimension in DIMENSIONS:
-        for (value,), amount in month.after.by(dimension).items():
-            yield dimension, value, amount
-
-
-def _cell(text: str) -> str:
-    # A customer's name must not become a formula in whoever's spreadsheet.
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 @dataclass(frozen=True, slots=True)

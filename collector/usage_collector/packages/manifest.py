@@ -5,12 +5,14 @@ Pure but for `read`: the same facts always give the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.packages.contents import MANIFEST
 from usage_collector.packages.envelope import compact, sealed
+from usage_collector.packages.keys import to_base64url
 from usage_collector.packages.reading import Envelope, Seal
 from usage_collector.packages.scanner import OBJECT, Malformed
 from usage_collector.periods import rfc3339
@@ -69,8 +71,7 @@ class Gap:
 class Facts:
     """What a manifest is made of.
 
-    ``resumed`` are the lines that the manifest of the period before `carried`; ``summaries`` are
-    name and SHA-256 (hex) of the files for people that go with it.
+    ``resumed`` are the lines that the manifest of the period before `carried`.
     """
 
     period: str
@@ -80,36 +81,47 @@ class Facts:
     gaps: Sequence[Gap]
     month: Month
     resumed: Sequence[Line] = ()
-    summaries: Sequence[tuple[str, str]] = ()
 
 
-def payload(facts: Facts) -> bytes:
-    """The manifest's payload."""
+def content(facts: Facts) -> Line:
+    """What the manifest says; ``summaries`` are still empty, for they are made from it."""
     month, gaps, sources = facts.month, facts.gaps, facts.sources
-    return compact(
-        {
-            "typ": MANIFEST,
-            "period": facts.period,
-            "revision": facts.revision,
-            "files": [_file_line(file) for file in sorted(facts.files, key=_file_order)],
-            "summaries": [{"name": name, "sha256": digest} for name, digest in facts.summaries],
-            "collectors": [_source_line(one, month) for one in sorted(sources, key=_source_order)],
-            "totals": {"before": month.before_all.as_json(), "after": month.after.as_json()},
-            "months": month.month_lines(whole=not gaps),
-            "duplicates": month.duplicates,
-            "conflicts": month.conflicts,
-            "estimates": month.estimates,
-            "corrections": month.corrections,
-            "implausible": month.implausible,
-            "resumed": list(facts.resumed),
-            "carried": month.carried,
-            "gaps": [
-                {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason}
-                for gap in gaps
-            ],
-            "coverage": _coverage(sources, gaps, month),
-        }
-    )
+    return {
+        "typ": MANIFEST,
+        "period": facts.period,
+        "revision": facts.revision,
+        "files": [_file_line(file) for file in sorted(facts.files, key=_file_order)],
+        "keys": _keys(facts.files),
+        "summaries": [],
+        "collectors": [_source_line(one, month) for one in sorted(sources, key=_source_order)],
+        "totals": {"before": month.before_all.as_json(), "after": month.after.as_json()},
+        "months": month.month_lines(whole=not gaps),
+        "days": month.day_lines,
+        "duplicates": month.duplicates,
+        "conflicts": month.conflicts,
+        "estimates": month.estimates,
+        "corrections": month.corrections,
+        "implausible": month.implausible,
+        "resumed": list(facts.resumed),
+        "carried": month.carried,
+        "gaps": [
+            {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason} for gap in gaps
+        ],
+        "coverage": _coverage(sources, gaps, month),
+    }
+
+
+def summary_lines(summaries: Sequence[tuple[str, bytes]]) -> list[Line]:
+    """How the manifest lists the files for people, given as name and content."""
+    return [
+        {"name": name, "sha256": hashlib.sha256(content).hexdigest()} for name, content in summaries
+    ]
+
+
+def _keys(files: Sequence[FileReport]) -> list[Line]:
+    """The public keys of the packages; old ones too, where some were signed before a rotation."""
+    found = {file.seal.proof_kid: file.seal.public for file in files}
+    return [{"kid": kid, "key": to_base64url(key)} for kid, key in sorted(found.items())]
 
 
 def _file_order(file: FileReport) -> tuple[str, str, int]:
@@ -175,9 +187,9 @@ def _seconds(line: Line) -> int:
     return round(seconds * SECOND) if isinstance(seconds, int | float) else 0
 
 
-def signed(body: bytes, keys: Keys) -> bytes:
+def signed(body: Line, keys: Keys) -> bytes:
     """The manifest's file: its payload in the same envelope as a package's, not compressed."""
-    return b"".join(sealed(MANIFEST, [body], keys))
+    return b"".join(sealed(MANIFEST, [compact(body)], keys))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Line = dict[str, object]
 """A row of one of a manifest's lists."""
 DAY = 86_400 * SECOND
+UNKNOWN = "unknown"
+"""The month and the day of what has no readable time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Month:
     before: dict[str, Totals] = field(default_factory=lambda: defaultdict(Totals))
     after: Totals = field(default_factory=Totals)
     months: dict[str, Amount] = field(default_factory=lambda: defaultdict(Amount))
+    days: dict[tuple[str, str, str], Amount] = field(default_factory=lambda: defaultdict(Amount))
     duplicates: list[Line] = field(default_factory=list)
     conflicts: list[Line] = field(default_factory=list)
     estimates: list[Line] = field(default_factory=list)
@@ -90,7 +93,9 @@ class Month:
         self.after.add(session)
         self._list(session)
         if not session.warm_up:
-            self.months[_month(session)].add(session)
+            day = UNKNOWN if session.time is None else _day(session.time // DAY)
+            self.months[day[:7]].add(session)
+            self.days[day, session.best.zone, session.best.mode].add(session)
 
     def _carry(self, uses: Sequence[Use], earlier: Sequence[Earlier]) -> None:
         """Leaves a session that is still alive to the next period, which may hear no more of it."""
@@ -167,10 +172,18 @@ class Month:
         since, until = self.covered
         lines: list[Line] = []
         for name, amount in sorted(self.months.items()):
-            period = Period.parse(name) if name != "unknown" else None
+            period = Period.parse(name) if name != UNKNOWN else None
             complete = bool(whole and period and since <= period.start and period.end <= until)
             lines.append({"month": name, **amount.as_json(), "complete": complete})
         return lines
+
+    @property
+    def day_lines(self) -> list[Line]:
+        """The totals by day (UTC) of the ends' own time, zone and mode."""
+        return [
+            {"day": day, "zone": zone, "mode": mode, **amount.as_json()}
+            for (day, zone, mode), amount in sorted(self.days.items())
+        ]
 
     @property
     def before_all(self) -> Totals:
@@ -186,10 +199,6 @@ def _time(us: int | None) -> str | None:
     return None if us is None else rfc3339(us)
 
 
-def _month(session: Session) -> str:
-    return "unknown" if session.time is None else _month_of_day(session.time // DAY)
-
-
 @lru_cache(maxsize=1000)
-def _month_of_day(day: int) -> str:
-    return str(Period.of(moment(day * DAY)))
+def _day(number: int) -> str:
+    return f"{moment(number * DAY):%Y-%m-%d}"

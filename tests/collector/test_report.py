@@ -1,0 +1,139 @@
+"""The page and the table for people, made from a manifest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.collector.made import Ledger, delivery, event, ledger
+from usage_collector.periods import Period
+from usage_collector.report import as_csv, as_html
+from usage_collector.report.figures import Day, days
+from usage_collector.report.plot import HEIGHT, WIDTH, plot, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OCTOBER = Period(2026, 10)
+EVIL = "<script>alert(1)</script>&\"'"
+
+
+class Page(HTMLParser):
+    """The elements of a page and their text; whatever refers to elsewhere is kept."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.outside: list[str] = []
+        self.feed(body.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.outside += [f"{name}={value}" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def made(folder: Path, *events: bytes) -> Any:
+    """The content of a month's manifest with these events."""
+    book = Ledger(events)
+    return delivery(folder, book, (1, len(events)), counted_at=OCTOBER.end).body
+
+
+def test_the_page_tells_what_the_manifest_says(tmp_path: Path) -> None:
+    """Totals, zones, customers, languages and how to prove it stand in the page."""
+    body = made(tmp_path, event("a", 3600), event("b", 1800, customer_id="Globex"), event("b", 60))
+    page = Page(as_html(body, "0123456789abcdef"))
+    for told in ("1.500", "eu-1a", "Acme", "Globex", "Complete: no gaps", "1 duplicates"):
+        assert told in page.text, told
+    assert "usage-collector verify --kid 0123456789abcdef 2026-10/" in page.text
+    assert body["files"][0]["sha256"] in page.text
+    assert page.tags.count("svg") == 1
+
+
+def test_gaps_come_before_every_figure(tmp_path: Path) -> None:
+    """What is missing must not be overlooked."""
+    body = made(tmp_path, event("a"))
+    body["gaps"].append({"collector": "c-9", "ledger": None, "reason": "did not answer"})
+    page = Page(as_html(body, "k"))
+    assert "Complete" not in page.text
+    assert page.text.index("c-9") < page.text.index("hours")
+
+
+def test_nothing_that_a_client_sent_becomes_markup(tmp_path: Path) -> None:
+    """Names of customers, languages and zones are text, in the page as in the plot's titles."""
+    body = made(tmp_path, event("a", customer_id=EVIL), event("a", 5))
+    for line in body["days"]:
+        line["zone"] = EVIL
+    body["gaps"].append({"collector": EVIL, "ledger": EVIL, "reason": EVIL})
+    html = as_html(body, "k")
+    page = Page(html)
+    assert "script" not in page.tags
+    assert EVIL in page.text
+    assert page.outside == []
+    assert not re.search(rb"url\(|@import|https?:", html)
+
+
+def test_the_same_manifest_always_gives_the_same_bytes(tmp_path: Path) -> None:
+    """A re-run must not differ."""
+    body = made(tmp_path, *ledger(30).events)
+    assert as_html(body, "k") == as_html(body, "k")
+    assert as_csv(body) == as_csv(body)
+
+
+def test_an_empty_month_is_a_page_too() -> None:
+    """A month without any use, or a content that lacks members, is no error."""
+    body: dict[str, object] = {"period": "2026-10", "revision": 1, "coverage": {}}
+    coverage = {"since": "", "until": "", "collectors_answered": 1, "collectors_expected": 1}
+    body["coverage"] = {**coverage, "percent": 100.0, "corrected_seconds": 0}
+    assert "nothing was used" in Page(as_html(body, "k")).text
+    assert as_csv(body).startswith(b"table,key,count,hours,seconds")
+
+
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    """Spreadsheets run cells that begin like one."""
+    body = made(tmp_path, event("a", customer_id="=HYPERLINK(1)"), event("b", customer_id="+1"))
+    cells = {row[1] for row in csv.reader(io.StringIO(as_csv(body).decode())) if row}
+    assert {"'=HYPERLINK(1)", "'+1"} <= cells
+
+
+def test_days_add_up_and_days_of_no_use_are_shown(tmp_path: Path) -> None:
+    """Every day of the month has its place; what is dated elsewhere stands apart."""
+    stamps = ["2026-10-01T00:00:00Z", "2026-10-31T23:59:59Z", "2026-02-03T00:00:00Z", "?"]
+    body = made(tmp_path, *(event(n, 3600, time_stamp=at) for n, at in enumerate(stamps)))
+    found = days(body)
+    assert [day.name for day in found.days] == [f"2026-10-{n:02}" for n in range(1, 32)]
+    assert [sum(day.hours) for day in found.days] == [1.0, *[0.0] * 29, 1.0]
+    assert (found.other.count, found.other.hours) == (2, 2.0)
+    assert {line["month"] for line in body["months"]} == {"2026-10", "2026-02", "unknown"}
+
+
+_HOURS = st.lists(st.floats(0, 1e6), min_size=3, max_size=3)
+
+
+@given(st.lists(_HOURS, min_size=1, max_size=62))
+def test_every_bar_stays_inside_the_plot(hours: list[list[float]]) -> None:
+    """The tallest day reaches at most the top line, and bars stand on each other."""
+    table = [Day(f"2026-10-{n:02}", tuple(each), 1) for n, each in enumerate(hours)]
+    for column in plot(table).columns:
+        ground = None
+        for bar in column.bars:
+            assert 0 <= bar.x <= bar.x + bar.width <= WIDTH
+            assert 9.9 <= bar.y <= bar.y + bar.height <= HEIGHT
+            assert ground is None or abs(bar.y + bar.height - ground) <= 0.02
+            ground = bar.y
+
+
+@given(st.floats(1e-6, 1e9))
+def test_lines_are_at_round_distances_and_reach_the_largest(largest: float) -> None:
+    """Four of them hold the largest value without leaving most of the plot empty."""
+    assert largest <= step(largest) * 4 * 1.0000001
+    assert step(largest) * 4 <= largest * 2.6
