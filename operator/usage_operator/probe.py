@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -49,6 +49,39 @@ async def _answer(url: str, ca: str) -> str | None:
             return f"{url} answers {response.status}"
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         return f"{url} cannot be reached ({error or type(error).__name__})"
+
+
+class Admin:
+    """Tells collectors whether to take events, as whoever administers them."""
+
+    def __init__(self, ca: str, token: str) -> None:
+        self._ca = ca
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def start(self, url: str) -> bool:
+        """Let a collector take events again; tell whether it does."""
+        return isinstance(await self._call(("POST", f"{url}/v1/ingest/start")), dict)
+
+    async def empty(self, url: str) -> dict[str, Any] | str:
+        """Let a collector take no more events; give what it holds then, or why it does not say.
+
+        The answer is that of ``GET /v1/periods``.
+        """
+        return await self._call(("POST", f"{url}/v1/ingest/stop"), ("GET", f"{url}/v1/periods"))
+
+    async def _call(self, *calls: tuple[str, str]) -> dict[str, Any] | str:
+        """Make calls one after the other; give the last one's answer, or what went wrong."""
+        found: dict[str, Any] = {}
+        try:
+            async with _session(self._ca) as session:
+                for method, url in calls:
+                    async with session.request(method, url, headers=self._headers) as response:
+                        if response.status != 200:
+                            return f"{url} answers {response.status}"
+                        found = await response.json()
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            return f"it does not answer ({error or type(error).__name__})"
+        return found
 
 
 def read(text: str) -> tuple[str | None, float, float]:

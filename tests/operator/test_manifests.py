@@ -185,9 +185,9 @@ def test_what_was_discarded_keeps_its_volume_with_a_mark() -> None:
 
 
 def test_a_leaving_zone_gets_its_statefulset_back() -> None:
-    """Its claims tell what it was; where there is still a StatefulSet, that one stays."""
+    """Its claims tell what it was; the claim templates of one that is there stay as they are."""
     claim = claims.Claim("gone", 0, "2Gi", "fast", {"disk": "ssd"})
-    known = manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim], bereft=["gone"])
+    known = manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim])
     sets = {o["metadata"]["name"]: o for o in desired(known) if o["kind"] == "StatefulSet"}
     spec = sets["speech-gone"]["spec"]
     assert spec["replicas"] == 2
@@ -195,10 +195,31 @@ def test_a_leaving_zone_gets_its_statefulset_back() -> None:
     (template,) = spec["volumeClaimTemplates"]
     assert template["spec"]["storageClassName"] == "fast"
     assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
-    untouched = desired(manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim]))
-    assert "speech-gone" not in [
-        one["metadata"]["name"] for one in untouched if one["kind"] == "StatefulSet"
-    ]
+    there = [{"metadata": {"name": "data"}, "spec": {}}]
+    known = manifests.Known({"eu-1a": 1, "gone": 2}, claims=[claim], templates={"gone": there})
+    sets = {o["metadata"]["name"]: o for o in desired(known) if o["kind"] == "StatefulSet"}
+    assert sets["speech-gone"]["spec"]["volumeClaimTemplates"] == there
+
+
+def test_the_next_month_is_told_who_was_emptied() -> None:
+    """Nobody misses a collector that went with everything sent; one that is back is missed."""
+    gone = [claims.Claim("gone", 0, "1Gi", emptied=True), claims.Claim("lost", 0, "1Gi")]
+    made = {o["metadata"]["name"]: o for o in desired(manifests.Known({"eu-1a": 1}, claims=gone))}
+    assert made["speech-peers"]["data"]["retired"] == "speech-gone-0\n"
+    marks = {"data-speech-gone-0": "emptied", "data-speech-lost-0": "true"}
+    for name, mark in marks.items():
+        assert made[name]["metadata"]["annotations"]["usage-operator.io/discarded"] == mark
+    back = desired(manifests.Known({"eu-1a": 1, "gone": 1}, claims=gone))
+    made = {one["metadata"]["name"]: one for one in back}
+    assert made["speech-peers"]["data"]["retired"] == ""
+
+
+def test_events_go_to_pods_that_say_so_once_all_say() -> None:
+    """The Service selects by the label only when no pod would be left out by mistake."""
+    for labelled in (True, False):
+        made = desired(manifests.Known({"eu-1a": 1}, labelled=labelled))
+        (one,) = (o for o in made if (o["kind"], o["metadata"]["name"]) == ("Service", "speech"))
+        assert ("usage-operator.io/ingest" in one["spec"]["selector"]) is labelled
 
 
 def test_a_selector_of_a_zones_own_stands_on_its_claims() -> None:

@@ -53,6 +53,10 @@ async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
     async def draining(_: web.Request) -> web.Response:
         return web.Response(status=503)
 
+    async def admin(request: web.Request) -> web.Response:
+        known = request.headers.get("Authorization") == "Bearer let-me"
+        return web.json_response({"ledgers": []}, status=200 if known else 401)
+
     answers = iter((503, 200))
 
     async def late(_: web.Request) -> web.Response:
@@ -63,6 +67,9 @@ async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/draining", draining)
+    app.router.add_get("/v1/periods", admin)
+    app.router.add_post("/v1/ingest/stop", admin)
+    app.router.add_post("/v1/ingest/start", admin)
     server = TestServer(app)
     await server.start_server(ssl=context)
     yield f"https://127.0.0.1:{server.port}"
@@ -94,6 +101,17 @@ async def test_ask(url: str, ca: pki.Pair) -> None:
     """Version and storage are read; a collector that does not answer is left out."""
     said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())
     assert said == Said("1.2.3", "25%", "954Mi")
+
+
+async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None:
+    """With the token it stops and tells; without, or silent, the reason is said."""
+    trusted = ca.certificate.decode()
+    allowed, unknown = probe.Admin(trusted, "let-me"), probe.Admin(trusted, "wrong")
+    assert await allowed.empty(url) == {"ledgers": []}
+    assert "401" in str(await unknown.empty(url))
+    assert "does not answer" in str(await allowed.empty("https://127.0.0.1:1"))
+    assert await allowed.start(url)
+    assert not await unknown.start(url)
 
 
 def test_the_fullest_volume_counts() -> None:

@@ -102,21 +102,24 @@ def progressing(facts: Facts) -> Verdict:
     if short := [zone for zone in _short(facts.zones) if zone.settling]:
         return Verdict("True", "RollingOut", _say(short))
     if left := [zone for zone in facts.zones if zone.leaving]:
-        return Verdict("True", "Leaving", _leaving(left))
+        return Verdict("True", "Leaving", _leaving(left, facts))
     return Verdict("False", "Settled", "everything is as the spec wants it")
 
 
-def _leaving(zones: Iterable[ZoneFacts]) -> str:
+def _leaving(zones: Iterable[ZoneFacts], facts: Facts) -> str:
     zones = list(zones)
     words = []
     for zone in zones:
         whole = zone.leaving >= zone.replicas
         ordinals = range(zone.replicas - zone.leaving, zone.replicas)
         words += [zone.name] if whole else [f"{zone.name}/{ordinal}" for ordinal in ordinals]
+    waits = "; ".join(zone.waits for zone in zones if zone.waits)
+    due = f"; the next export is due at {facts.next_export[1]}" if facts.next_export else ""
     return (
-        f"{', '.join(words)} left the spec but may hold events that were not exported, and so "
-        "run on: export them and then annotate the resource with usage-operator.io/discard="
-        f"{','.join(words)}, or put them back into the spec"
+        f"{', '.join(words)} left the spec, and go when all they hold is exported"
+        + (f" ({waits}{due})" if waits else "")
+        + ": to keep them put them back into the spec, to give up what was not exported annotate "
+        f"the resource with usage-operator.io/discard={','.join(words)}"
     )
 
 

@@ -39,6 +39,8 @@ class ZoneFacts:
     """Whether what is not ready has only just been made."""
     why: str | None = None
     said: Said | None = None
+    waits: str | None = None
+    """What its collectors that leave wait for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
         replicas=zone.replicas,
         ready=zone.ready,
         leaving=True if zone.leaving else None,
+        waits_for=zone.waits,
         version=version,
         storage=ZoneStorage.model_validate(storage) if storage else None,
     )

@@ -23,6 +23,8 @@ class Claim(NamedTuple):
     node_selector: Mapping[str, str] | None = None
     bound: bool = True
     """Whether it ever had a volume."""
+    emptied: bool = False
+    """Whether its collector was removed after all that it held had been sent."""
 
 
 def _build(context: Context, claim: Claim, size: str, annotations: dict[str, str]) -> Manifest:
@@ -49,8 +51,9 @@ def build(context: Context, zone: Zone, claim: Claim) -> Manifest:
 
 
 def discarded(context: Context, claim: Claim) -> Manifest:
-    """Build the claim of a collector that was discarded: it stays, and nobody waits for it."""
-    return _build(context, claim, claim.size, {naming.DISCARDED: "true"})
+    """Build the claim of a collector that was removed: it stays, and nobody waits for it."""
+    mark = naming.EMPTIED if claim.emptied else "true"
+    return _build(context, claim, claim.size, {naming.DISCARDED: mark})
 
 
 def zone(claim: Claim, replicas: int) -> Zone:

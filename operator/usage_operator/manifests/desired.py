@@ -19,7 +19,7 @@ from usage_operator.manifests import (
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from usage_operator.manifests.metadata import Context, Manifest
 
@@ -30,14 +30,16 @@ class Known:
 
     ``secrets`` holds the data of generated Secrets by name, ``collectors`` the replicas that
     should run in each zone, leaving ones included, ``claims`` the claims of collectors that
-    exist, ``bereft`` the zones that have no StatefulSet, and ``trusted`` the certificates of
-    authorities that the user's Secrets bring.
+    exist, ``templates`` the claim templates of the StatefulSets of zones that left the spec,
+    ``labelled`` whether every pod says if it is to get events, and ``trusted`` the certificates
+    of authorities that the user's Secrets bring.
     """
 
     collectors: Mapping[str, int]
     secrets: Mapping[str, secrets.Data] = field(default_factory=dict)
     claims: Sequence[claims.Claim] = ()
-    bereft: Collection[str] = ()
+    templates: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
+    labelled: bool = True
     trusted: Sequence[bytes] = ()
 
 
@@ -72,39 +74,37 @@ def _claims(context: Context, known: Known) -> list[Manifest]:
     return made
 
 
-def _revived(context: Context, known: Known) -> list[Manifest]:
-    """Build the StatefulSets of zones that left the spec, and whose StatefulSet somebody deleted.
+def _leaving(context: Context, known: Known) -> list[Manifest]:
+    """Build the StatefulSets of zones that left the spec, as long as collectors run there.
 
     Their volumes may hold what was not billed; they say what the zone was.
     """
     wanted = {zone.name for zone in context.spec.zones}
     first: dict[str, claims.Claim] = {}
     for claim in known.claims:
-        if claim.bound and claim.zone in known.bereft and claim.zone not in wanted:
+        if claim.bound and claim.zone not in wanted and claim.zone in known.collectors:
             first.setdefault(claim.zone, claim)
-    return [
-        statefulset.build(
-            context, claims.zone(claim, known.collectors[name]), known.collectors[name]
-        )
-        for name, claim in first.items()
-        if name in known.collectors
-    ]
+    made = []
+    for name, claim in first.items():
+        replicas = known.collectors[name]
+        one = statefulset.build(context, claims.zone(claim, replicas), replicas)
+        if name in known.templates:
+            # What the claims were made from cannot be changed, and need not be.
+            one["spec"]["volumeClaimTemplates"] = known.templates[name]
+        made.append(one)
+    return made
 
 
 def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
-    """Build everything that should exist; a zone that left the spec keeps its Service only.
-
-    Its StatefulSet is not built any more while there is one: it runs on as it is. UnusableSecret
-    when generated key material was damaged.
-    """
+    """Build everything that should exist. UnusableSecret when generated keys were damaged."""
     volume = export.claim(context)
     return [
         accounts.build(context, naming.COLLECTOR),
         accounts.build(context, naming.EXPORT),
         *_material(context, known, now),
-        peers.build(context, known.collectors),
+        peers.build(context, known.collectors, known.claims),
         *(service.headless(context, zone) for zone in known.collectors),
-        service.ingest(context),
+        service.ingest(context, labelled=known.labelled),
         service.reporting(context),
         disruption.build(context),
         *_claims(context, known),
@@ -112,7 +112,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
             statefulset.build(context, zone, known.collectors.get(zone.name, zone.replicas))
             for zone in context.spec.zones
         ),
-        *_revived(context, known),
+        *_leaving(context, known),
         *([volume] if volume else []),
         export.cronjob(context),
     ]

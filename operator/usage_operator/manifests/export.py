@@ -24,6 +24,7 @@ def command(context: Context) -> list[str]:
     words += ["--megabytes", str(wanted.limits.megabytes)]
     words += ["--batch-jobs", str(wanted.limits.batch_jobs)]
     words += ["--realtime-hours", str(wanted.limits.realtime_hours)]
+    words += ["--retired", f"@{_FILES}/peers/retired"]
     words += ["--peers", f"@{_FILES}/peers/peers", "--to", naming.EXPORT_DIR]
     words += ["--token-file", f"{_FILES}/tokens/admin"]
     return [*words, "--summary-file", "/dev/termination-log"]

@@ -8,7 +8,9 @@ from usage_operator import naming
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from usage_operator.manifests.claims import Claim
 
 
 def urls(context: Context, collectors: Mapping[str, int]) -> list[str]:
@@ -22,8 +24,22 @@ def urls(context: Context, collectors: Mapping[str, int]) -> list[str]:
     ]
 
 
-def build(context: Context, collectors: Mapping[str, int]) -> Manifest:
-    """Build the ConfigMap with one address a line, collectors that are leaving included."""
+def build(
+    context: Context, collectors: Mapping[str, int], claims: Iterable[Claim] = ()
+) -> Manifest:
+    """Build the ConfigMap with one address a line, collectors that are leaving included.
+
+    A second list names the collectors that were removed when all they held had been sent: the
+    month after must not miss them.
+    """
     manifest = base(context, ("v1", "ConfigMap"), context.names.peers, naming.COLLECTOR)
-    manifest["data"] = {"peers": "".join(f"{url}\n" for url in urls(context, collectors))}
+    retired = [
+        f"{context.names.zone(claim.zone)}-{claim.ordinal}\n"
+        for claim in claims
+        if claim.emptied and claim.ordinal >= collectors.get(claim.zone, 0)
+    ]
+    manifest["data"] = {
+        "peers": "".join(f"{url}\n" for url in urls(context, collectors)),
+        "retired": "".join(sorted(retired)),
+    }
     return manifest

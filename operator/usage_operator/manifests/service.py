@@ -31,8 +31,11 @@ def headless(context: Context, zone: str) -> Manifest:
     return manifest
 
 
-def ingest(context: Context) -> Manifest:
-    """Build the Service that spreads transcribers' connections over all collectors."""
+def ingest(context: Context, *, labelled: bool = True) -> Manifest:
+    """Build the Service that spreads transcribers' connections over all collectors.
+
+    Those that leave are left out, once every pod is ``labelled`` with whether it does.
+    """
     wanted = context.spec.ingest
     manifest = base(context, _KIND, context.names.ingest, naming.COLLECTOR)
     if wanted.service.annotations:
@@ -40,7 +43,8 @@ def ingest(context: Context) -> Manifest:
         manifest["metadata"]["annotations"] = dict(annotations)
     manifest["spec"] = {
         "type": wanted.service.type,
-        "selector": context.names.selector(naming.COLLECTOR),
+        "selector": context.names.selector(naming.COLLECTOR)
+        | ({naming.INGEST: naming.ON} if labelled else {}),
         "ports": [_port("ingest", wanted.port)],
     }
     if wanted.service.traffic_distribution:

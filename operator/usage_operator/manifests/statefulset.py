@@ -106,7 +106,9 @@ def _template(context: Context, zone: Zone) -> dict[str, Any]:
         "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes],
         "containers": [_container(context, zone, mounts)],
     }
-    return pod.template(context, naming.COLLECTOR, spec, zone.name)
+    made = pod.template(context, naming.COLLECTOR, spec, zone.name)
+    made["metadata"]["labels"] |= {naming.INGEST: naming.ON}
+    return made
 
 
 def _claim(context: Context, zone: Zone) -> Manifest:

@@ -2,7 +2,8 @@
 
 from usage_operator.plan.diff import Plan, Step, Verb, diff
 from usage_operator.plan.fleet import Fleet, empty, existing, muster, never_bound, place
-from usage_operator.plan.objects import Object, Owner, Ref, digest, owner, ref
+from usage_operator.plan.leaving import doors, ingests, leavers, quiet, waits, word
+from usage_operator.plan.objects import Object, Owner, Ref, digest, mark, owner, ref
 from usage_operator.plan.rollout import rolling
 
 __all__ = [
@@ -15,12 +16,19 @@ __all__ = [
     "Verb",
     "diff",
     "digest",
+    "doors",
     "empty",
     "existing",
+    "ingests",
+    "leavers",
+    "mark",
     "muster",
     "never_bound",
     "owner",
     "place",
+    "quiet",
     "ref",
     "rolling",
+    "waits",
+    "word",
 ]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
-from usage_operator.plan import Plan, Ref, diff
+from usage_operator.plan import Plan, Ref, diff, doors
 from usage_operator.reconcile import census, inquiry, survey
 from usage_operator.reconcile.calm import Calm, versions
+from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.key import Key
 from usage_operator.reconcile.observe import Observed, complete, observe
@@ -36,6 +37,9 @@ SETTLED_SECONDS = 55.0
 """How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
 
 
+_NONE = Drained()
+
+
 def utc_now() -> dt.datetime:
     """Give the time of day."""
     return dt.datetime.now(dt.UTC)
@@ -51,6 +55,7 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._inquiry = inquiry.Inquiry(settings)
+        self._draining = Draining(settings)
         self._calm = Calm()
 
     def disturb(self, key: Key) -> None:
@@ -103,11 +108,15 @@ class Reconciler:
         client, resource = self._client, context.resource
         fleet = census.fleet(seen, resource)
         references = await check(client, context, list(fleet.running), facts.now)
-        facts = _found(facts, context, seen, fleet)
         if references.troubles:
-            return replace(facts, blocked=_blocked(references)), None
+            return replace(_found(facts, context, seen, fleet), blocked=_blocked(references)), None
+        drained = Drained()
+        if not context.spec.paused:
+            drained = await self._draining.look(context, seen, fleet, references, facts.now)
+            fleet = census.fleet(seen, resource, drained.empty)
+        facts = _found(facts, context, seen, fleet, drained)
         try:
-            steps = await plan(client, context, seen, fleet, references, facts.now)
+            steps = await plan(client, context, seen, fleet, references, facts.now, drained)
         except errors.UnusableSecret as error:
             return replace(facts, blocked=Trouble("SecretInvalid", str(error))), None
         taken: list[Step] = []
@@ -134,18 +143,19 @@ async def plan(
     fleet: Fleet,
     references: References,
     now: dt.datetime,
+    drained: Drained = _NONE,
 ) -> Plan:
     """Compare what should be with what is.
 
     With a client, ``seen`` is completed by objects of others that have a name we want.
     """
     names = context.names
-    known = census.known(context, seen, fleet, references)
+    known = census.known(context, seen, fleet, references, drained.empty)
     desired = manifests.build(context, known, now)
     if client is not None:
         await complete(client, names.namespace, seen, desired)
     leaving = {Ref("StatefulSet", names.zone(zone)) for zone in fleet.leaving}
-    return diff(
+    found = diff(
         desired,
         seen.objects,
         name=names.name,
@@ -153,6 +163,8 @@ async def plan(
         kept=leaving,
         fixed=leaving,
     )
+    found.steps[:0] = doors(seen.collectors, fleet, drained.reopened, now)
+    return found
 
 
 def _blocked(references: References) -> Trouble:
@@ -161,12 +173,18 @@ def _blocked(references: References) -> Trouble:
     return Trouble(first.reason, "; ".join(one.message for one in references.troubles))
 
 
-def _found(facts: Facts, context: manifests.Context, seen: Observed, fleet: Fleet) -> Facts:
+def _found(
+    facts: Facts,
+    context: manifests.Context,
+    seen: Observed,
+    fleet: Fleet,
+    drained: Drained = _NONE,
+) -> Facts:
     """Add what can be told before anything is done."""
     return replace(
         facts,
         paused=context.spec.paused,
-        zones=survey.zones(seen, fleet, context.names, facts.now),
+        zones=survey.zones(seen, fleet, context.names, facts.now, drained.waits),
         idle_discards=fleet.idle_discards,
         runs=survey.export_runs(seen),
         endpoints=survey.endpoints(context),

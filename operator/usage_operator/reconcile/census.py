@@ -15,14 +15,17 @@ from usage_operator.plan import (
     Ref,
     empty,
     existing,
+    ingests,
+    mark,
     muster,
     never_bound,
     owner,
     place,
+    word,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from usage_operator.manifests import Context
     from usage_operator.plan import Object
@@ -49,7 +52,7 @@ def _selector(claim: Object) -> dict[str, str] | None:
     return None
 
 
-def _claims(objects: Iterable[Object]) -> list[Claim]:
+def _claims(objects: Iterable[Object], emptied: Collection[str]) -> list[Claim]:
     """Read what claims say of themselves and their zones."""
     return [
         Claim(
@@ -58,17 +61,18 @@ def _claims(objects: Iterable[Object]) -> list[Claim]:
             storage_class=one["spec"].get("storageClassName"),
             node_selector=_selector(one),
             bound=not never_bound(one),
+            emptied=mark(one, naming.DISCARDED) == naming.EMPTIED or word(*where) in emptied,
         )
         for one in objects
         if (where := place(one))
     ]
 
 
-def fleet(observed: Observed, resource: Resource) -> Fleet:
-    """Decide which collectors run."""
+def fleet(observed: Observed, resource: Resource, emptied: frozenset[str] = frozenset()) -> Fleet:
+    """Decide which collectors run; those that were ``emptied`` need not."""
     volumes = _volumes(observed, resource.name, resource.uid)
     counts = existing(observed.of("StatefulSet"), observed.collectors, volumes)
-    return muster(resource.wanted, counts, resource.annotations, empty(volumes))
+    return muster(resource.wanted, counts, resource.annotations, empty(volumes) | emptied)
 
 
 def standing(observed: Observed, name: str, uid: str) -> Fleet:
@@ -77,7 +81,13 @@ def standing(observed: Observed, name: str, uid: str) -> Fleet:
     return Fleet(existing(observed.of("StatefulSet"), observed.collectors, volumes), {}, ())
 
 
-def known(context: Context, observed: Observed, fleet: Fleet, references: References) -> Known:
+def known(
+    context: Context,
+    observed: Observed,
+    fleet: Fleet,
+    references: References,
+    emptied: Collection[str] = (),
+) -> Known:
     """Put together what has a say in what is desired."""
     names, resource = context.names, context.resource
     return Known(
@@ -85,11 +95,12 @@ def known(context: Context, observed: Observed, fleet: Fleet, references: Refere
         secrets={
             secret["metadata"]["name"]: material.decode(secret) for secret in observed.of("Secret")
         },
-        claims=_claims(_volumes(observed, resource.name, resource.uid)),
-        bereft=[
-            zone
+        claims=_claims(_volumes(observed, resource.name, resource.uid), emptied),
+        templates={
+            zone: there["spec"].get("volumeClaimTemplates") or []
             for zone in fleet.leaving
-            if Ref("StatefulSet", names.zone(zone)) not in observed.objects
-        ],
+            if (there := observed.objects.get(Ref("StatefulSet", names.zone(zone))))
+        },
+        labelled=all(ingests(pod) for pod in observed.collectors),
         trusted=references.trusted,
     )

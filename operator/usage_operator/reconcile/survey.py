@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from usage_operator.spec import Spec
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_NOTHING: Mapping[str, str] = {}
 
 
 def _unmade(statefulset: Object | None, pods: int) -> str | None:
@@ -31,7 +32,12 @@ def _unmade(statefulset: Object | None, pods: int) -> str | None:
 
 
 def _zone(
-    name: str, observed: Observed, fleet: Fleet, names: naming.Names, now: dt.datetime
+    name: str,
+    observed: Observed,
+    fleet: Fleet,
+    names: naming.Names,
+    now: dt.datetime,
+    waits: Mapping[str, str],
 ) -> ZoneFacts:
     statefulset = observed.objects.get(Ref("StatefulSet", names.zone(name)))
     pods = sorted(
@@ -50,14 +56,25 @@ def _zone(
         rolling=statefulset is None or rolling(statefulset),
         settling=not late,
         why=why((late or unready)[0]) if unready else _unmade(statefulset, len(pods)),
+        waits="; ".join(
+            f"{where}: {text}" for where, text in waits.items() if where.startswith(f"{name}/")
+        )
+        or None,
     )
 
 
 def zones(
-    observed: Observed, fleet: Fleet, names: naming.Names, now: dt.datetime
+    observed: Observed,
+    fleet: Fleet,
+    names: naming.Names,
+    now: dt.datetime,
+    waits: Mapping[str, str] = _NOTHING,
 ) -> tuple[ZoneFacts, ...]:
-    """Give the facts about each zone, those that left the spec last."""
-    return tuple(_zone(name, observed, fleet, names, now) for name in fleet.running)
+    """Give the facts about each zone, those that left the spec last.
+
+    ``waits``: what each collector that leaves waits for.
+    """
+    return tuple(_zone(name, observed, fleet, names, now, waits) for name in fleet.running)
 
 
 def taken(plan: Plan) -> list[Trouble]:

@@ -44,6 +44,9 @@ class ZoneStatus(Part):
         default=None,
         description="True while the zone, or a replica of it, has left the spec but still runs.",
     )
+    waits_for: str | None = Field(
+        default=None, description="What collectors that leave wait for before they are removed."
+    )
     version: str | None = Field(default=None, description="Version that the collectors report.")
     storage: ZoneStorage | None = Field(default=None, description="How full the volumes are.")
 
