@@ -37,6 +37,7 @@ class CollectorProcess:
     def __init__(self, folder: Path, *, wrapper: Sequence[str] = (), **variables: str) -> None:
         self.folder = folder
         self.wrapper = wrapper
+        self.patched: dict[str, float] = {}
         self.log = folder.with_name(folder.name + ".log")
         self.ingest_port, self.reporting_port = free_port(), free_port()
         self.environment = {
@@ -66,16 +67,30 @@ class CollectorProcess:
     def ca_file(self) -> Path:
         return self.folder / "keys" / "tls.crt"
 
+    def patch(self, name: str, value: float) -> Self:
+        """Give a constant of a module, by its full name, another value in that process."""
+        self.patched[name] = value
+        return self
+
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "usage_collector", "serve"],
+                [*self.wrapper, sys.executable, *self._program(), "serve"],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
             )
         self.wait_until_healthy()
         return self
+
+    def _program(self) -> list[str]:
+        if not self.patched:
+            return ["-m", "usage_collector"]
+        lines = [
+            f"import {name.rpartition('.')[0]}; {name} = {value!r}"
+            for name, value in self.patched.items()
+        ]
+        return ["-c", "\n".join([*lines, "from usage_collector.cli import main; main()"])]
 
     def wait_until_healthy(self) -> None:
         assert self.process is not None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.collector.debian import needed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -36,8 +38,7 @@ def wrapper(trace: Path, kept: int) -> list[str]:
 
     Skips the test where there is no strace, or where it may not trace.
     """
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed (Debian: apt-get install strace)")
+    needed("strace", lambda: shutil.which("strace"))
     if subprocess.run(["strace", "-o", "/dev/null", "true"], check=False).returncode:
         pytest.skip("strace may not trace processes here")
     options = ["-D", "-f", "-y", "-xx", "-s", str(kept), "-e", f"trace={_CALLS}"]

@@ -70,9 +70,21 @@ class Metrics:
             "Until the oldest event not known to be sent has been kept as long as events are kept; "
             "negative once it has, +Inf when all are sent: warn below 1209600 (14 days)",
         )
+        self._jumps = self._gauge(
+            "usage_clock_jumps", "Jumps of the host's clock noticed since the start or at it"
+        )
+        self._distrusted = self._gauge(
+            "usage_clock_distrusted_seconds",
+            "Until the clock has run evenly long enough to purge by it; 86400 after a jump",
+        )
         self._expiry = self._gauge(
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
         )
+
+    def set_clock(self, jumps: int, wait: float) -> None:
+        """How often the clock jumped since the start, and how long (s) purging waits for it."""
+        self._jumps.set(jumps)
+        self._distrusted.set(wait)
 
     def count_event(self, kind: Outcome, new: bool, number: int = 1) -> None:
         """Acknowledged events of that kind."""

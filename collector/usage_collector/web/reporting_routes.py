@@ -11,7 +11,7 @@ from aiohttp import web
 
 from usage_collector import export
 from usage_collector.errors import InvalidInput
-from usage_collector.periods import Period, parse_window
+from usage_collector.periods import Period, parse_window, rfc3339
 from usage_collector.web import bodies, queries, streaming
 from usage_collector.web.room import Room
 from usage_collector.web.routing import Parameter, Route
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from usage_collector.export import Exporter
     from usage_collector.keystore import Keystore
     from usage_collector.ledger import Ledgers
+    from usage_collector.upkeep import Clock
     from usage_collector.web.metrics import Metrics
 
 _GZIP = "application/gzip"
@@ -38,6 +39,7 @@ class Reporting:
     exporter: Exporter
     keystore: Keystore
     metrics: Metrics
+    clock: Clock
     now: Callable[[], int]
     cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
     room: Room = field(default_factory=Room)
@@ -89,7 +91,7 @@ class Reporting:
         described = await asyncio.to_thread(
             export.describe_periods, self.ledgers, exporter.collector, exporter.zone
         )
-        return _json(described)
+        return _json({**described, "clock": _clock(self.clock)})
 
     async def post_receipts(
         self, request: web.BaseRequest, path: Mapping[str, str]
@@ -194,6 +196,16 @@ def accepts_gzip(accept: str | None) -> bool:
             f"Accept {(accept or '')[:60]!r} is not possible", f"use {_GZIP} or {_JSON}"
         )
     return best[1]
+
+
+def _clock(clock: Clock) -> dict[str, Any]:
+    """Whether the clock can be trusted, and the last jump that was noticed."""
+    jump = clock.state.jump
+    return {
+        "trusted": not clock.state.jumped,
+        "jumped_at": rfc3339(jump.at) if jump else None,
+        "jumped_seconds": jump.seconds if jump else None,
+    }
 
 
 def _quality(text: str) -> float:

@@ -18,7 +18,7 @@ from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.export import Exporter
 from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
-from usage_collector.upkeep import Purger
+from usage_collector.upkeep import Clock, Purger, host
 from usage_collector.web import health, ingest_routes, openapi, tls
 from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
@@ -53,6 +53,7 @@ class Parts:
     """What a collector is made of, before it listens."""
 
     settings: Settings
+    clock: Clock
     ledgers: Ledgers
     keystore: Keystore
     guard: Guard
@@ -102,15 +103,16 @@ def assemble(settings: Settings) -> Parts:
     )
     keystore = Keystore(folder / "keys", settings.signing_key_file, settings.proof_key_file)
     guard = Guard(settings.tokens_file)
+    clock = Clock(folder / "clock.json", host)
     ledgers = Ledgers(
         folder,
         settings.name,
         settings.zone,
-        now,
+        clock.now,
         reserve=settings.reserve_mb * 10**6,
         observe=metrics.observe_commit,
     )
-    return Parts(settings, ledgers, keystore, guard, metrics)
+    return Parts(settings, clock, ledgers, keystore, guard, metrics)
 
 
 class Collector:
@@ -120,7 +122,7 @@ class Collector:
         self._parts = parts
         settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
         exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
-        reporting = Reporting(ledgers, exporter, parts.keystore, metrics, now)
+        reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
         gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
         described = [*reporting.routes(), *gate.routes(), *healthy]
@@ -209,18 +211,14 @@ class Collector:
         _log.info("certificates were read again")
 
     async def _purge(self) -> None:
-        settings = self._parts.settings
-        purger = Purger(
-            self._parts.ledgers,
-            settings.retention_days,
-            hold=settings.hold_unexported,
-            now=now,
-            steady=time.monotonic(),
-        )
+        parts, settings = self._parts, self._parts.settings
+        purger = Purger(parts.ledgers, settings.retention_days, hold=settings.hold_unexported)
         while True:
+            parts.metrics.set_clock(parts.clock.jumps, parts.clock.state.wait)
             await asyncio.sleep(PURGE_SECONDS)
             try:
-                await asyncio.to_thread(purger.run, time.monotonic())
+                if await asyncio.to_thread(parts.clock.look):
+                    await asyncio.to_thread(purger.run, parts.clock.now())
             except UsageError as error:
                 _log.error("nothing was purged: %s", error)
 
