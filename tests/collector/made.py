@@ -30,10 +30,10 @@ from usage_collector.packages.manifest import Facts, Source, manifest_name
 from usage_collector.packages.sorting import Sorter
 from usage_collector.report import summaries
 from usage_collector.totals.carrying import Carried
-from usage_collector.totals.month import Month
+from usage_collector.totals.month import Earlier, Month
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from usage_collector.packages.manifest import Manifest
@@ -122,6 +122,7 @@ def delivery(
     resumed: Sequence[dict[str, object]] = (),
     revision: int = 1,
     keys: Keys = KEYS,
+    earlier: Mapping[bytes, Sequence[Earlier]] | None = None,
 ) -> Manifest:
     """A month's folder of one ledger, made from the parts that the monthly export consists of."""
     folder.mkdir(exist_ok=True)
@@ -135,7 +136,7 @@ def delivery(
             uses.add(msgspec.convert(line, Carried).use)
         month = Month(counted_at)
         for group in uses.groups():
-            month.add(group)
+            month.add(group, (earlier or {}).get(group[0].identity, ()))
     facts = Facts(
         period=period,
         revision=revision,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEPTEMBER, OCTOBER, NOVEMBER = (Period(2026, month) for month in (9, 10, 11))
-SEAL = Seal("", None, "", b"", True, "", "", 0)
+SEAL = Seal("", None, "", b"", True, "", "", 0, (0, 0), b"")
 
 
 def day(month: int, number: int) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,15 @@ from usage_collector.cli.clients import (
     print_json,
     progress,
 )
-from usage_collector.packages import Trust, key_id, read_public_keys, read_secret, verify
+from usage_collector.errors import InvalidInput
+from usage_collector.packages import (
+    Trust,
+    explain,
+    key_id,
+    read_public_keys,
+    read_secret,
+    verify,
+)
 from usage_collector.packages.verifying import find
 
 if TYPE_CHECKING:
@@ -38,21 +47,37 @@ _SHOWN = 100
 @click.option(
     "--signing-key", "secrets", multiple=True, type=_FILE, help="HS512 secret to insist on."
 )
+@click.option(
+    "--kid", "kids", multiple=True, help="Id of a public key to insist on: 16 hex digits."
+)
+@click.option(
+    "--explain", "explained", is_flag=True, help="Print how to check a file with standard tools."
+)
 @json_option
 @interruptible
 def command(
-    paths: tuple[Path, ...], proofs: tuple[Path, ...], secrets: tuple[Path, ...], as_json: bool
+    paths: tuple[Path, ...],
+    proofs: tuple[Path, ...],
+    secrets: tuple[Path, ...],
+    kids: tuple[str, ...],
+    explained: bool,
+    as_json: bool,
 ) -> None:
     """Proves that packages are unaltered, complete and ours, and adds them up.
 
     PATH is a package, or a folder with packages and manifests (also in folders inside it). Works
     without any connection. Without a key, files are checked against the key they carry themselves.
-    Exit code 0 only if all is well.
+    With several months each is also checked against the two before it. Exit code 0 only if all is
+    well.
     """
     trust = Trust(
         secrets={key_id(secret): secret for secret in map(read_secret, secrets)},
         proofs={key_id(key): key for file in proofs for key in read_public_keys(file)},
+        kids=frozenset(map(_kid, kids)),
     )
+    if explained:
+        _explain(paths)
+        return
     size = sum(path.stat().st_size for path in find(paths))
     with progress(quiet=as_json) as bar:
         task = bar.add_task("Verifying", total=size)
@@ -64,6 +89,22 @@ def command(
     sys.exit(0 if report.ok else 1)
 
 
+def _kid(text: str) -> str:
+    kid = text.strip().lower()
+    if not re.fullmatch("[0-9a-f]{16}", kid):
+        raise InvalidInput(
+            f"--kid {text!r} is no key id", "give the 16 hex digits that a page or manifest names"
+        )
+    return kid
+
+
+def _explain(paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InvalidInput(f"--explain: {path} is no file", "give packages or manifests")
+        click.echo(explain(path))
+
+
 def _print(report: Report, screen: Console) -> None:
     if report.files:
         screen.print(_files(report.files))
@@ -73,10 +114,12 @@ def _print(report: Report, screen: Console) -> None:
         screen.print(_totals(report.totals))
     if report.findings:
         screen.print(_findings(report))
+    for note in report.notes:
+        screen.print(f"Not proved: {note}.", highlight=False)
     if report.self_asserted:
         screen.print(
-            "Self-asserted: checked against the keys in the files. Give --proof-key to insist on "
-            "the key that you know (a collector serves it at /v1/proof-key)."
+            "Self-asserted: checked against the keys in the files. Give --proof-key or --kid to "
+            "insist on the key that you know (a collector serves it at /v1/proof-key)."
         )
     if report.ok:
         verdict = "unaltered, complete, nothing twice"

@@ -18,6 +18,7 @@ from usage_collector.packages.contents import (
     runs,
 )
 from usage_collector.packages.envelope import compact, gzipped, sealed
+from usage_collector.packages.explaining import explain
 from usage_collector.packages.findings import FileReport, Finding, Kind, Report, Trust
 from usage_collector.packages.keys import Keys, key_id, read_public_keys, read_secret
 from usage_collector.packages.reading import Foreign, Package, Seal
@@ -43,6 +44,7 @@ __all__ = [
     "Seal",
     "Trust",
     "compact",
+    "explain",
     "file_name",
     "genesis",
     "gzipped",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,12 +13,11 @@ from usage_collector.errors import InvalidInput
 from usage_collector.packages.findings import Finding, Kind
 from usage_collector.packages.manifest import revision_of
 from usage_collector.packages.scanner import Malformed
-from usage_collector.periods import Period, parse_window
+from usage_collector.periods import parse_window
 from usage_collector.totals.carrying import Carried
-from usage_collector.totals.month import Earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from usage_collector.packages.findings import FileReport
@@ -36,21 +34,6 @@ def moment_counted(manifest: Manifest) -> int:
         return 0
 
 
-def listed_earlier(manifest: Manifest) -> dict[bytes, list[Earlier]]:
-    """The identities that the manifest says earlier periods have counted already."""
-    found: dict[bytes, list[Earlier]] = defaultdict(list)
-    for name in ("duplicates", "corrections"):
-        for line in manifest.lines(name):
-            first = line.get("of")
-            if isinstance(first, dict) and "period" in first:
-                identity = _hex(line.get("id"))
-                estimated = name == "corrections"
-                found[identity].append(
-                    Earlier(identity, str(first["period"]), "", "", 0, 0, None, estimated)
-                )
-    return found
-
-
 def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
     """The sessions that the manifest took over from the period before, as last heard of.
 
@@ -60,13 +43,6 @@ def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
         return [msgspec.convert(line, Carried).use for line in manifest.lines(name)]
     except (msgspec.ValidationError, ValueError) as error:
         raise Malformed(f"a session that was {name} is none: {error}") from None
-
-
-def _hex(text: object) -> bytes:
-    try:
-        return bytes.fromhex(str(text))
-    except ValueError:
-        return b""
 
 
 def compare(
@@ -143,29 +119,35 @@ def summaries(path: Path, manifest: Manifest) -> Iterator[Finding]:
             yield Finding(Kind.ALTERED, str(one), f"{path} lists another content")
 
 
-def taken_over(deliveries: Iterable[Sequence[tuple[str, Manifest]]]) -> Iterator[Finding]:
-    """Whether each month took over what the one before left alive, where both were given."""
-    found = [manifests for manifests in deliveries if manifests]
-    left: dict[str, list[list[Line]]] = defaultdict(list)
-    for manifests in found:
-        for _, manifest in manifests:
-            left[manifest.period].append(manifest.lines("carried"))
-    for manifests in found:
-        name, newest = manifests[-1]
-        try:
-            before = str(Period.parse(newest.period).previous)
-        except InvalidInput:
-            continue
-        if left[before] and newest.lines("resumed") not in left[before]:
-            detail = f"the sessions that it took over are not those that {before} left"
-            yield Finding(Kind.ALTERED, name, detail)
-
-
 def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:
     stated = manifest.part("totals")
     counted = {"before": month.before_all.as_json(), "after": month.after.as_json()}
     for which, totals in counted.items():
-        if stated.get(which) != json.loads(json.dumps(totals)):
-            yield Finding(
-                Kind.ALTERED, name, f"its totals {which} duplicates are not those of its files"
-            )
+        if stated.get(which) != _as_read(totals):
+            what = f"totals {which} duplicates"
+            yield Finding(Kind.ALTERED, name, f"its {what} are not those of its files")
+    again: dict[str, list[Line]] = {
+        "months": [_whole(line) for line in month.month_lines(whole=False)],
+        "days": month.day_lines,
+        "duplicates": month.duplicates,
+        "corrections": month.corrections,
+        "estimates": month.estimates,
+        "implausible": month.implausible,
+    }
+    for what, lines in again.items():
+        told = manifest.lines(what)
+        if (what in manifest.body) and [_whole(line) for line in told] != _as_read(lines):
+            yield Finding(Kind.ALTERED, name, f"its {what} are not those of its files")
+    alive = _as_read(month.carried)
+    if any(line not in alive for line in manifest.lines("carried")):
+        yield Finding(Kind.ALTERED, name, "it carries over sessions that its files do not hold")
+
+
+def _whole(line: Line) -> Line:
+    # Whether a calendar month is complete depends on cuts, which the files do not tell.
+    return {name: value for name, value in line.items() if name != "complete"}
+
+
+def _as_read(value: object) -> Any:
+    """The value as it comes back from JSON."""
+    return json.loads(json.dumps(value))

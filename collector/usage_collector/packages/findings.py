@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from usage_collector.packages.contents import Contents
     from usage_collector.packages.reading import Seal
@@ -107,12 +107,16 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of `verify`: all is well only without any finding."""
+    """The result of `verify`: all is well only without any finding.
+
+    ``notes`` say what could not be proved with what was given, though nothing speaks against it.
+    """
 
     files: tuple[FileReport, ...]
     manifests: tuple[Delivered, ...]
     findings: tuple[Finding, ...]
     totals: Totals
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -138,25 +142,36 @@ class Report:
             "files": [file.as_json() for file in self.files],
             "manifests": [manifest.as_json() for manifest in self.manifests],
             "findings": [finding.as_json() for finding in self.findings],
+            "notes": list(self.notes),
             "totals": self.totals.as_json(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The keys a verifier was given, by key id; none of a kind means any of that kind will do."""
+    """The keys a verifier was given, by key id; none of a kind means any of that kind will do.
+
+    ``kids`` are ids of public keys that will do as well: each file carries its key itself.
+    """
 
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     proofs: Mapping[str, bytes] = field(default_factory=dict)
+    kids: frozenset[str] = frozenset()
 
     @property
     def given(self) -> bool:
         """Whether there is any key to check against."""
-        return bool(self.secrets or self.proofs)
+        return bool(self.secrets or self.proofs or self.kids)
+
+    def with_keys(self, kids: Iterable[str]) -> Trust:
+        """The same with keys that somebody who is trusted vouches for."""
+        return replace(self, kids=self.kids.union(kids)) if self.proofs or self.kids else self
 
     def judge(self, name: str, seal: Seal) -> Finding | None:
         """What is wrong with a file's signatures."""
-        if self.proofs and self.proofs.get(seal.proof_kid) != seal.public:
+        pinned = bool(self.proofs or self.kids)
+        known = self.proofs.get(seal.proof_kid) == seal.public or seal.proof_kid in self.kids
+        if pinned and not known:
             return Finding(
                 Kind.NOT_OURS, name, f"its proof is of key {seal.proof_kid}, which was not given"
             )

@@ -44,7 +44,8 @@ class Seal:
     """How a file was signed, checked against its payload as it was read.
 
     ``secret_ok`` is None where the secret of ``signing_kid`` was not given. ``sha256`` is of the
-    file as it stands, ``payload_sha256`` of the payload's exact bytes.
+    file as it stands, ``payload_sha256`` of the payload's exact bytes, which stand in the plain
+    content at ``span``; ``signature`` is the proof's.
     """
 
     signing_kid: str
@@ -55,6 +56,8 @@ class Seal:
     sha256: str
     payload_sha256: str
     size: int
+    span: tuple[int, int]
+    signature: bytes
 
 
 class _Size:
@@ -91,11 +94,13 @@ class Envelope:
         if header["typ"] != typ or header["v"] != VERSION or not isinstance(header["kid"], str):
             raise Foreign(f"type {header['typ']}, version {header['v']} is not {typ}, {VERSION}")
         self.scanner.expect(b',"payload":')
+        self._start = self.scanner.offset
         return header["kid"]
 
     def close(self) -> Seal:
         """Reads what follows the payload and checks it."""
         self.scanner.listen()
+        span = (self._start, self.scanner.offset)
         self.scanner.expect(b',"signature":')
         signature = self._bytes(self.scanner.value(SCALAR, "the signature"), "signature")
         self.scanner.expect(b',"proof":')
@@ -116,6 +121,8 @@ class Envelope:
             sha256=self._file_hash.hexdigest(),
             payload_sha256=payload_sha256.hexdigest(),
             size=self._size.total,
+            span=span,
+            signature=proven,
         )
 
     def _bytes(self, text: object, what: str) -> bytes:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from usage_collector.errors import InvalidInput
 from usage_collector.packages import manifest as manifests
+from usage_collector.packages.across import Before, Counted, before, is_counted, joined_months
 from usage_collector.packages.checking import Check
 from usage_collector.packages.delivery import (
     compare,
-    listed_earlier,
     moment_counted,
     resumed,
     revisions,
     summaries,
-    taken_over,
 )
 from usage_collector.packages.findings import Delivered, FileReport, Finding, Kind, Report, Trust
 from usage_collector.packages.joining import joined, same_files
@@ -41,7 +40,7 @@ _FOREVER = 2**62
 """Without a manifest nobody knows when to count, so every session without an end is estimated."""
 
 
-class _Counted:
+class _Counting:
     """A file that tells how far it was read."""
 
     def __init__(self, file: BinaryIO, progress: Progress) -> None:
@@ -91,6 +90,11 @@ class _Delivery:
     unreadable: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
 
+    @property
+    def period(self) -> str:
+        """The month that it reports, nothing where nobody says."""
+        return self.manifests[-1][1].period if self.manifests else ""
+
 
 class _Verifier:
     """Goes through the files once and gathers what it finds."""
@@ -99,7 +103,9 @@ class _Verifier:
         self._trust = trust
         self._progress = progress
         self._not_counted = _copies(paths)
+        self._counted: dict[str, Counted] = {}
         self.findings: list[Finding] = []
+        self.notes: list[str] = []
         self.deliveries = self._deliveries(paths)
 
     def _deliveries(self, paths: Sequence[Path]) -> list[_Delivery]:
@@ -111,60 +117,95 @@ class _Verifier:
         for path in paths:
             if not manifests.revision_of(path.name):
                 folders.get(path.parent, loose).paths.append(path)
-        return [*folders.values(), loose]
+        return [*sorted(folders.values(), key=lambda one: one.period), loose]
 
     def _manifest(self, path: Path, delivery: _Delivery) -> None:
         name = str(path)
         try:
             with path.open("rb") as file:
-                found = manifests.read(_Counted(file, self._progress), self._trust.secrets)
+                found = manifests.read(_Counting(file, self._progress), self._trust.secrets)
         except Malformed as error:
             kind = Kind.NOT_OURS if isinstance(error, Foreign) else Kind.ALTERED
             self.findings.append(Finding(kind, name, str(error)))
             return
-        if wrong := self._trust.judge(name, found.seal):
-            self.findings.append(wrong)
         delivery.manifests.append((name, found))
         delivery.manifests.sort(key=lambda one: one[1].revision)
 
+    def _trusted(self, delivery: _Delivery) -> Trust:
+        """The keys that will do in this folder: a manifest vouches for those it lists.
+
+        So that a month that was begun under an old key can be proved with the new one alone.
+        """
+        trust = self._trust
+        for name, manifest in reversed(delivery.manifests):
+            if wrong := trust.judge(name, manifest.seal):
+                self.findings.append(wrong)
+            else:
+                trust = trust.with_keys(str(key.get("kid")) for key in manifest.lines("keys"))
+        return trust
+
     def run(self, delivery: _Delivery) -> None:
         """Checks one delivery's packages and counts what they hold."""
+        trust = self._trusted(delivery)
         with Sorter() as uses:
             for path in delivery.paths:
                 # A copy is found as such; what it holds is not counted again.
                 take = _ignore if path in self._not_counted else uses.add
                 self._not_counted.add(path)
-                check = Check(str(path), self._trust, take)
+                check = Check(str(path), trust, take)
                 with path.open("rb") as file:
-                    check.run(_Counted(file, self._progress))
+                    check.run(_Counting(file, self._progress))
                 self.findings += check.findings
                 if check.report:
                     delivery.files.append(check.report)
                 else:
                     delivery.unreadable.append(str(path))
-            self._count(delivery, uses)
+            if delivery.manifests:
+                self._count(delivery, uses)
+            else:
+                month = Month(counted_at=_FOREVER)
+                for gathered in uses.groups():
+                    month.add(gathered)
+                delivery.totals = month.after
 
     def _count(self, delivery: _Delivery, uses: Sorter) -> None:
-        if not delivery.manifests:
-            month = Month(counted_at=_FOREVER)
-            for gathered in uses.groups():
-                month.add(gathered)
-        else:
-            name, newest = delivery.manifests[-1]
-            self.findings += revisions(delivery.manifests)
-            try:
-                for use in resumed(newest):
-                    uses.add(use)
-            except Malformed as error:
-                self.findings.append(Finding(Kind.ALTERED, name, str(error)))
-            month = Month(counted_at=moment_counted(newest))
-            earlier = listed_earlier(newest)
-            for gathered in uses.groups():
-                month.add(gathered, earlier.get(gathered[0].identity, ()))
-            self.findings += compare(name, newest, delivery.files, delivery.unreadable, month)
-            for path, manifest in delivery.manifests:
-                self.findings += summaries(Path(path), manifest)
+        name, newest = delivery.manifests[-1]
+        self.findings += revisions(delivery.manifests)
+        try:
+            for use in resumed(newest):
+                uses.add(use)
+        except Malformed as error:
+            self.findings.append(Finding(Kind.ALTERED, name, str(error)))
+        month, counted = self._month(name, newest, uses)
+        if not delivery.unreadable:
+            self._counted[newest.period] = counted
+        self.findings += compare(name, newest, delivery.files, delivery.unreadable, month)
+        for path, manifest in delivery.manifests:
+            self.findings += summaries(Path(path), manifest)
         delivery.totals = month.after
+
+    def _month(self, name: str, newest: Manifest, uses: Sorter) -> tuple[Month, Counted]:
+        """The files counted again, and against the months before as far as these were given."""
+        wanted = before(newest.period)
+        for period in self._counted.keys() - {*wanted, newest.period}:
+            self._counted.pop(period).close()
+        given = {period: self._counted[period] for period in wanted if period in self._counted}
+        month, earlier, counted = (
+            Month(moment_counted(newest)),
+            Before(name, newest, given),
+            Counted(),
+        )
+        for gathered in uses.groups():
+            month.add(gathered, earlier.of(gathered))
+            if is_counted(gathered):
+                counted.add(gathered[0].identity)
+        self.findings += earlier.findings
+        if unproved := sorted(earlier.unproved):
+            self.notes.append(
+                f"{name} leaves out what {', '.join(unproved)} counted already, or corrects it; "
+                "give that too, and it is proved"
+            )
+        return month, counted
 
 
 def _ignore(_: Use) -> None:
@@ -210,9 +251,10 @@ def verify(paths: Sequence[Path], trust: Trust, progress: Progress = lambda _: N
         ),
         findings=(
             *verifier.findings,
-            *taken_over(one.manifests for one in verifier.deliveries),
+            *joined_months(one.manifests for one in verifier.deliveries),
             *twins,
             *joined(single),
         ),
         totals=merged(delivery.totals for delivery in verifier.deliveries),
+        notes=tuple(verifier.notes),
     )
