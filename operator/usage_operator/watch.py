@@ -35,6 +35,7 @@ _NOISE = ("resourceVersion", "managedFields")
 _TELLING = {
     "StatefulSet": (
         "readyReplicas",
+        "availableReplicas",
         "updatedReplicas",
         "currentRevision",
         "updateRevision",

@@ -1,50 +1,22 @@
 """A change reaches the collectors zone by zone, under load and whatever befalls the operator."""
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
+from tests.e2e.load import transcribers
 from tests.e2e.system import ZONES, System
 from tests.kind_helper.run import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 MARK = "example.org/rollout"
-LOAD = ("--jobs=1000000", "--sessions=0", "--rate=40", "--connections=8", "--reconnect")
-STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
-
-
-def positions(system: System) -> int:
-    """How many events all collectors hold, by their own metrics."""
-    total = 0
-    for zone in ZONES:
-        metrics = system.metrics(f"{system.name}-{zone}-0")
-        found = re.findall(r"^usage_head_position\{.*\} (\S+)$", metrics, re.M)
-        total += int(sum(map(float, found)))
-    return total
-
-
-@contextmanager
-def transcribers(system: System) -> Iterator[dict[str, Any]]:
-    """Post through the Service from a pod as long as the context lasts; then has the counts."""
-    counts: dict[str, Any] = {}
-    before = positions(system)
-    with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(system.simulate, *LOAD)
-        try:
-            until(lambda: told.done() or positions(system) > before, "events arrive", seconds=60)
-            yield counts
-        finally:
-            system.kubectl("exec", "transcribers", "--", "python3", "-c", STOP)
-            counts |= told.result(timeout=120)
 
 
 @dataclass

@@ -56,6 +56,7 @@ def settled(replicas: int = 1) -> dict[str, Any]:
         "currentRevision": "r1",
         "updateRevision": "r1",
         "readyReplicas": replicas,
+        "availableReplicas": replicas,
         "updatedReplicas": replicas,
     }
 

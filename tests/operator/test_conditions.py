@@ -69,10 +69,21 @@ def test_not_ready(fields: dict[str, Any], reason: str, words: str) -> None:
 
 
 def test_a_zone_that_is_down_degrades_but_a_rollout_does_not() -> None:
-    """Degraded tells a person to look; a rollout ends by itself."""
+    """Degraded tells a person to look; a rollout ends by itself, or is stuck."""
     assert changed(zones=SHORT)["Degraded"][:2] == ("True", "ZonesNotReady")
-    rolling = (ZoneFacts("eu-1a", 1, 0, rolling=True),)
-    assert changed(zones=rolling)["Degraded"][0] == "False"
+    rolling = ZoneFacts("eu-1a", 1, 0, rolling=True, settling=True)
+    assert changed(zones=(rolling,))["Degraded"][0] == "False"
+    stuck = changed(zones=(replace(rolling, settling=False, why="it crashes"),))["Degraded"]
+    assert stuck[:2] == ("True", "RolloutStuck")
+    assert "it crashes" in stuck[2]
+
+
+def test_a_change_waits_for_its_window() -> None:
+    """Not everything is rolled out, nothing is wrong, and the message says until when."""
+    found = changed(waiting=("StatefulSet a opens at 22:00",), window="opens at 22:00")
+    for condition, status in (("Ready", "False"), ("Progressing", "True")):
+        assert found[condition] == (status, "WaitingForWindow", "StatefulSet a opens at 22:00")
+    assert found["Degraded"][0] == "False"
 
 
 def test_leaving_collectors_are_shown_with_the_way_out() -> None:

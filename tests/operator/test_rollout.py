@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.operator.support import as_observed, settled
+from tests.operator.support import as_observed, pod, settled
 from usage_operator.plan import rollout
 from usage_operator.plan.objects import stamped
 
@@ -70,6 +70,39 @@ def test_a_zone_that_is_down_for_another_reason_holds_nobody_up() -> None:
     pairs = zones("new", "old")
     pairs[0][1]["status"]["readyReplicas"] = 0
     assert not rollout.held(pairs)
+
+
+def test_the_next_waits_until_the_last_has_been_ready_for_a_while() -> None:
+    """Ready is not enough: StatefulSets count replicas as available after minReadySeconds."""
+    pairs = zones("new", "old")
+    pairs[0][1]["status"]["availableReplicas"] = 0
+    assert rollout.held(pairs) == {"z1": "waits for z0 to be ready"}
+
+
+def crashed(name: str, **state: Any) -> dict[str, Any]:
+    """Give a collector's pod whose container is in this state."""
+    return pod(name, "z0", ready=False, containerStatuses=[{"ready": False, **state}])
+
+
+def test_a_new_template_that_fails_later_stops_the_rollout() -> None:
+    """A zone that crashes after it was ready holds the others; a lost node does not."""
+    ended = {"terminated": {"exitCode": 1}}
+    backing = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    for state in ({"state": ended}, backing):
+        assert rollout.failing([crashed("z0-0", **state)]) == {"z0"}
+    lost = crashed("z0-0", state={"running": {}})
+    assert not rollout.failing([lost, pod("z1-0", "z1"), crashed("z2-0", state={"waiting": {}})])
+    pairs = zones("new", "old")
+    pairs[0][1]["status"] |= {"readyReplicas": 0, "availableReplicas": 0}
+    assert not rollout.held(pairs)
+    assert rollout.held(pairs, {"z0"}) == {"z1": "waits for z0 to be ready"}
+
+
+def test_a_closed_window_spares_what_serves() -> None:
+    """A zone that is down, or stuck, is changed at any time."""
+    assert rollout.held(zones("old", "new"), closed="shut") == {"z0": "shut"}
+    assert rollout.held(zones("old", "down"), closed="shut") == {"z0": "shut"}
+    assert rollout.held(zones("old", "stuck"), closed="shut") == {"z0": "shut"}
 
 
 @given(st.lists(st.sampled_from(["new", "old", "busy", "down"]), min_size=1, max_size=6))

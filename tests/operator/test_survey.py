@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.operator.support import NOW
-from usage_operator import spec
+from usage_operator import plan, spec
 from usage_operator.conditions import Facts, Run
 from usage_operator.reconcile import survey
 
@@ -47,6 +47,20 @@ def test_an_old_month_run_again_changes_nothing() -> None:
     """The newest month that was exported decides, not the newest run."""
     before = {"period": "2026-03", "result": "exported"}
     assert following(run("exported", "2025-11"), before=before) == "2026-04"
+
+
+def test_a_window_is_named_only_while_it_holds_something_back() -> None:
+    """With nothing to do nobody needs to know that it is closed."""
+    wanted = {"days": ["Sunday"], "at": "22:00", "hours": 2}
+    spec_ = SPEC.model_validate({"zones": [{"name": "a"}], "maintenanceWindow": wanted})
+    closed = survey.window(spec_, NOW)
+    assert closed is not None
+    assert "2026-11-08T22:00:00Z" in closed
+    assert survey.window(SPEC, NOW) is None
+    found = plan.Plan()
+    assert survey.held_by_window(spec_, found, NOW) is None
+    found.waiting[plan.Ref("StatefulSet", "speech-a")] = closed
+    assert survey.held_by_window(spec_, found, NOW) == closed
 
 
 @pytest.mark.parametrize("period", ["", "2026-13", "soon", None])

@@ -24,10 +24,13 @@ REASONS = {
     "Ready": (
         *("Serving", "Paused", "InvalidSpec", "SecretMissing", "SecretInvalid"),
         *("StorageClassMissing", "NameTaken", "ApplyFailed", "Applying", "RollingOut"),
-        *("PodsNotReady", "Unreachable"),
+        *("WaitingForWindow", "PodsNotReady", "Unreachable"),
     ),
-    "Progressing": ("Settled", "Blocked", "Applying", "RollingOut", "Waiting", "Leaving", "Paused"),
-    "Degraded": ("AsExpected", "ZonesNotReady", "DiscardInUse"),
+    "Progressing": (
+        *("Settled", "Blocked", "Applying", "RollingOut", "Waiting", "WaitingForWindow"),
+        *("Leaving", "Paused"),
+    ),
+    "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "DiscardInUse"),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "ExportFailed"),
@@ -62,6 +65,8 @@ def ready(facts: Facts) -> Verdict:
     if facts.written and not facts.paused:
         return Verdict("False", "Applying", f"{_count(facts.written, 'object')} written just now")
     rolling = [zone.name for zone in facts.zones if zone.rolling]
+    if facts.window and not rolling:
+        return Verdict("False", "WaitingForWindow", "; ".join(facts.waiting))
     if rolling or facts.waiting:
         about = [f"zone {name} is rolling out" for name in rolling] + list(facts.waiting)
         return Verdict("False", "RollingOut", "; ".join([*about, *_short_notes(facts)]))
@@ -98,7 +103,8 @@ def progressing(facts: Facts) -> Verdict:
         names = ", ".join(zone.name for zone in facts.zones if zone.rolling)
         return Verdict("True", "RollingOut", "; ".join([f"rolling out: {names}", *facts.waiting]))
     if facts.waiting:
-        return Verdict("True", "Waiting", "; ".join(facts.waiting))
+        reason = "WaitingForWindow" if facts.window else "Waiting"
+        return Verdict("True", reason, "; ".join(facts.waiting))
     if short := [zone for zone in _short(facts.zones) if zone.settling]:
         return Verdict("True", "RollingOut", _say(short))
     if left := [zone for zone in facts.zones if zone.leaving]:
@@ -125,8 +131,12 @@ def _leaving(zones: Iterable[ZoneFacts], facts: Facts) -> str:
 
 def degraded(facts: Facts) -> Verdict:
     """Judge whether something needs a person, although the rest may serve."""
-    if short := [zone for zone in _short(facts.zones) if not (zone.rolling or zone.settling)]:
-        return Verdict("True", "ZonesNotReady", _say(short))
+    late = [zone for zone in _short(facts.zones) if not zone.settling]
+    if stuck := [zone for zone in late if zone.rolling]:
+        goes = "; the other zones are left as they are until the spec is corrected"
+        return Verdict("True", "RolloutStuck", _say(stuck) + goes)
+    if late:
+        return Verdict("True", "ZonesNotReady", _say(late))
     if facts.idle_discards:
         names = ", ".join(facts.idle_discards)
         return Verdict(

@@ -69,6 +69,8 @@ class Facts:
     written: int = 0
     """Steps that serving depends on, taken in this pass: their effect has not been seen yet."""
     waiting: tuple[str, ...] = ()
+    window: str | None = None
+    """Why what waits may not be done now: there is a maintenance window, and it is closed."""
     unreachable: str | None = None
     """Why nothing could be reached through the Service; None: it was reached, or was before."""
     idle_discards: tuple[str, ...] = ()

@@ -137,6 +137,7 @@ def build(context: Context, zone: Zone, replicas: int) -> Manifest:
     manifest["spec"] = {
         "serviceName": name,
         "replicas": replicas,
+        "minReadySeconds": context.spec.min_ready_seconds,
         "podManagementPolicy": "Parallel",
         "selector": {"matchLabels": context.names.selector(naming.COLLECTOR, zone.name)},
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},

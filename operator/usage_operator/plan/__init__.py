@@ -4,7 +4,7 @@ from usage_operator.plan.diff import Plan, Step, Verb, diff
 from usage_operator.plan.fleet import Fleet, empty, existing, muster, never_bound, place
 from usage_operator.plan.leaving import doors, ingests, leavers, quiet, waits, word
 from usage_operator.plan.objects import Object, Owner, Ref, digest, mark, owner, ref
-from usage_operator.plan.rollout import rolling
+from usage_operator.plan.rollout import failing, rolling
 
 __all__ = [
     "Fleet",
@@ -19,6 +19,7 @@ __all__ = [
     "doors",
     "empty",
     "existing",
+    "failing",
     "ingests",
     "leavers",
     "mark",

@@ -107,11 +107,14 @@ def diff(
     uid: str,
     kept: Collection[Ref] = (),
     fixed: Collection[Ref] = (),
+    failed: Collection[str] = (),
+    closed: str | None = None,
 ) -> Plan:
     """Compare what should be with what is.
 
     ``name`` and ``uid`` are the resource's; ``kept`` are objects that stay although they are not
-    desired; ``fixed`` are StatefulSets that must not be replaced now, whatever differs.
+    desired; ``fixed`` are StatefulSets that must not be replaced now, whatever differs; for
+    ``failed`` and ``closed`` see ``rollout.held``.
     """
     plan = Plan()
     wanted = {ref(one): stamped(one) for one in desired}
@@ -120,7 +123,7 @@ def diff(
         for key, one in wanted.items()
         if key.kind == "StatefulSet" and key in observed
     ]
-    held = rollout.held(pairs)
+    held = rollout.held(pairs, failed, closed)
     for key, one in wanted.items():
         there = observed.get(key)
         whose = owner(there, name, uid) if there else Owner.OURS

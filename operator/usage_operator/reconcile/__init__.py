@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
-from usage_operator.plan import Plan, Ref, diff, doors
+from usage_operator.plan import Plan, Ref, diff, doors, failing
 from usage_operator.reconcile import census, inquiry, survey
 from usage_operator.reconcile.calm import Calm, versions
 from usage_operator.reconcile.draining import Drained, Draining
@@ -131,6 +131,7 @@ class Reconciler:
             facts,
             written=survey.disturbing(taken),
             waiting=waiting,
+            window=survey.held_by_window(context.spec, steps, facts.now),
             troubles=tuple(troubles),
         )
         return facts, None if taken else versions([*seen.of("Secret"), *references.secrets])
@@ -162,6 +163,8 @@ async def plan(
         uid=context.resource.uid,
         kept=leaving,
         fixed=leaving,
+        failed=failing(seen.collectors),
+        closed=survey.window(context.spec, now),
     )
     found.steps[:0] = doors(seen.collectors, fleet, drained.reopened, now)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from usage_operator import duedates, naming
+from usage_operator import duedates, naming, windows
 from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why, young
 from usage_operator.plan import Ref, rolling
 
@@ -106,6 +106,24 @@ def disturbing(steps: Iterable[Step]) -> int:
 def waiting(plan: Plan) -> tuple[str, ...]:
     """Say what was put off, and why."""
     return tuple(f"{one} {reason}" for one, reason in plan.waiting.items())
+
+
+def window(spec: Spec, now: dt.datetime) -> str | None:
+    """Say that a maintenance window is closed; None: there is none, or it is open."""
+    wanted = spec.maintenance_window
+    if wanted is None:
+        return None
+    found = windows.Window(frozenset(wanted.days), wanted.at, wanted.hours, wanted.time_zone)
+    moment = windows.opens(found, now)
+    if moment is None:
+        return None
+    return f"waits for the maintenance window, which opens at {moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def held_by_window(spec: Spec, plan: Plan, now: dt.datetime) -> str | None:
+    """Say that a maintenance window holds something of the plan back."""
+    closed = window(spec, now)
+    return closed if closed in plan.waiting.values() else None
 
 
 def export_runs(observed: Observed) -> tuple[Run, ...]:

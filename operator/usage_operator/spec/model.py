@@ -256,6 +256,24 @@ class Export(Part):
     )
 
 
+class MaintenanceWindow(Part):
+    """When changes may restart collectors that serve."""
+
+    days: list[
+        Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+    ] = Field(
+        default=["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+        min_length=1,
+        max_length=7,
+        description="Days of the week on which the window opens.",
+    )
+    at: TimeOfDay = Field(description="Time of day at which it opens, HH:MM, in timeZone.")
+    hours: int = Field(default=4, ge=1, le=24, description="How long it is open.")
+    time_zone: TimeZone = Field(
+        default="Etc/UTC", description="IANA name of the time zone of days and at."
+    )
+
+
 class Resources(Part):
     """What a pod asks for and may use."""
 
@@ -356,6 +374,16 @@ class Spec(Part):
     retention: Retention = Field(default=Retention(), description="How long events are kept.")
     signing: Signing = Field(default=Signing(), description="Keys that sign packages.")
     export: Export = Field(default=Export(), description="The monthly export.")
+    min_ready_seconds: int = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="How long a zone must be ready with a change before the next zone gets it.",
+    )
+    maintenance_window: MaintenanceWindow | None = Field(
+        default=None,
+        description="When changes may restart collectors that serve; absent: at any time.",
+    )
     paused: bool = Field(
         default=False, description="Leave everything as it is; status is still kept."
     )
