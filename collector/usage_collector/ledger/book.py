@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock_time
 from contextlib import suppress
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -11,6 +12,7 @@ import apsw
 from usage_collector.errors import Damaged, StorageUnavailable, UsageError
 from usage_collector.ledger import blocks, schema, sqlite
 from usage_collector.ledger import head as heads
+from usage_collector.ledger.index import Index
 from usage_collector.ledger.reader import Reader
 from usage_collector.packages import MARK_EVERY, genesis, link
 
@@ -25,7 +27,7 @@ DATABASE = "events.db"
 HEAD = "head"
 CHECKPOINT_PAGES = 1000
 
-_INSERT_ID = "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)"
+_FILE_EVENTS = 2000
 _INSERT_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)"
 
 
@@ -50,6 +52,7 @@ def create(folder: Path, ledger: str, began: int) -> None:
                     ("began", began),
                     ("purged", 0),
                     ("proven", 0),
+                    ("indexed", 0),
                 ],
             ).fetchall()
     finally:
@@ -93,6 +96,8 @@ class Book:
             self._check_head(heads.read(folder / HEAD))
             self._check_end(cut, "belong to a period")
             self._check_size(folder / DATABASE)
+            with sqlite.translated(f"ledger {ledger}"):
+                self._index = Index(self.connection, self.reader, position)
             self._head = heads.HeadFile(folder / HEAD, ledger)
         except BaseException:
             self.connection.close()
@@ -110,17 +115,31 @@ class Book:
 
         Answers for each request which of its events were new. ``now`` is the receipt time, µs.
         """
-        fresh: list[Event] = []
         with (
             sqlite.translated(f"ledger {self.ledger}"),
             sqlite.transaction(self.connection, "IMMEDIATE"),
         ):
-            answers = [[self._is_new(event, fresh) for event in events] for events in requests]
-            tail = self._store(fresh, now)
+            answers, ids, fresh = self._sift(requests)
+            weights = [blocks.weight(event) for event in fresh]
+            tail = self._store(fresh, weights, now)
+            # Twice as many as come, so that this is over before as many wait again.
+            self._index.file(2 * len(fresh))
+        self._index.committed(ids, weights)
         self.tail = tail
         if fresh:
             self._head.note(heads.Head(self.ledger, *tail))
         return answers
+
+    def file_ids(self, *, all_: bool = False) -> None:
+        """File some events in the index by time, if it is time for that, or all of them."""
+        more = True
+        while more:
+            with (
+                sqlite.translated(f"ledger {self.ledger}"),
+                sqlite.transaction(self.connection, "IMMEDIATE"),
+            ):
+                more = self._index.file(_FILE_EVENTS, all_=all_) and all_
+            self._index.committed()
 
     def prove(self, now: int) -> None:
         """Commit something small."""
@@ -163,18 +182,26 @@ class Book:
         self._earlier.close()
         self.connection.close()
 
-    def _is_new(self, event: Event, fresh: list[Event]) -> bool:
-        if self._earlier and self._earlier.hold(event):
-            return False
-        position = self.tail.position + len(fresh) + 1
-        self.connection.execute(_INSERT_ID, (event.transport_id, position, blocks.weight(event)))
-        if not self.connection.changes():
-            return False
-        fresh.append(event)
-        return True
+    def _sift(
+        self, requests: Sequence[Sequence[Event]]
+    ) -> tuple[list[list[bool]], list[bytes], list[Event]]:
+        """For each request which of its events are new; the ids of all that are, and they."""
+        asked = [event for events in requests for event in events]
+        ids = [event.transport_id for event in asked]
+        known = self._index.known(ids)
+        if not known and not self._earlier and len(set(ids)) == len(ids):
+            return [[True] * len(events) for events in requests], ids, asked
+        new = []
+        for id_, event in zip(ids, asked, strict=True):
+            new.append(id_ not in known and not (self._earlier and self._earlier.hold(event)))
+            known.add(id_)
+        rest = iter(new)
+        answers = [list(islice(rest, len(events))) for events in requests]
+        return answers, list(compress(ids, new)), list(compress(asked, new))
 
-    def _store(self, fresh: list[Event], now: int) -> Tail:
+    def _store(self, fresh: Sequence[Event], weights: Sequence[int | None], now: int) -> Tail:
         position, head = self.tail
+        first = start = position + 1
         marks, untimed = [], []
         for event in fresh:
             position += 1
@@ -182,20 +209,22 @@ class Book:
             if position % MARK_EVERY == 0:
                 marks.append((position, head))
             if event.time is None:
-                untimed.append((now, position, blocks.weight(event)))
-        first = self.tail.position + 1
+                untimed.append((now, position, weights[position - first]))
         for chunk in blocks.chunks(fresh):
-            self.connection.execute(_INSERT_BLOCK, self._row(chunk, first, now))
-            first += len(chunk)
+            weighed = weights[start - first : start - first + len(chunk)]
+            self.connection.execute(_INSERT_BLOCK, self._row(chunk, weighed, start, now))
+            start += len(chunk)
         if marks:
             self.connection.executemany("INSERT INTO marks VALUES (?, ?)", marks).fetchall()
         if untimed:
             self.connection.executemany("INSERT INTO untimed VALUES (?, ?, ?)", untimed).fetchall()
         return Tail(position, head)
 
-    def _row(self, chunk: Sequence[Event], first: int, now: int) -> tuple[int | bytes, ...]:
+    def _row(
+        self, chunk: Sequence[Event], weights: Sequence[int | None], first: int, now: int
+    ) -> tuple[int | bytes, ...]:
         raws = [event.raw for event in chunk]
-        load = blocks.load([blocks.weight(event) for event in chunk])
+        load = blocks.load(weights)
         size = sum(map(len, raws))
         return first, len(raws), now, size, load.jobs, load.realtime_ms, self._packer.pack(raws)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from usage_collector.errors import UsageError
 from usage_collector.ledger import sqlite
+from usage_collector.ledger.index import entries
 from usage_collector.ledger.reader import Reader
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Earlier:
 
     def __init__(self, ledgers: Sequence[tuple[str, Path]]) -> None:
         self._waiting = list(ledgers)
-        self._readers: list[Reader] = []
+        self._readers: list[tuple[Reader, dict[bytes, int]]] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._readers)
@@ -33,19 +34,32 @@ class Earlier:
         for what is billed is found out by its identity.
         """
         self._open()
-        for reader in self._readers:
+        for reader, unfiled in self._readers:
             with suppress(UsageError):
-                if reader.holds(event.transport_id, event.raw):
+                position = unfiled.get(event.transport_id)
+                if position is None:
+                    position = reader.position_of(event.transport_id)
+                if position is not None and reader.event(position) == event.raw:
                     return True
         return False
 
     def close(self) -> None:
         """Give the connections back."""
         while self._readers:
-            self._readers.pop().close()
+            self._readers.pop()[0].close()
 
     def _open(self) -> None:
         while self._waiting:
             ledger, database = self._waiting.pop()
             with suppress(UsageError), sqlite.translated(f"ledger {ledger}"):
-                self._readers.append(Reader(sqlite.open_reader(database), ledger))
+                reader = Reader(sqlite.open_reader(database), ledger)
+                self._readers.append((reader, _unfiled(reader)))
+
+
+def _unfiled(reader: Reader) -> dict[bytes, int]:
+    """Where the events are that the table of a closed ledger lacks, as far as they can be read."""
+    positions: dict[bytes, int] = {}
+    with suppress(UsageError):
+        unfiled = entries(reader, reader.indexed() + 1, reader.bounds()[1])
+        positions.update((id_, position) for id_, position, _ in unfiled)
+    return positions

@@ -155,6 +155,8 @@ class Ledgers:
         self._closed.pop(ledger, None)
 
     def _purge_step(self, book: Book, ledger: str, end: int, sent: int) -> bool:
+        if ledger == book.ledger and end > book.reader.indexed():
+            book.file_ids(all_=True)
         with self._to_write(book, ledger) as (connection, reader):
             return purging.step(connection, reader, end, sent)
 

@@ -55,6 +55,7 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
         )
         connection.execute("DELETE FROM marks WHERE position < ?", (last,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
+        connection.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'indexed'", (last,))
         if last > sent:
             _note_unsent(connection, reader, max(first, sent + 1), last)
     with sqlite.translated(f"ledger {reader.ledger}"):

@@ -15,6 +15,7 @@ import apsw
 from usage_collector.errors import Damaged, NotFound, UsageError
 from usage_collector.ledger import sqlite
 from usage_collector.ledger.blocks import Load, Unpacker
+from usage_collector.ledger.index import entries
 from usage_collector.packages import MARK_EVERY, Chain, genesis, link, marks_between
 
 if TYPE_CHECKING:
@@ -131,10 +132,10 @@ class Reader:
                 yield from raws[position - start : last - start + 1]
                 position = start + count
 
-    def holds(self, transport_id: bytes, raw: bytes) -> bool:
-        """Whether the event with that id is there and gives back exactly these bytes."""
-        position = self._value("SELECT position FROM ids WHERE id = ?", transport_id)
-        return position is not None and self.event(position) == raw
+    def position_of(self, transport_id: bytes) -> int | None:
+        """Where the event with that id is, if it is filed."""
+        position: int | None = self._value("SELECT position FROM ids WHERE id = ?", transport_id)
+        return position
 
     def event(self, position: int) -> bytes:
         """The bytes of one position; neighbours come cheap."""
@@ -169,13 +170,25 @@ class Reader:
         rows = self._rows("PRAGMA integrity_check(5)")
         return [text for (text,) in rows if text != "ok"]
 
-    def count_ids(self) -> int:
-        """How many transport ids there are."""
-        return int(self._value("SELECT count(*) FROM ids"))
+    def indexed(self) -> int:
+        """Up to which position every event is filed in the table of transport ids."""
+        indexed = self._value("SELECT value FROM meta WHERE name = 'indexed'")
+        if not isinstance(indexed, int):
+            raise self._damaged("up to where it is indexed is not known")
+        return indexed
+
+    def count_ids(self, last: int) -> int:
+        """How many transport ids are filed, up to that position."""
+        return int(self._value("SELECT count(*) FROM ids WHERE position <= ?", last))
 
     def filed(self, since: int | None, until: int | None) -> Iterator[Filed]:
         """Every event of a window (µs, both inclusive) by time, then position."""
-        return heapq.merge(self._timed(since, until), self._untimed(since, until))
+        indexed, last = self.indexed(), self.bounds()[1]
+        return heapq.merge(
+            self._timed(since, until, indexed),
+            self._untimed(since, until),
+            sorted(self._unfiled(since, until, indexed, last)),
+        )
 
     def purged_identities(self, first: int, last: int) -> Iterator[Billed]:
         """Who was billed in positions whose events are purged."""
@@ -190,7 +203,15 @@ class Reader:
             for position, identity, duration, time in rows:
                 yield Billed(identity, self.ledger, position, duration, time)
 
-    def _timed(self, since: int | None, until: int | None) -> Iterator[Filed]:
+    def _unfiled(
+        self, since: int | None, until: int | None, indexed: int, last: int
+    ) -> Iterator[Filed]:
+        for id_, position, weight in entries(self, max(indexed + 1, self.bounds()[0]), last):
+            time = int.from_bytes(id_[:8], "big")
+            if time and (since or 0) <= time and (until is None or time <= until):
+                yield Filed(time, position, weight)
+
+    def _timed(self, since: int | None, until: int | None, indexed: int) -> Iterator[Filed]:
         rows = self._ids(
             max(since or 1, 1).to_bytes(8, "big"),
             _END_OF_TIME if until is None else max(until + 1, 0).to_bytes(8, "big"),
@@ -198,7 +219,8 @@ class Reader:
         for time, group in groupby(rows, key=lambda row: row[0][:8]):
             moment = int.from_bytes(time, "big")
             for _, position, weight in sorted(group, key=itemgetter(1)):
-                yield Filed(moment, position, weight)
+                if position <= indexed:
+                    yield Filed(moment, position, weight)
 
     def _ids(self, lower: bytes, upper: bytes) -> Iterator[tuple[bytes, int, int | None]]:
         while True:

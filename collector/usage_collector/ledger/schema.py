@@ -1,6 +1,7 @@
 """The tables of one ledger.
 
 ``meta``: ``format``, ``ledger`` (the id), ``began`` (µs), ``purged`` (up to which position),
+``indexed`` (up to which position ``ids`` holds all; of later ones it may hold some),
 ``purged_unsent`` (JSON, runs of positions that were purged though they were not sent), ``proven``
 (µs, the last commit for its own sake).
 
@@ -33,5 +34,5 @@ CREATE TABLE identities(
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, sha256 BLOB, data BLOB, copy BLOB);
 """
 
-FORMAT = 1
+FORMAT = 2
 """Version of this layout, kept in ``meta``."""

@@ -31,6 +31,7 @@ MAX_GROUP = 2000
 MAX_WAITING = 20_000
 """Events that may wait; more are refused, so that memory stays bounded."""
 HEAD_SECONDS = 0.9
+TIDY_SECONDS = 0.45
 _IDLE_SECONDS = 0.5
 
 
@@ -71,6 +72,7 @@ class Writer:
     ) -> None:
         self.book = book
         self.committed_at = time.monotonic()
+        self._tidied_at = self.committed_at
         self._replace = replace
         self._damage: str | None = None
         self._space = space
@@ -149,9 +151,9 @@ class Writer:
                         self._call(task, task.work)
                 if (self.book.head_age or 0) >= HEAD_SECONDS:
                     self._flush_head()
-                self._checkpoint()
+                self._tidy()
             self._flush_head()
-            self._checkpoint(now=True)
+            self._tidy(now=True)
             self.book.close()
         except (OSError, DiskFailed) as error:
             die(str(error))
@@ -233,13 +235,17 @@ class Writer:
     def _flush_head(self) -> None:
         try:
             self.book.flush_head()
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             self._space.ran_out()
 
-    def _checkpoint(self, *, now: bool = False) -> None:
+    def _tidy(self, *, now: bool = False) -> None:
+        """What a commit leaves to be done: a step of it, or all ``now``."""
         if self._damage is not None:
             return
         try:
+            if now or time.monotonic() - self._tidied_at >= TIDY_SECONDS:
+                self.book.file_ids(all_=now)
+                self._tidied_at = time.monotonic()
             self.book.checkpoint(now=now)
         except DiskFailed:
             raise

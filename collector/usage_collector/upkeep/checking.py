@@ -66,6 +66,7 @@ def _read_all(reader: Reader, progress: Callable[[str, int, int], None]) -> int:
     problems = reader.page_problems()
     if problems:
         raise _wrong(f"the database is damaged: {'; '.join(problems)}")
+    indexed = reader.indexed()
     first, last = reader.bounds()
     head = reader.hash_at(first - 1)
     position = first - 1
@@ -76,9 +77,9 @@ def _read_all(reader: Reader, progress: Callable[[str, int, int], None]) -> int:
             if reader.mark(position) != head:
                 raise _wrong(f"events were altered up to 100 before position {position}")
             progress(reader.ledger, position - first + 1, last - first + 1)
-    stored = reader.count_ids()
-    if stored != last - first + 1:
-        raise _wrong(f"{last - first + 1} events, but {stored} transport ids")
+    stored = reader.count_ids(indexed)
+    if stored != max(indexed - first + 1, 0):
+        raise _wrong(f"{indexed - first + 1} events are indexed, but {stored} transport ids are")
     progress(reader.ledger, last - first + 1, last - first + 1)
     return last - first + 1
 
