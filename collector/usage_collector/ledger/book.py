@@ -156,9 +156,11 @@ class Book:
             StorageUnavailable: a disk that copies on write is full.
             OSError: anything else.
         """
-        if self._head.flushed.position != self.tail.position:
-            self._head.flush(heads.Head(self.ledger, *self.tail))
-        self._head_at = clock_time.monotonic()
+        try:
+            if self._head.flushed.position != self.tail.position:
+                self._head.flush(heads.Head(self.ledger, *self.tail))
+        finally:
+            self._head_at = clock_time.monotonic()
 
     @property
     def head_age(self) -> float | None:
@@ -173,7 +175,10 @@ class Book:
             sqlite.empty_log(self.connection, f"ledger {self.ledger}")
         elif self._log_pages >= CHECKPOINT_PAGES:
             self._log_pages = 0
-            with sqlite.translated(f"ledger {self.ledger}"):
+            with (
+                sqlite.translated(f"ledger {self.ledger}"),
+                sqlite.read_only_told(self.connection),
+            ):
                 self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:

@@ -7,9 +7,11 @@ third one that is written after each commit without a flush: it survives the pro
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,22 +54,19 @@ class HeadFile:
 
     def note(self, head: Head) -> None:
         """Leave the head to the operating system, to be found when only the process ends."""
-        _put(self._descriptor, head, 2)
+        # What was stored is stored; the next head says so again.
+        with suppress(StorageUnavailable):
+            _put(self._descriptor, head, 2)
 
     def flush(self, head: Head) -> None:
         """Write the head into the older slot; it is on the disk on return.
 
         Raises:
-            StorageUnavailable: a disk that copies on write is full.
-            OSError: anything else.
+            StorageUnavailable: a disk that copies on write is full, or became read-only.
+            OSError: anything else, and every flush that fails.
         """
-        try:
-            _put(self._descriptor, head, self._slot)
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            if error.errno in FULL:
-                raise StorageUnavailable("no space left for the head", "free space") from None
-            raise
+        _put(self._descriptor, head, self._slot)
+        os.fdatasync(self._descriptor)
         self._slot = 1 - self._slot
         self.flushed = head
 
@@ -82,7 +81,14 @@ def create(path: Path, head: Head) -> None:
 
 
 def _put(descriptor: int, head: Head, slot: int) -> None:
-    os.pwrite(descriptor, _encode(head), slot * _SLOT)
+    try:
+        os.pwrite(descriptor, _encode(head), slot * _SLOT)
+    except OSError as error:
+        if error.errno in FULL or error.errno == errno.EROFS:
+            raise StorageUnavailable(
+                f"the head cannot be written: {error.strerror}", "free space or mend the volume"
+            ) from None
+        raise
 
 
 def _slots(data: bytes) -> list[Head | None]:

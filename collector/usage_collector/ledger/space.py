@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 _LARGEST_SHARE = 8
 """The reserve is never more than this part of the whole disk."""
 _MARGIN = 1024 * 1024
+_FULL = ("the disk is full", "free space on the data volume or grow it")
 
 
 class Space:
@@ -32,13 +33,15 @@ class Space:
         total = os.statvfs(folder)
         self._reserve = min(reserve, total.f_blocks * total.f_frsize // _LARGEST_SHARE)
         self.full = not self._reserved() and not self._take()
+        self._why = _FULL
         if self.full:
             _log.error("no room for a reserve of %d bytes: grow the volume", self._reserve)
 
-    def ran_out(self) -> None:
-        """The disk is full: give the reserve to purging, store nothing more."""
+    def ran_out(self, why: StorageUnavailable | None = None) -> None:
+        """The disk takes no more: give the reserve to purging, store nothing more."""
+        self._why = (why.detail, why.hint) if why else _FULL
         if not self.full:
-            _log.error("the disk is full; events are refused until there is room")
+            _log.error("%s; events are refused until there is room", self._why[0])
         self.full = True
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
@@ -50,7 +53,7 @@ class Space:
             if not self.full:
                 _log.warning("there is room on the disk again; events are stored")
         if self.full:
-            raise StorageUnavailable("the disk is full", "free space on the data volume or grow it")
+            raise StorageUnavailable(*self._why)
 
     def free(self) -> int:
         """Bytes free on the data volume."""

@@ -6,6 +6,7 @@ refused instead of handed out (https://sqlite.org/cksumvfs.html).
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ _VFS = "cksmvfs"
 _BUSY_MS = 5000
 _LOG_BUSY_MS = 500
 _CHANGED_ON_DISK = frozenset({apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS})
+_FLUSHES = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 _NO_ROOM = frozenset({apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN})
 
 
@@ -82,7 +84,7 @@ def empty_log(connection: apsw.Connection, what: str) -> bool:
     """Move the whole log into the database and truncate it, unless someone still reads from it."""
     connection.set_busy_timeout(_LOG_BUSY_MS)
     try:
-        with translated(what):
+        with translated(what), read_only_told(connection):
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except Busy:
         _log.info("%s: its log stays until nobody reads from it", what)
@@ -111,12 +113,28 @@ def transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
     """All or nothing: commits at the end, rolls back on any error."""
     connection.execute(f"BEGIN {kind}")
     try:
-        yield
-        connection.execute("COMMIT")
+        with read_only_told(connection):
+            yield
+            connection.execute("COMMIT")
     finally:
         # After a failed commit SQLite may have rolled back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def read_only_told(connection: apsw.Connection) -> Iterator[None]:
+    """A volume that became read-only is told from one that fails: nothing was written at all.
+
+    A flush that fails is never anything but a failure.
+    """
+    try:
+        yield
+    except apsw.IOError as error:
+        flushed = error.extendedresult in _FLUSHES
+        if not flushed and connection.system_errno == errno.EROFS:
+            raise apsw.ReadOnlyError(str(error)) from None
+        raise
 
 
 @contextmanager

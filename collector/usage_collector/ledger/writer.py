@@ -209,7 +209,7 @@ class Writer:
 
     def _refused(self, error: StorageUnavailable) -> None:
         if not isinstance(error, Busy):
-            self._space.ran_out()
+            self._space.ran_out(error)
 
     def _call(self, task: _Task, work: Callable[[Book], Any]) -> None:
         try:
@@ -236,7 +236,7 @@ class Writer:
         try:
             self.book.flush_head()
         except StorageUnavailable as error:
-            self._space.ran_out()
+            self._space.ran_out(error)
 
     def _tidy(self, *, now: bool = False) -> None:
         """What a commit leaves to be done: a step of it, or all ``now``."""
