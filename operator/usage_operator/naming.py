@@ -49,7 +49,7 @@ MAX_SET_NAME = 52
 RESERVED_ZONES = frozenset(
     {
         *("backup", "verify", "export", "ingest", "reporting", "webhooks", "proxy"),
-        *("ca", "ca-key", "client-ca", "tls", "keys", "tokens", "peers"),
+        *("ca", "ca-key", "client-ca", "tls", "tls-issued", "keys", "tokens", "peers"),
         *("collector", "operator", "monitoring", "network"),
     }
 )
@@ -94,6 +94,11 @@ class Names:
     def tls(self) -> str:
         """Name the Secret with the certificate that the operator makes."""
         return f"{self.name}-tls"
+
+    @property
+    def issued(self) -> str:
+        """Name the Secret with the certificate that cert-manager issues."""
+        return f"{self.name}-tls-issued"
 
     @property
     def ca_key(self) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from usage_operator import errors, manifests, naming, spec
+from usage_operator import errors, naming, spec
 from usage_operator.kube import Client
 from usage_operator.plan import muster
-from usage_operator.reconcile import census, plan, survey, utc_now
+from usage_operator.reconcile import census, context_of, plan, survey, utc_now
 from usage_operator.reconcile.observe import Observed, observe
 from usage_operator.reconcile.references import References, check
 
@@ -55,7 +55,7 @@ async def preview(path: Path, namespace: str, settings: Settings, access: Access
     document, now = _load(path, namespace), utc_now()
     if access is None:
         resource = spec.parse(document)
-        context = manifests.Context(resource, settings.collector_image, settings.cluster_domain)
+        context = context_of(resource, settings, Observed())
         fleet = muster(resource.wanted, {}, resource.annotations)
         steps = await plan(None, context, Observed(), fleet, References(), now)
         return _text(steps, References(), f"{resource.namespace}/{resource.name}")
@@ -66,9 +66,9 @@ async def preview(path: Path, namespace: str, settings: Settings, access: Access
         if live is not None:
             document["metadata"] = live["metadata"] | metadata
         resource = spec.parse(document)
-        context = manifests.Context(resource, settings.collector_image, settings.cluster_domain)
         seen = await observe(client, names)
+        context = context_of(resource, settings, seen)
         fleet = census.fleet(seen, resource)
-        references = await check(client, context, list(fleet.running), now)
+        references = await check(client, context, seen, list(fleet.running), now)
         steps = await plan(client, context, seen, fleet, references, now)
         return _text(steps, references, f"{resource.namespace}/{resource.name}")

@@ -28,14 +28,17 @@ def _session(ca: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
 
 
-async def reach(url: str, ca: str, patience: float = 3.0) -> str | None:
+async def reach(url: str, ca: str, patience: float = 3.0, *, mutual: bool = False) -> str | None:
     """Ask a URL for its readiness; None: it answers 200, else why not.
 
+    ``mutual``: it asks clients for certificates, and to ask us for one is answer enough.
     It is asked again for ``patience`` seconds: nodes learn a little later where a Service leads.
     """
     end = time.monotonic() + patience
     while True:
         said = await _answer(url, ca)
+        if mutual and said and "CERTIFICATE_REQUIRED" in said.upper().replace(" ", "_"):
+            return None
         if said is None or time.monotonic() >= end:
             return said
         await asyncio.sleep(_AGAIN)

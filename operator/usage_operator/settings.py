@@ -28,6 +28,11 @@ class Settings:
     cluster_domain: str = "cluster.local"
     log_format: str = "line"
     log_level: str = "INFO"
+    ca_days: float = 3650.0
+    certificate_days: float = 90.0
+    """How long the authorities and certificates live that the operator makes."""
+    runbooks: str = "docs/operations.md"
+    """Where alerts say that their runbooks are, less the heading."""
     kubeconfig: str | None = None
     context: str | None = None
     own_namespace: str | None = None
@@ -93,6 +98,14 @@ def read(environment: Mapping[str, str]) -> Settings:
             value("LOG_LEVEL", default.log_level).upper(),
             ("DEBUG", "INFO", "WARNING", "ERROR"),
         ),
+        ca_days=_number(PREFIX + "CA_DAYS", value("CA_DAYS", str(default.ca_days)), 0.001, 36500),
+        certificate_days=_number(
+            PREFIX + "CERTIFICATE_DAYS",
+            value("CERTIFICATE_DAYS", str(default.certificate_days)),
+            0.0005,
+            3650,
+        ),
+        runbooks=value("RUNBOOKS", default.runbooks),
         kubeconfig=value("KUBECONFIG", "") or environment.get("KUBECONFIG") or None,
         context=value("CONTEXT", "") or None,
         own_namespace=environment.get("POD_NAMESPACE") or None,

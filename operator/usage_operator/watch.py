@@ -28,6 +28,7 @@ _CHILDREN = (
     ("", "v1", "serviceaccounts"),
     ("", "v1", "persistentvolumeclaims"),
     ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
     ("batch", "v1", "cronjobs"),
     ("batch", "v1", "jobs"),
 )

@@ -58,8 +58,8 @@ def test_tokens_stand_in_the_file() -> None:
 
 def test_an_authority_is_made_once() -> None:
     """An existing authority is kept."""
-    made = data(secrets.authority(context(), {}, NOW))
-    assert data(secrets.authority(context(), made, NOW + dt.timedelta(days=300))) == made
+    made = data(secrets.ca(context(), {}, NOW))
+    assert data(secrets.ca(context(), made, NOW + dt.timedelta(days=300))) == made
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_an_authority_is_made_once() -> None:
 def test_a_damaged_authority_is_never_overwritten(existing: dict[str, bytes]) -> None:
     """What cannot be used is an error that names the Secret and the remedy."""
     with pytest.raises(errors.UnusableSecret, match=r"speech-ca-key.*restore it"):
-        secrets.authority(context(), existing, NOW)
+        secrets.ca(context(), existing, NOW)
 
 
 def certificate(existing: secrets.Data, **changed: Any) -> secrets.Data:
     """Give the certificate for what exists."""
-    ca = data(secrets.authority(context(), {"ca.crt": CA.certificate, "ca.key": CA.key}, NOW))
+    ca = data(secrets.ca(context(), {"ca.crt": CA.certificate, "ca.key": CA.key}, NOW))
     at, zones = changed.get("now", NOW), changed.get("zones", ["eu-1a"])
     return data(secrets.certificate(context(), existing, changed.get("ca", ca), zones, at))
 

@@ -23,6 +23,7 @@ class Verdict(NamedTuple):
 REASONS = {
     "Ready": (
         *("Serving", "Paused", "InvalidSpec", "SecretMissing", "SecretInvalid"),
+        *("ClientCAMissing", "ClientCAInvalid", "CertificatePending"),
         *("StorageClassMissing", "NameTaken", "ApplyFailed", "Applying", "RollingOut"),
         *("WaitingForWindow", "PodsNotReady", "Unreachable"),
     ),

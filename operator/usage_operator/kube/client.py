@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from usage_operator import errors, naming
-from usage_operator.kube.paths import KINDS, path
+from usage_operator.kube.paths import KINDS, OPTIONAL, path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ Object = dict[str, Any]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 _TOKEN_SECONDS = 60.0
+_OFFER_SECONDS = 60.0
+"""How soon the API server is asked again which kinds it knows."""
 _APPLY = "application/apply-patch+yaml"
 
 
@@ -57,6 +60,8 @@ class Client:
         self._token: str | None = None
         self._token_read = float("-inf")
         self._session: aiohttp.ClientSession | None = None
+        self._offered: frozenset[str] = frozenset()
+        self._offers_asked = float("-inf")
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self.access.context() or False, limit=32)
@@ -111,6 +116,18 @@ class Client:
         if status >= 400:
             raise _error(status, f"{method} {where}", answer, retry_after)
         return json.loads(answer)
+
+    async def offered(self) -> frozenset[str]:
+        """Give which of the optional kinds the API server knows; it may be a minute old."""
+        if time.monotonic() - self._offers_asked < _OFFER_SECONDS:
+            return self._offered
+        known: set[str] = set()
+        for api in sorted({KINDS[kind].api for kind in OPTIONAL}):
+            with contextlib.suppress(errors.NotFound):
+                answer = await self._call("GET", f"/apis/{api}")
+                known |= {one["kind"] for one in answer.get("resources") or []}
+        self._offered, self._offers_asked = frozenset(known & set(OPTIONAL)), time.monotonic()
+        return self._offered
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Object | None:
         """Read one object; None where there is none."""

@@ -28,10 +28,18 @@ KINDS = {
     "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
     "CronJob": Kind("batch/v1", "cronjobs"),
     "Job": Kind("batch/v1", "jobs"),
+    "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
+    "Certificate": Kind("cert-manager.io/v1", "certificates"),
+    "PodMonitor": Kind("monitoring.coreos.com/v1", "podmonitors"),
+    "PrometheusRule": Kind("monitoring.coreos.com/v1", "prometheusrules"),
     "Event": Kind("events.k8s.io/v1", "events"),
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "StorageClass": Kind("storage.k8s.io/v1", "storageclasses", namespaced=False),
 }
+
+
+OPTIONAL = ("Certificate", "PodMonitor", "PrometheusRule")
+"""Kinds of other projects, which a cluster may not know, or only later."""
 
 
 def path(kind: str, namespace: str | None = None, name: str | None = None, part: str = "") -> str:

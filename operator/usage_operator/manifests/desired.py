@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from usage_operator import naming
 from usage_operator.manifests import (
     accounts,
+    certificate,
     claims,
     disruption,
     export,
+    monitoring,
+    network,
     peers,
     secrets,
     service,
@@ -51,12 +54,13 @@ def _material(context: Context, known: Known, now: dt.datetime) -> list[Manifest
         made.append(secrets.keys(context, known.secrets.get(names.keys, {})))
     if spec.reporting.tokens.secret_name is None:
         made.append(secrets.tokens(context, known.secrets.get(names.tokens, {})))
-    authority = secrets.authority(context, known.secrets.get(names.ca_key, {}), now)
-    ca = secrets.decode(authority)
-    made.append(authority)
-    if spec.ingest.tls.secret_name is None:
+    made.append(secrets.ca(context, known.secrets.get(names.ca_key, {}), now))
+    ca = secrets.decode(made[-1])
+    zones, tls = list(known.collectors), spec.ingest.tls
+    if asked := certificate.build(context, secrets.server_names(context, zones)):
+        made.append(asked)
+    elif tls.secret_name is None:
         existing = known.secrets.get(names.tls, {})
-        zones = list(known.collectors)
         made.append(secrets.certificate(context, existing, ca, zones, now))
     return [*made, secrets.bundle(context, ca, list(known.trusted))]
 
@@ -107,6 +111,8 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         service.ingest(context, labelled=known.labelled),
         service.reporting(context),
         disruption.build(context),
+        *network.build(context),
+        *monitoring.build(context),
         *_claims(context, known),
         *(
             statefulset.build(context, zone, known.collectors.get(zone.name, zone.replicas))

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import naming
+from usage_operator.manifests import pki
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from usage_operator.spec import Resource, Spec
 
 Manifest = dict[str, Any]
@@ -20,6 +23,13 @@ class Context:
     resource: Resource
     image: str
     cluster_domain: str = "cluster.local"
+    ca_life: dt.timedelta = pki.CA_LIFE
+    leaf_life: dt.timedelta = pki.LEAF_LIFE
+    operator_namespace: str | None = None
+    runbooks: str = "docs/operations.md"
+    """Where alerts say that their runbooks are."""
+    offered: frozenset[str] = frozenset()
+    """The kinds of other projects that the cluster knows."""
 
     @property
     def spec(self) -> Spec:
@@ -30,6 +40,14 @@ class Context:
     def names(self) -> naming.Names:
         """Give the names of the resource's objects."""
         return naming.Names(self.resource.name, self.resource.namespace, self.cluster_domain)
+
+    @property
+    def tls_secret(self) -> str:
+        """Name the Secret with the collectors' certificate, whoever makes it."""
+        tls = self.spec.ingest.tls
+        if tls.issuer_ref:
+            return self.names.issued
+        return tls.secret_name or self.names.tls
 
     @property
     def collector_image(self) -> str:

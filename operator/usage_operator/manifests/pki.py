@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CA_LIFE = dt.timedelta(days=3650)
 LEAF_LIFE = dt.timedelta(days=90)
 _BACKDATE = dt.timedelta(minutes=5)
+"""Clocks differ; of very short lives it is a tenth."""
 _MAX_COMMON_NAME = 64
 
 
@@ -24,6 +25,19 @@ class Pair:
 
     certificate: bytes
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A certificate's life: when it was made, and when it ends."""
+
+    made: dt.datetime
+    end: dt.datetime
+
+    @property
+    def life(self) -> dt.timedelta:
+        """Give how long it lives."""
+        return self.end - self.made
 
 
 def _names(names: list[str]) -> x509.SubjectAlternativeName:
@@ -48,7 +62,7 @@ def _builder(
         .subject_name(_subject(subject))
         .issuer_name(issuer)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
+        .not_valid_before(now - min(_BACKDATE, life / 10))
         .not_valid_after(now + life)
     )
 
@@ -78,11 +92,11 @@ def _usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def make_ca(name: str, now: dt.datetime) -> Pair:
-    """Make a certificate authority (EC P-256, ten years, no intermediates)."""
+def make_ca(name: str, now: dt.datetime, life: dt.timedelta = CA_LIFE) -> Pair:
+    """Make a certificate authority (EC P-256, no intermediates)."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(name, _subject(name), now, CA_LIFE)
+        _builder(name, _subject(name), now, life)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(ca=True), critical=True)
@@ -92,15 +106,18 @@ def make_ca(name: str, now: dt.datetime) -> Pair:
     return _pair(certificate, key)
 
 
-def make_leaf(ca: Pair, names: list[str], now: dt.datetime) -> Pair:
-    """Make a server certificate for DNS names and IP addresses (EC P-256, 90 days)."""
+def make_leaf(ca: Pair, names: list[str], now: dt.datetime, life: dt.timedelta = LEAF_LIFE) -> Pair:
+    """Make a server certificate for DNS names and IP addresses (EC P-256).
+
+    It does not outlive the authority.
+    """
     authority = x509.load_pem_x509_certificate(ca.certificate)
     signer = serialization.load_pem_private_key(ca.key, None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise TypeError("the certificate authority's key is no EC key")
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(names[0], authority.subject, now, LEAF_LIFE)
+        _builder(names[0], authority.subject, now, min(life, authority.not_valid_after_utc - now))
         .public_key(key.public_key())
         .add_extension(_names(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -133,7 +150,23 @@ def _covers(certificate: x509.Certificate, name: str) -> bool:
     return address in extension.value.get_values_for_type(x509.IPAddress)
 
 
-def _loaded(pair: Pair) -> x509.Certificate | str:
+def readable(certificates: bytes) -> bool:
+    """Tell whether these are one or more certificates, PEM."""
+    try:
+        return bool(x509.load_pem_x509_certificates(certificates))
+    except ValueError:
+        return False
+
+
+def span(certificate: bytes) -> Span:
+    """Tell when a certificate that was made here lives; ValueError if it is no readable PEM."""
+    found = x509.load_pem_x509_certificate(certificate)
+    total = found.not_valid_after_utc - found.not_valid_before_utc
+    return Span(found.not_valid_before_utc + min(_BACKDATE, total / 11), found.not_valid_after_utc)
+
+
+def loaded(pair: Pair) -> x509.Certificate | str:
+    """Read a pair's certificate; a text says why it, or its key, cannot be used."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, None)
@@ -147,7 +180,7 @@ def _loaded(pair: Pair) -> x509.Certificate | str:
 
 def problem(pair: Pair, names: list[str], now: dt.datetime) -> str | None:
     """Tell what keeps a pair from serving the names now; None: nothing."""
-    certificate = _loaded(pair)
+    certificate = loaded(pair)
     if isinstance(certificate, str):
         return certificate
     if now >= certificate.not_valid_after_utc:
@@ -197,8 +230,8 @@ def renewal(pair: Pair, ca: Pair | None, names: list[str], now: dt.datetime) -> 
     if reason:
         return reason
     certificate = x509.load_pem_x509_certificate(pair.certificate)
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    if now >= certificate.not_valid_after_utc - life / 3:
+    lives = span(pair.certificate)
+    if now >= lives.end - lives.life / 3:
         return "two thirds of its life are over"
     if ca is not None:
         try:

@@ -8,6 +8,7 @@ from usage_operator import naming
 
 if TYPE_CHECKING:
     from usage_operator.manifests.metadata import Context
+    from usage_operator.spec import ClientCa
 
 _DEFAULT_RESOURCES = {
     "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -69,17 +70,18 @@ def template(
 
 
 def files(context: Context, *parts: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Build the volumes and mounts of the named parts: tls, keys, tokens, ca, peers.
+    """Build the volumes and mounts of the named parts: tls, client-ca, keys, tokens, ca, peers.
 
     Each is a directory under /etc/usage, read-only and updated in place by the kubelet.
     """
     spec, names = context.spec, context.names
     sources: dict[str, dict[str, Any]] = {
-        "tls": _secret(spec.ingest.tls.secret_name or names.tls),
+        "tls": _secret(context.tls_secret),
         "keys": _secret(spec.signing.secret_name or names.keys),
         "tokens": _secret(spec.reporting.tokens.secret_name or names.tokens),
         "ca": {"configMap": {"name": names.ca}},
         "peers": {"configMap": {"name": names.peers}},
+        "client-ca": _authority(spec.ingest.tls.client_ca),
     }
     volumes = [{"name": part, **sources[part]} for part in parts]
     mounts = [
@@ -87,6 +89,17 @@ def files(context: Context, *parts: str) -> tuple[list[dict[str, Any]], list[dic
         for part in parts
     ]
     return volumes, mounts
+
+
+def _authority(wanted: ClientCa | None) -> dict[str, Any]:
+    """Mount the authority of clients' certificates, whatever its key is called, as ca.crt."""
+    if wanted is None:
+        return {}
+    items = [{"key": wanted.key, "path": "ca.crt"}]
+    if wanted.secret_name:
+        mounted = _secret(wanted.secret_name)
+        return {"secret": mounted["secret"] | {"items": items}}
+    return {"configMap": {"name": wanted.config_map_name, "items": items}}
 
 
 def _secret(name: str) -> dict[str, Any]:

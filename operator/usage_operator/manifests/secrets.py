@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from usage_operator import errors, naming
-from usage_operator.manifests import pki
+from usage_operator.manifests import authority, pki
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 if TYPE_CHECKING:
@@ -77,21 +77,21 @@ def tokens(context: Context, existing: Data) -> Manifest:
     return _build(context, context.names.tokens, data, owned=True)
 
 
-def authority(context: Context, existing: Data, now: dt.datetime) -> Manifest:
+def ca(context: Context, existing: Data, now: dt.datetime) -> Manifest:
     """Build the certificate authority; it has no owner, so that clients can go on trusting it.
 
     UnusableSecret when what exists cannot be used: it is never overwritten.
     """
-    pair = pki.Pair(existing.get("ca.crt", b""), existing.get("ca.key", b""))
-    data = existing
+    name, life = f"{context.resource.name} usage collectors", context.ca_life
     if not existing:
-        pair = pki.make_ca(f"{context.resource.name} usage collectors", now)
-        data = {"ca.crt": pair.certificate, "ca.key": pair.key}
-    elif reason := pki.problem(pair, [], now):
+        data = authority.made(name, now, life)
+    elif reason := authority.problem(existing):
         raise errors.UnusableSecret(
             f"Secret {context.names.ca_key} holds no usable certificate authority ({reason})",
             "restore it from a backup, or delete it to have a new one made",
         )
+    else:
+        data = authority.advance(existing, name, now, life)
     return _build(context, context.names.ca_key, data, owned=False)
 
 
@@ -114,22 +114,22 @@ def server_names(context: Context, zones: list[str]) -> list[str]:
 
 
 def certificate(
-    context: Context, existing: Data, ca: Data, zones: list[str], now: dt.datetime
+    context: Context, existing: Data, signer: Data, zones: list[str], now: dt.datetime
 ) -> Manifest:
     """Build the collectors' certificate: the existing one while it is good, else a new one."""
-    issuer = pki.Pair(ca["ca.crt"], ca["ca.key"])
+    issuer = pki.Pair(signer["ca.crt"], signer["ca.key"])
     pair = pki.Pair(existing.get("tls.crt", b""), existing.get("tls.key", b""))
     names = list(dict.fromkeys(server_names(context, zones)))
     if pki.renewal(pair, issuer, names, now):
-        pair = pki.make_leaf(issuer, names, now)
+        pair = pki.make_leaf(issuer, names, now, context.leaf_life)
     data = {"tls.crt": pair.certificate, "tls.key": pair.key}
     return _build(context, context.names.tls, data, owned=True, kind="kubernetes.io/tls")
 
 
-def bundle(context: Context, ca: Data, further: list[bytes]) -> Manifest:
-    """Build the ConfigMap of what clients trust: our authority, and that of a Secret given."""
+def bundle(context: Context, ours: Data, further: list[bytes]) -> Manifest:
+    """Build the ConfigMap of what clients trust: our authorities, and that of a Secret given."""
     manifest = base(context, ("v1", "ConfigMap"), context.names.ca, naming.COLLECTOR)
-    parts = [ca["ca.crt"], *further]
+    parts = [*authority.trusted(ours), *further]
     unique = dict.fromkeys(part.strip() for part in parts if part.strip())
     manifest["data"] = {"ca.crt": "".join(f"{part.decode()}\n" for part in unique)}
     return manifest

@@ -17,6 +17,7 @@ _GRACE_SECONDS = 30
 
 def _environment(context: Context, zone: Zone) -> list[dict[str, Any]]:
     spec = context.spec
+    mutual = {"USAGE_CLIENT_CA_FILE": f"{naming.FILES_DIR}/client-ca/ca.crt"}
     name = {"name": "USAGE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     files = naming.FILES_DIR
     return [
@@ -40,6 +41,7 @@ def _environment(context: Context, zone: Zone) -> list[dict[str, Any]]:
                 "USAGE_TOKENS_FILE": f"{files}/tokens/tokens",
                 "USAGE_CA_FILE": f"{files}/ca/ca.crt",
                 "USAGE_PEERS": f"@{files}/peers/peers",
+                **(mutual if spec.ingest.tls.client_ca else {}),
                 "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
                 "HOME": "/tmp",  # noqa: S108
             }
@@ -89,7 +91,8 @@ def _container(context: Context, zone: Zone, mounts: list[dict[str, Any]]) -> di
 
 
 def _template(context: Context, zone: Zone) -> dict[str, Any]:
-    volumes, mounts = pod.files(context, "tls", "keys", "tokens", "ca", "peers")
+    mutual = ["client-ca"] if context.spec.ingest.tls.client_ca else []
+    volumes, mounts = pod.files(context, "tls", *mutual, "keys", "tokens", "ca", "peers")
     selector = context.names.selector(naming.COLLECTOR, zone.name)
     spec = {
         "serviceAccountName": context.names.collector,

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 PRUNED = frozenset(
-    {"StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "CronJob"}
+    {
+        *("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget"),
+        *("CronJob", "NetworkPolicy", "Certificate", "PodMonitor", "PrometheusRule"),
+    }
 )
 """Kinds that are removed when they are not desired any more; never claims, never Secrets."""
 

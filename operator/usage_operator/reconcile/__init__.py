@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from usage_operator.plan import Fleet, Step
     from usage_operator.reconcile.calm import Versions
     from usage_operator.settings import Settings
+    from usage_operator.spec import Resource
 
 __all__ = ["Key", "Reconciler", "plan", "utc_now"]
 
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 UNSETTLED_SECONDS = 5.0
 """How soon a resource that is not Ready is looked at again: pods are not watched."""
+LEAVING_SECONDS = 20.0
+"""How soon one with collectors that leave is: they are asked what they still hold."""
 SETTLED_SECONDS = 55.0
 """How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
 
@@ -85,18 +88,20 @@ class Reconciler:
             facts = replace(facts, blocked=trouble, zones=survey.zones(seen, standing, names, now))
             await publish(client, document, facts)
             return SETTLED_SECONDS
-        context = manifests.Context(
-            resource, self._settings.collector_image, self._settings.cluster_domain
-        )
+        context = context_of(resource, self._settings, seen)
         before = document.get("status") or {}
         facts, secrets = await self._pursue(context, seen, facts)
         facts = replace(facts, next_export=survey.next_export(context.spec, facts, before))
         facts = await self._inquiry.complete(context, seen, facts, before)
         ready = await publish(client, document, facts)
-        # The pods of an export are not watched.
-        if ready and secrets is not None and not any(run.state == "running" for run in facts.runs):
+        leaving = any(zone.leaving for zone in facts.zones)
+        # The pods of an export are not watched, nor is what collectors that leave still hold.
+        under_way = leaving or any(run.state == "running" for run in facts.runs)
+        if ready and secrets is not None and not under_way:
             self._calm.settle(key, secrets)
-        return SETTLED_SECONDS if ready else UNSETTLED_SECONDS
+        if not ready:
+            return UNSETTLED_SECONDS
+        return LEAVING_SECONDS if leaving else SETTLED_SECONDS
 
     async def _pursue(
         self, context: manifests.Context, seen: Observed, facts: Facts
@@ -107,7 +112,7 @@ class Reconciler:
         """
         client, resource = self._client, context.resource
         fleet = census.fleet(seen, resource)
-        references = await check(client, context, list(fleet.running), facts.now)
+        references = await check(client, context, seen, list(fleet.running), facts.now)
         if references.troubles:
             return replace(_found(facts, context, seen, fleet), blocked=_blocked(references)), None
         drained = Drained()
@@ -119,6 +124,9 @@ class Reconciler:
             steps = await plan(client, context, seen, fleet, references, facts.now, drained)
         except errors.UnusableSecret as error:
             return replace(facts, blocked=Trouble("SecretInvalid", str(error))), None
+        if references.pending:
+            survey.confine(steps, "Certificate")
+            facts = replace(facts, blocked=references.pending)
         taken: list[Step] = []
         troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
@@ -135,6 +143,20 @@ class Reconciler:
             troubles=tuple(troubles),
         )
         return facts, None if taken else versions([*seen.of("Secret"), *references.secrets])
+
+
+def context_of(resource: Resource, settings: Settings, seen: Observed) -> manifests.Context:
+    """Put together what objects are built from."""
+    return manifests.Context(
+        resource,
+        settings.collector_image,
+        settings.cluster_domain,
+        ca_life=dt.timedelta(days=settings.ca_days),
+        leaf_life=dt.timedelta(days=settings.certificate_days),
+        operator_namespace=settings.own_namespace,
+        runbooks=settings.runbooks,
+        offered=seen.offered,
+    )
 
 
 async def plan(

@@ -102,5 +102,5 @@ def known(
             if (there := observed.objects.get(Ref("StatefulSet", names.zone(zone))))
         },
         labelled=all(ingests(pod) for pod in observed.collectors),
-        trusted=references.trusted,
+        trusted=[one for one in references.trusted if one],
     )

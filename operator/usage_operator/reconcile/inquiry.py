@@ -56,7 +56,7 @@ class Inquiry:
         names, spec = context.names, context.spec
         url = f"https://{names.service_host(names.ingest)}:{spec.ingest.port}/readyz"
         unreachable, zones = await asyncio.gather(
-            probe.reach(url, ca),
+            probe.reach(url, ca, mutual=spec.ingest.tls.client_ca is not None),
             asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones)),
         )
         self._asked[key] = facts.now

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LISTED = (
     *("StatefulSet", "Service", "ConfigMap", "ServiceAccount"),
-    *("PersistentVolumeClaim", "PodDisruptionBudget", "CronJob"),
+    *("PersistentVolumeClaim", "PodDisruptionBudget", "CronJob", "NetworkPolicy"),
 )
 
 
@@ -29,6 +29,8 @@ class Observed:
     collectors: list[Object] = field(default_factory=list)
     export_pods: list[Object] = field(default_factory=list)
     jobs: list[Object] = field(default_factory=list)
+    offered: frozenset[str] = frozenset()
+    """The kinds of other projects that the cluster knows."""
 
     def of(self, kind: str) -> list[Object]:
         """Give the objects of a kind."""
@@ -44,7 +46,8 @@ def _component(things: Iterable[Object], component: str) -> list[Object]:
 async def observe(client: Client, names: naming.Names) -> Observed:
     """Read what belongs to a resource; the Secrets that are generated are got by name."""
     labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
-    kinds = (*_LISTED, "Pod", "Job")
+    offered = await client.offered()
+    kinds = (*_LISTED, *sorted(offered), "Pod", "Job")
     secrets = (names.keys, names.tokens, names.ca_key, names.tls)
     lists, found = await asyncio.gather(
         asyncio.gather(*(client.list(kind, names.namespace, labels) for kind in kinds)),
@@ -58,6 +61,7 @@ async def observe(client: Client, names: naming.Names) -> Observed:
         collectors=_component(pods, naming.COLLECTOR),
         export_pods=_component(pods, naming.EXPORT),
         jobs=_component(jobs, naming.EXPORT),
+        offered=offered,
     )
 
 

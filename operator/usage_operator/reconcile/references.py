@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from usage_operator import errors
 from usage_operator.conditions import Trouble
 from usage_operator.manifests import pki, secrets
+from usage_operator.plan import Ref
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -15,16 +16,19 @@ if TYPE_CHECKING:
     from usage_operator.kube import Client
     from usage_operator.manifests import Context
     from usage_operator.plan import Object
+    from usage_operator.reconcile.observe import Observed
 
 
 @dataclass(frozen=True, slots=True)
 class References:
     """What is wrong with what the resource refers to, and whom its own certificate needs.
 
-    ``secrets`` are those of the user's.
+    ``secrets`` are those of the user's. ``pending``: why cert-manager has yet to issue the
+    certificate.
     """
 
     troubles: tuple[Trouble, ...] = ()
+    pending: Trouble | None = None
     trusted: tuple[bytes, ...] = ()
     secrets: tuple[Object, ...] = ()
 
@@ -132,9 +136,57 @@ async def default_class(client: Client) -> Trouble | None:
     )
 
 
-async def check(client: Client, context: Context, zones: list[str], now: dt.datetime) -> References:
+async def _issued(
+    client: Client, context: Context, seen: Observed
+) -> tuple[Object | None, Trouble | None]:
+    """Look up the Secret that cert-manager makes; say why it is not there yet."""
+    name, field = context.names.issued, "spec.ingest.tls.issuerRef"
+    if "Certificate" not in seen.offered:
+        text = f"{field}: the cluster does not know cert-manager.io: install cert-manager"
+        return None, Trouble("CertificatePending", text)
+    found = await client.get("Secret", context.resource.namespace, name)
+    data = secrets.decode(found)
+    if data.get("tls.crt") and data.get("tls.key"):
+        return found, None
+    asked = seen.objects.get(Ref("Certificate", context.names.tls)) or {}
+    said = "; ".join(
+        str(one.get("message"))
+        for one in (asked.get("status") or {}).get("conditions") or []
+        if one.get("status") != "True" and one.get("message")
+    )
+    text = f"{field}: cert-manager has not issued Secret {name} yet" + (
+        f" ({said})" if said else ""
+    )
+    hint = f": see kubectl -n {context.resource.namespace} describe certificate {context.names.tls}"
+    return found, Trouble("CertificatePending", text + hint)
+
+
+async def _client_ca(client: Client, context: Context) -> Trouble | None:
+    """Look at the authority of clients' certificates: collectors cannot start without it."""
+    wanted = context.spec.ingest.tls.client_ca
+    if wanted is None:
+        return None
+    kind = "Secret" if wanted.secret_name else "ConfigMap"
+    name = wanted.secret_name or wanted.config_map_name or ""
+    found = await client.get(kind, context.resource.namespace, name)
+    if found is None:
+        text = f"there is no {kind} {name} in namespace {context.resource.namespace}: make it"
+        return Trouble("ClientCAMissing", f"spec.ingest.tls.clientCA: {text}")
+    if wanted.secret_name:
+        pem = secrets.decode(found).get(wanted.key, b"")
+    else:
+        pem = str((found.get("data") or {}).get(wanted.key, "")).encode()
+    if not pki.readable(pem):
+        text = f"{kind} {name} has no certificates, PEM, in {wanted.key}: put them there"
+        return Trouble("ClientCAInvalid", f"spec.ingest.tls.clientCA: {text}")
+    return None
+
+
+async def check(
+    client: Client, context: Context, seen: Observed, zones: list[str], now: dt.datetime
+) -> References:
     """Look up everything that the resource refers to."""
-    troubles, trusted, there = [], [], []
+    troubles, trusted, there, pending = [], [], [], None
     for field, name, keys in _wanted(context):
         found = await client.get("Secret", context.resource.namespace, name)
         there += [found] if found is not None else []
@@ -147,5 +199,12 @@ async def check(client: Client, context: Context, zones: list[str], now: dt.date
             trusted.append(data.get("ca.crt") or data["tls.crt"])
         if trouble is not None:
             troubles.append(trouble)
+    if context.spec.ingest.tls.issuer_ref:
+        issued, pending = await _issued(client, context, seen)
+        if issued is not None:
+            there.append(issued)
+            trusted.append(secrets.decode(issued).get("ca.crt", b""))
+    trouble = await _client_ca(client, context)
+    troubles += [trouble] if trouble else []
     troubles += await _storage(client, context)
-    return References(tuple(troubles), tuple(trusted), tuple(there))
+    return References(tuple(troubles), pending, tuple(trusted), tuple(there))

@@ -89,6 +89,13 @@ def taken(plan: Plan) -> list[Trouble]:
     ]
 
 
+def confine(plan: Plan, kind: str) -> None:
+    """Leave only the steps about one kind in a plan; nothing waits, nothing is removed."""
+    plan.steps[:] = [step for step in plan.steps if step.ref.kind == kind]
+    plan.prunes.clear()
+    plan.waiting.clear()
+
+
 def unbound(claims: Iterable[Object]) -> bool:
     """Tell whether a claim without a storage class waits for a volume."""
     return any(

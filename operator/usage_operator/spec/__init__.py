@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec.model import Spec, Zone
+from usage_operator.spec.model import ClientCa, Spec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Resource", "Spec", "Zone", "parse"]
+__all__ = ["ClientCa", "Resource", "Spec", "Zone", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,11 @@ def _exclusions(spec: Spec) -> list[str]:
     problems = []
     if spec.ingest.tls.secret_name and spec.ingest.tls.dns_names:
         problems.append("spec.ingest.tls: dnsNames and secretName exclude each other: remove one")
+    if spec.ingest.tls.secret_name and spec.ingest.tls.issuer_ref:
+        problems.append("spec.ingest.tls: issuerRef and secretName exclude each other: remove one")
+    mutual = spec.ingest.tls.client_ca
+    if mutual and bool(mutual.secret_name) == bool(mutual.config_map_name):
+        problems.append("spec.ingest.tls.clientCA: give either secretName or configMapName")
     if spec.ingest.port == spec.reporting.port:
         problems.append("spec.reporting.port: is ingest.port too: choose another port")
     for index, destination in enumerate(spec.export.destinations):

@@ -110,6 +110,24 @@ class Storage(Part):
     )
 
 
+class ClientCa(Part):
+    """The authority of clients' certificates."""
+
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.CLIENT_CA))
+
+    secret_name: Name | None = Field(default=None, description="Secret that holds it.")
+    config_map_name: Name | None = Field(default=None, description="ConfigMap that holds it.")
+    key: Name = Field(default="ca.crt", description="Key with the certificates, PEM.")
+
+
+class IssuerRef(Part):
+    """An issuer of cert-manager."""
+
+    name: Name = Field(description="Name of the issuer.")
+    kind: Name = Field(default="Issuer", description="Issuer, ClusterIssuer, or another's kind.")
+    group: Name = Field(default="cert-manager.io", description="API group of the issuer.")
+
+
 class Tls(Part):
     """The certificate of both listeners."""
 
@@ -125,6 +143,16 @@ class Tls(Part):
         default=None,
         description="Secret of type kubernetes.io/tls to use instead of a certificate made by "
         "the operator. Its ca.crt, if any, is published in the CA ConfigMap.",
+    )
+    issuer_ref: IssuerRef | None = Field(
+        default=None,
+        description="Issuer of cert-manager that is asked for the certificate instead.",
+    )
+    client_ca: ClientCa | None = Field(
+        default=None,
+        alias="clientCA",
+        description="Authority of the certificates that clients of the ingest listener must "
+        "show (mTLS); absent: none are asked for.",
     )
 
 
@@ -274,6 +302,37 @@ class MaintenanceWindow(Part):
     )
 
 
+class NetworkPolicy(Part):
+    """Who may connect to the collectors."""
+
+    enabled: bool = Field(default=True, description="Make NetworkPolicies.")
+    sources: Annotated[
+        list[dict[str, Any]],
+        WithJsonSchema(
+            {
+                "type": "array",
+                "maxItems": 64,
+                "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            }
+        ),
+    ] = Field(
+        default=[],
+        alias="from",
+        description="Peers, as in a NetworkPolicy's from, that may post and read; empty: all. "
+        "The operator and the resource's own jobs always may.",
+    )
+
+
+class Monitoring(Part):
+    """Objects for the Prometheus operator, made once the cluster knows their kinds."""
+
+    pod_monitor: bool = Field(default=False, description="Make a PodMonitor of the collectors.")
+    rules: bool = Field(default=False, description="Make a PrometheusRule with alerts.")
+    labels: Labels = Field(
+        default={}, description="Labels of both, by which a Prometheus chooses them."
+    )
+
+
 class Resources(Part):
     """What a pod asks for and may use."""
 
@@ -374,6 +433,12 @@ class Spec(Part):
     retention: Retention = Field(default=Retention(), description="How long events are kept.")
     signing: Signing = Field(default=Signing(), description="Keys that sign packages.")
     export: Export = Field(default=Export(), description="The monthly export.")
+    network_policy: NetworkPolicy = Field(
+        default=NetworkPolicy(), description="Who may connect to the collectors."
+    )
+    monitoring: Monitoring = Field(
+        default=Monitoring(), description="Objects for the Prometheus operator."
+    )
     min_ready_seconds: int = Field(
         default=10,
         ge=0,

@@ -92,6 +92,20 @@ TLS = [
         "!has(self.dnsNames) || size(self.dnsNames) == 0",
         "tls.dnsNames and tls.secretName exclude each other: remove one (a certificate of your "
         "own carries its names itself)",
+    ),
+    _rule(
+        "!has(self.secretName) || dyn(self.secretName) == null || "
+        "!has(self.issuerRef) || dyn(self.issuerRef) == null",
+        "tls.issuerRef and tls.secretName exclude each other: let cert-manager issue a "
+        "certificate, or bring your own",
+    ),
+]
+CLIENT_CA = [
+    _rule(
+        "(has(self.secretName) && dyn(self.secretName) != null) != "
+        "(has(self.configMapName) && dyn(self.configMapName) != null)",
+        "tls.clientCA needs either secretName or configMapName: name the one that holds the "
+        "authority of the clients' certificates",
     )
 ]
 EXPORT_VOLUME = [

@@ -1,0 +1,68 @@
+"""NetworkPolicies: who may connect to collectors, and that nobody connects to jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usage_operator import naming
+from usage_operator.manifests.metadata import Context, Manifest, base
+
+_KIND = ("networking.k8s.io/v1", "NetworkPolicy")
+_NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def _operator(context: Context) -> dict[str, Any]:
+    """Select the operator's pods, which ask collectors how they are."""
+    labels = {_NAMESPACE: context.operator_namespace} if context.operator_namespace else {}
+    return {
+        "namespaceSelector": {"matchLabels": labels},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": naming.FIELD_MANAGER}},
+    }
+
+
+def _collectors(context: Context) -> Manifest:
+    """Let those of ``from`` connect to both ports, own jobs and the operator to what they need.
+
+    Collectors open no connections but to ask for names.
+    """
+    spec, names = context.spec, context.names
+    ports = {
+        "ingest": [{"port": "ingest", "protocol": "TCP"}],
+        "reporting": [{"port": "reporting", "protocol": "TCP"}],
+    }
+    both = [*ports["ingest"], *ports["reporting"]]
+    manifest = base(context, _KIND, names.collector, naming.COLLECTOR)
+    sources = spec.network_policy.sources
+    rules: list[dict[str, Any]] = [{"ports": both}]
+    if sources:
+        ours = {"podSelector": {"matchLabels": {naming.INSTANCE: names.name}}}
+        rules = [
+            {"from": sources, "ports": both},
+            {"from": [ours], "ports": ports["reporting"]},
+            {"from": [_operator(context)], "ports": both},
+        ]
+    manifest["spec"] = {
+        "podSelector": {"matchLabels": names.selector(naming.COLLECTOR)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": rules,
+        "egress": [{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}],
+    }
+    return manifest
+
+
+def _jobs(context: Context) -> Manifest:
+    """Let nobody connect to the export's pods; they deliver to wherever the user says."""
+    manifest = base(context, _KIND, context.names.export, naming.EXPORT)
+    manifest["spec"] = {
+        "podSelector": {"matchLabels": context.names.selector(naming.EXPORT)},
+        "policyTypes": ["Ingress"],
+        "ingress": [],
+    }
+    return manifest
+
+
+def build(context: Context) -> list[Manifest]:
+    """Build the policies; none where the user wants none."""
+    if not context.spec.network_policy.enabled:
+        return []
+    return [_collectors(context), _jobs(context)]
