@@ -28,6 +28,7 @@ _FLAGS = {
     "--kubeconfig": "kubeconfig to use instead of the pod's service account",
     "--context": "context of the kubeconfig instead of the current one",
     "--leader-election": "on or off: work only while holding the Lease (default: on in a cluster)",
+    "--lease": "name of the Lease (default: usage-operator)",
     "--probe": "on or off: ask the collectors themselves (default: on in a cluster)",
 }
 

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from usage_operator import errors, metrics, naming
+from usage_operator import errors, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +38,13 @@ class Leader:
         client: Client,
         namespace: str,
         identity: str,
+        lease: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._identity = identity
+        self._lease = lease
         self._clock = clock
         self._until = float("-inf")
         self._seen: tuple[str | None, float] = (None, 0.0)
@@ -54,7 +56,7 @@ class Leader:
     async def attempt(self) -> bool:
         """Take or renew the Lease if it is ours or free; ApiError where that cannot be known."""
         began = self._clock()
-        lease = await self._client.get("Lease", self._namespace, naming.LEASE)
+        lease = await self._client.get("Lease", self._namespace, self._lease)
         if lease is not None and not self._free(lease, began):
             return False
         try:
@@ -77,7 +79,7 @@ class Leader:
     async def _write(self, lease: Object | None, holder: str) -> None:
         """Write over exactly what was read; Conflict: somebody else was quicker."""
         now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        metadata = {"name": naming.LEASE, "namespace": self._namespace}
+        metadata = {"name": self._lease, "namespace": self._namespace}
         spec = {"leaseDurationSeconds": DURATION, "renewTime": now, "holderIdentity": holder}
         document: Object = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -124,7 +126,7 @@ class Leader:
         self._until = float("-inf")
         metrics.LEADING.set(0)
         try:
-            lease = await self._client.get("Lease", self._namespace, naming.LEASE)
+            lease = await self._client.get("Lease", self._namespace, self._lease)
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                 await self._write(lease, "")
         except errors.ApiError as error:

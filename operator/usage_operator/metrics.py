@@ -15,6 +15,16 @@ WRITES = Counter(
 )
 QUEUE = Gauge("usage_operator_queue_keys", "Resources that wait for, or are in, a reconcile.")
 LEADING = Gauge("usage_operator_leading", "Whether this operator holds the Lease.")
+CONDITIONS = Gauge(
+    "usage_operator_resource_condition",
+    "A resource's conditions: 1 for the status that each has.",
+    ["namespace", "name", "type", "status"],
+)
+COLLECTORS = Gauge(
+    "usage_operator_resource_collectors",
+    "Collectors of a resource: those that should run, and those that are ready.",
+    ["namespace", "name", "state"],
+)
 READY = Gauge(
     "usage_operator_resource_ready", "Whether a resource is Ready.", ["namespace", "name"]
 )

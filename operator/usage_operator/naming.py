@@ -10,7 +10,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "UsageCollector"
 PLURAL = "usagecollectors"
 FIELD_MANAGER = "usage-operator"
-LEASE = "usage-operator"
 
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"

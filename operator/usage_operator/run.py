@@ -62,7 +62,7 @@ async def run(settings: Settings, access: Access) -> None:
     """Run until SIGTERM or SIGINT. InvalidSettings when it cannot begin, LeaseLost at the end."""
     place = settings.own_namespace or access.namespace
     async with Client(access) as own:
-        leader = Leader(own, place, f"{socket.gethostname()}_{os.getpid()}")
+        leader = Leader(own, place, f"{socket.gethostname()}_{os.getpid()}", settings.lease)
         permit = leader.holds if settings.leader_election else lambda: True
         async with Client(access, permit) as client:
             operator = _Operator(client, settings, leader if settings.leader_election else None)
@@ -115,7 +115,7 @@ class _Operator:
         """Wait for the Lease; tell whether it is ours, not so when told to stop before."""
         self._listen()
         self._waiting = True
-        _log.info("waiting for the Lease %s", naming.LEASE)
+        _log.info("waiting for the Lease %s", self._settings.lease)
         tasks = [asyncio.create_task(leader.acquire()), asyncio.create_task(self._asked.wait())]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -124,7 +124,7 @@ class _Operator:
         if not tasks[0].cancelled() and (error := tasks[0].exception()):
             raise errors.InvalidSettings(
                 f"the Lease cannot be held ({error})",
-                "bind the Role usage-operator-leader, or set USAGE_OPERATOR_LEADER_ELECTION=off",
+                "bind the Role that may patch it, or set USAGE_OPERATOR_LEADER_ELECTION=off",
             ) from error
         self._waiting = False
         return leader.holds() and not self._asked.is_set()

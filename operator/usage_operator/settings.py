@@ -38,6 +38,8 @@ class Settings:
     own_namespace: str | None = None
     leader_election: bool = True
     """Whether to work only while holding the Lease, for there may be other operators."""
+    lease: str = "usage-operator"
+    """The Lease's name: operators that do not serve the same namespaces must not share one."""
     probe: bool = True
     """Ask the collectors over the network; only possible inside the cluster."""
 
@@ -113,5 +115,6 @@ def read(environment: Mapping[str, str]) -> Settings:
             PREFIX + "LEADER_ELECTION", value("LEADER_ELECTION", "on"), ("on", "off")
         )
         == "on",
+        lease=value("LEASE", default.lease),
         probe=_choice(PREFIX + "PROBE", value("PROBE", "on"), ("on", "off")) == "on",
     )

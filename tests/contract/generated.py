@@ -15,7 +15,8 @@ _HEAD = """# The custom resource
 `usagecollectors.usage-operator.io`, kind `UsageCollector`, version `v1`, namespaced, short name
 `uc`. Only `spec.zones` is required. Samples are in [deploy/samples](../deploy/samples).
 
-Zones and replicas that leave the resource keep running until all that they hold was exported; [operations](operations.md#removing-a-zone) says how.
+Zones and replicas that leave the resource keep running until all that they hold was exported;
+[operations](operations.md#removing-a-zone) says how.
 """
 
 

@@ -80,7 +80,10 @@ async def test_one_holds_it_and_the_other_waits(kept: tuple[Keeper, Client]) -> 
     """As long as it is renewed nobody else gets it; given back, it is free at once."""
     keeper, client = kept
     clock = Clock()
-    one, other = Leader(client, "m", "one", clock), Leader(client, "m", "other", clock)
+    one, other = (
+        Leader(client, "m", "one", "lease", clock),
+        Leader(client, "m", "other", "lease", clock),
+    )
     assert not one.holds()
     assert await one.attempt()
     assert one.holds()
@@ -101,7 +104,10 @@ async def test_a_lease_that_is_not_renewed_is_lost_before_it_is_taken(
     """The holder stops first, then the other takes over; never do both hold it."""
     keeper, client = kept
     clock = Clock()
-    one, other = Leader(client, "m", "one", clock), Leader(client, "m", "other", clock)
+    one, other = (
+        Leader(client, "m", "one", "lease", clock),
+        Leader(client, "m", "other", "lease", clock),
+    )
     await one.attempt()
     taken = None
     for second in range(2 * DURATION):
@@ -119,7 +125,7 @@ async def test_a_lease_that_is_not_renewed_is_lost_before_it_is_taken(
 async def test_of_two_that_are_equally_quick_one_gets_it(kept: tuple[Keeper, Client]) -> None:
     """The API server refuses what was written over another's write."""
     keeper, client = kept
-    one, other = Leader(client, "m", "one"), Leader(client, "m", "other")
+    one, other = Leader(client, "m", "one", "lease"), Leader(client, "m", "other", "lease")
     assert await one.attempt()
     await one.release()
     before = keeper.lease
@@ -137,7 +143,7 @@ async def test_keep_ends_when_the_lease_cannot_be_renewed(
     keeper, client = kept
     clock = Clock()
     monkeypatch.setattr("usage_operator.leader._INTERVAL", 0.05)
-    candidate = Leader(client, "m", "one", clock)
+    candidate = Leader(client, "m", "one", "lease", clock)
     await candidate.attempt()
     keeper.down, keeper.refused = True, lambda: clock.move(4)
     await candidate.keep()
@@ -151,5 +157,5 @@ async def test_without_the_lease_nothing_is_written(kept: tuple[Keeper, Client])
     async with Client(client.access, lambda: False) as forbidden:
         assert await forbidden.get("Lease", "m", "x") is None
         with pytest.raises(errors.NotLeading):
-            await Leader(forbidden, "m", "one").attempt()
+            await Leader(forbidden, "m", "one", "lease").attempt()
     assert keeper.lease is None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from usage_operator.conditions import Facts
     from usage_operator.kube import Client
     from usage_operator.plan import Object
-    from usage_operator.spec.status import Condition
+    from usage_operator.spec.status import Condition, Status
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +43,33 @@ def news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]
     return [one for one in conditions if tells(one)]
 
 
+def _measure(namespace: str, name: str, status: Status) -> None:
+    """Let the metrics say what the status says."""
+    for one in status.conditions:
+        if one.type == "Ready":
+            metrics.READY.labels(namespace, name).set(one.status == "True")
+        for state in ("True", "False", "Unknown"):
+            metrics.CONDITIONS.labels(namespace, name, one.type, state).set(one.status == state)
+    for state, count in (
+        ("wanted", sum(zone.replicas for zone in status.zones)),
+        ("ready", sum(zone.ready for zone in status.zones)),
+    ):
+        metrics.COLLECTORS.labels(namespace, name, state).set(count)
+
+
+def forget(namespace: str, name: str) -> None:
+    """Let the metrics say nothing more of a resource."""
+    for gauge in (metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS):
+        gauge.remove_by_labels({"namespace": namespace, "name": name})
+
+
 async def publish(client: Client, document: Object, facts: Facts) -> bool:
     """Judge the facts and write the status if it changed; tell whether the resource is Ready."""
     before = document.get("status") or {}
     metadata = document["metadata"]
     status = judge(facts, before)
     ready = any(one.type == "Ready" and one.status == "True" for one in status.conditions)
-    metrics.READY.labels(metadata["namespace"], metadata["name"]).set(ready)
+    _measure(metadata["namespace"], metadata["name"], status)
     wanted = status.document()
     if wanted == before:
         return ready
@@ -90,6 +110,7 @@ async def publish(client: Client, document: Object, facts: Facts) -> bool:
 
 async def farewell(client: Client, namespace: str, name: str, now: dt.datetime) -> None:
     """Say which volumes of a deleted resource stay, and how to find them; once for each set."""
+    forget(namespace, name)
     labels = {naming.INSTANCE: name, naming.MANAGED_BY: naming.FIELD_MANAGER}
     claims = [
         claim

@@ -1,0 +1,87 @@
+"""Alerts and the dashboard read metrics that exist, and runbooks are where alerts point to."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.collector.samples import event
+from tests.contract.promql import told, unknown, used
+from usage_operator import metrics
+from usage_operator.manifests import monitoring
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Collector
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATOR = "usage_operator_"
+
+
+def dashboard() -> dict[str, list[str]]:
+    """Each panel's expressions, by title."""
+    text = (ROOT / "deploy" / "dashboards" / "usage-collectors.json").read_text()
+    return {
+        panel["title"]: [target["expr"] for target in panel["targets"]]
+        for panel in json.loads(text)["panels"]
+    }
+
+
+def alerts() -> list[dict[str, Any]]:
+    """The alerts of the chart."""
+    file = ROOT / "charts" / "usage-operator" / "files" / "alerts.yaml"
+    found: list[dict[str, Any]] = yaml.safe_load(file.read_text())
+    return found
+
+
+def expressions() -> list[str]:
+    """All expressions, those about the operator too."""
+    ours = [
+        monitoring.expression(alert, "metering", "speech-collector") for alert in monitoring.ALERTS
+    ]
+    shown = [expression for panel in dashboard().values() for expression in panel]
+    return [*ours, *(str(alert["expr"]) for alert in alerts()), *shown]
+
+
+def test_what_is_read_of_collectors_is_told_by_them(collector: Collector) -> None:
+    """Every metric and label, on a running collector that took and refused something."""
+    assert collector.ingest.post("/v1/log", content=event(1)).status_code == 201
+    assert collector.ingest.post("/v1/log", content=b"[").status_code == 400
+    known = told(collector.anyone.get("/metrics").text)
+    read = [one for one in expressions() if "usage_" in one and OPERATOR not in one]
+    assert len(read) > 10
+    missing = {one: lacking for one in read if (lacking := unknown(one, known))}
+    assert not missing
+
+
+def test_what_is_read_of_operators_has_its_labels() -> None:
+    """Every name is one of the operator's metrics; a running one is asked in the whole way."""
+    ours = {
+        f"{one._name}{end}": set(one._labelnames)
+        for one in vars(metrics).values()
+        if hasattr(one, "_labelnames")
+        for end in ("", "_total", "_bucket")
+    }
+    read = [one for one in expressions() if OPERATOR in one]
+    assert len(read) > 5
+    missing = {one: lacking for one in read if (lacking := unknown(one, ours))}
+    assert not missing
+
+
+def test_every_panel_shows_something() -> None:
+    """No expression is without a metric, and no title stands twice."""
+    panels = dashboard()
+    assert len(panels) == 12
+    assert all(used(one) for panel in panels.values() for one in panel)
+
+
+def test_every_alert_has_a_runbook() -> None:
+    """Its name is a heading of the operations' document, and a line of the list there."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    headings = re.findall(r"^### (Usage\w+)$", text, re.MULTILINE)
+    names = [alert.name for alert in monitoring.ALERTS] + [str(one["alert"]) for one in alerts()]
+    assert headings == names
+    assert re.findall(r"^\| \[(Usage\w+)\]", text, re.MULTILINE) == names
