@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("ingest", "packages", "cluster")
+BENCHMARKS = ("speed", "packages", "cluster")
 
 for name in BENCHMARKS:
     print(f"\n## python -m tests.bench.{name}\n", flush=True)
