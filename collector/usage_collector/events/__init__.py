@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from usage_collector.errors import InvalidInput, TooLarge
-from usage_collector.events import strict_json
+from usage_collector.events import crowded, strict_json
 
 MAX_EVENTS = 1000
 """Events in one array at most."""
@@ -99,8 +99,9 @@ def parse(body: bytes) -> list[Event]:
     """
     if body.lstrip(strict_json.WHITE_SPACE)[:1] != b"[":
         return [_read(body.strip(strict_json.WHITE_SPACE), None)]
-    elements = strict_json.split_array(body, MAX_EVENTS + 1)
-    if len(elements) > MAX_EVENTS:
+    crowd = crowded.is_crowded(body) and not crowded.has_at_most(body, MAX_EVENTS)
+    elements = [] if crowd else strict_json.split_array(body, MAX_EVENTS + 1)
+    if crowd or len(elements) > MAX_EVENTS:
         raise TooLarge(
             f"more than {MAX_EVENTS} events in one array", "send them in several requests"
         )
@@ -170,7 +171,11 @@ def _usual(typical: _Typical, raw: bytes, index: int | None) -> Event:
 
 def _read_any(raw: bytes, index: int | None) -> Event:
     """The same for an event that is unusual in some way; decides what is refused."""
-    value = strict_json.decode(raw, index)
+    if crowded.is_crowded(raw):
+        strict_json.check_depth(raw, index)
+        value = crowded.outline(raw, index)
+    else:
+        value = strict_json.decode(raw, index)
     if not isinstance(value, dict):
         raise InvalidInput(
             f"{strict_json.place(index)} is {strict_json.type_name(value)}, not an object",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("usage_collector.web")
 _BACKLOG = 1024
 _IDLE_SECONDS = 60.0
+LINGER_SECONDS = 3.0
+"""How long the rest of a refused body is read, so that the client gets to the answer."""
 FINISH_SECONDS = 8.0
 """How long requests under way may take once the listener stops."""
 
@@ -107,6 +109,7 @@ class Listener:
             access_log=_log,
             keepalive_timeout=min(self._seconds or _IDLE_SECONDS, _IDLE_SECONDS),
             auto_decompress=False,
+            lingering_time=LINGER_SECONDS,
         )
         # aiohttp waits that long once for the request and once more for its handler.
         self._runner = web.ServerRunner(server, shutdown_timeout=FINISH_SECONDS / 2)
