@@ -44,6 +44,8 @@ def describe_periods(ledgers: Ledgers, collector: str, zone: str) -> dict[str, A
 def sessions(ledgers: Ledgers, period: Period) -> Generator[bytes, None, None]:
     """The billing identities of a period's ended sessions and batch jobs, sorted; one a line.
 
+    Those without a duration that counts are left out: they were listed and never billed.
+
     Raises:
         NotFound: the period was not cut.
     """
@@ -52,6 +54,8 @@ def sessions(ledgers: Ledgers, period: Period) -> Generator[bytes, None, None]:
         raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
     ranges = [(file.ledger, file.first, file.last) for file in cut.files]
     for billed in ledgers.identities(ranges):
+        if billed.duration is None:
+            continue
         line = {
             "id": billed.identity.hex(),
             "ledger": billed.ledger,

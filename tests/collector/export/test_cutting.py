@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -153,4 +154,15 @@ def test_a_window_is_refused_when_a_ledger_cannot_be_read(tmp_path: Path) -> Non
         exporter.window(Window(None, None))
     exporter.positions(None, 1, 2, None).close()
     assert (old / "events.db").read_bytes() == b"x" * 8192
+    ledgers.close()
+
+
+def test_an_end_that_was_never_billed_is_no_billing_identity(tmp_path: Path) -> None:
+    """The next month must count such a session when it is told properly after all."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    raws = [event(1, duration=-5, session_id="odd"), event(2, session_id="even")]
+    ledgers.writer.append_and_wait(events.parse(array(raws)))
+    export.cut(ledgers, Period(2026, 1), LIMITS, NOW)
+    found = [json.loads(line) for line in export.sessions(ledgers, Period(2026, 1))]
+    assert [line["id"] for line in found] == [events.read(raws[1]).identity.hex()]
     ledgers.close()
