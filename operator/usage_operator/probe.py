@@ -124,7 +124,8 @@ def combine(answers: Iterable[str]) -> Said:
     known = ", ".join(sorted(versions)) or None
     if fullest < 0:
         return Said(known)
-    return Said(known, f"{fullest:.0%}", gigabytes(capacity))
+    volume = (fullest * capacity, capacity)
+    return Said(known, f"{fullest:.0%}", gigabytes(capacity), volume)
 
 
 async def ask(urls: Sequence[str], ca: str) -> Said:

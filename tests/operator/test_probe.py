@@ -100,7 +100,7 @@ async def test_only_the_given_authority_is_trusted(url: str) -> None:
 async def test_ask(url: str, ca: pki.Pair) -> None:
     """Version and storage are read; a collector that does not answer is left out."""
     said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())
-    assert said == Said("1.2.3", "25%", "954Mi")
+    assert said == Said("1.2.3", "25%", "954Mi", (2.5e8, 1e9))
 
 
 async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None:
@@ -117,5 +117,5 @@ async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None
 def test_the_fullest_volume_counts() -> None:
     """Of several collectors the one with the fullest volume stands for the zone."""
     fuller = METRICS.replace("2.5e8", "22.5e8").replace("1.2.3", "1.2.4")
-    assert probe.combine([METRICS, fuller]) == Said("1.2.3, 1.2.4", "75%", "2.79Gi")
+    assert probe.combine([METRICS, fuller]) == Said("1.2.3, 1.2.4", "75%", "2.79Gi", (22.5e8, 3e9))
     assert probe.combine([]) == Said()

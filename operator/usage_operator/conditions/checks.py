@@ -31,7 +31,7 @@ REASONS = {
         *("Settled", "Blocked", "Applying", "RollingOut", "Waiting", "WaitingForWindow"),
         *("Leaving", "Paused"),
     ),
-    "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "DiscardInUse"),
+    "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "VolumeFilling", "DiscardInUse"),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "ExportFailed"),
@@ -138,6 +138,9 @@ def degraded(facts: Facts) -> Verdict:
         return Verdict("True", "RolloutStuck", _say(stuck) + goes)
     if late:
         return Verdict("True", "ZonesNotReady", _say(late))
+    if facts.filling:
+        hint = ": raise spec.storage.size, volumes grow without a restart"
+        return Verdict("True", "VolumeFilling", "; ".join(facts.filling) + hint)
     if facts.idle_discards:
         names = ", ".join(facts.idle_discards)
         return Verdict(

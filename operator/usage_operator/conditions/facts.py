@@ -19,11 +19,16 @@ class Trouble(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a zone's collectors said of themselves: version, share of the fullest volume, size."""
+    """What a zone's collectors said of themselves: version, share of the fullest volume, size.
+
+    ``volume`` is the fullest one's bytes used and of all; ``full_on`` the day on which it will be.
+    """
 
     version: str | None = None
     used: str | None = None
     capacity: str | None = None
+    volume: tuple[float, float] | None = None
+    full_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Facts:
     """Why what waits may not be done now: there is a maintenance window, and it is closed."""
     unreachable: str | None = None
     """Why nothing could be reached through the Service; None: it was reached, or was before."""
+    filling: tuple[str, ...] = ()
+    """Which volumes are nearly full."""
     idle_discards: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     """Runs of the export, newest first."""

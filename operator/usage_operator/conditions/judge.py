@@ -60,7 +60,7 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
     if said is not None:
         version = said.version or version
         if said.used and said.capacity:
-            storage = {"used": said.used, "capacity": said.capacity}
+            storage = {"used": said.used, "capacity": said.capacity, "fullOn": said.full_on}
     return ZoneStatus(
         name=zone.name,
         replicas=zone.replicas,

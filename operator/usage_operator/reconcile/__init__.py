@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff, doors, failing
-from usage_operator.reconcile import census, inquiry, survey
+from usage_operator.reconcile import census, filling, inquiry, survey
 from usage_operator.reconcile.calm import Calm, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
@@ -93,6 +93,7 @@ class Reconciler:
         facts, secrets = await self._pursue(context, seen, facts)
         facts = replace(facts, next_export=survey.next_export(context.spec, facts, before))
         facts = await self._inquiry.complete(context, seen, facts, before)
+        facts = replace(facts, filling=filling.tell(facts.zones, before))
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
         # The pods of an export are not watched, nor is what collectors that leave still hold.

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from usage_operator import probe
 from usage_operator.plan import Ref
+from usage_operator.reconcile import filling
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Mapping
 
     from usage_operator.conditions import Facts, ZoneFacts
     from usage_operator.manifests import Context
@@ -24,15 +25,18 @@ class Inquiry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._asked: dict[Hashable, dt.datetime] = {}
+        self._asked: dict[tuple[str, str], dt.datetime] = {}
+        self._history = filling.History()
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: tuple[str, str]) -> None:
         """Drop what is known of a resource that is gone."""
         self._asked.pop(key, None)
+        self._history.forget(*key)
 
-    def _due(self, key: Hashable, facts: Facts, before: Mapping[str, Any]) -> bool:
+    def _due(self, key: tuple[str, str], facts: Facts, before: Mapping[str, Any]) -> bool:
         """Tell whether everything else is well, and the last answers are old or were bad."""
-        settled = not (facts.blocked or facts.troubles or facts.written or facts.waiting)
+        waiting = facts.waiting and not facts.window
+        settled = not (facts.blocked or facts.troubles or facts.written or waiting)
         whole = all(zone.ready >= zone.replicas and not zone.rolling for zone in facts.zones)
         if not (self._settings.probe and settled and whole and facts.zones):
             return False
@@ -55,12 +59,20 @@ class Inquiry:
         ca = bundle["data"]["ca.crt"]
         names, spec = context.names, context.spec
         url = f"https://{names.service_host(names.ingest)}:{spec.ingest.port}/readyz"
-        unreachable, zones = await asyncio.gather(
+        unreachable, said = await asyncio.gather(
             probe.reach(url, ca, mutual=spec.ingest.tls.client_ca is not None),
             asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones)),
         )
         self._asked[key] = facts.now
-        return replace(facts, unreachable=unreachable, zones=tuple(zones))
+        zones = tuple(self._forecast(key, zone, facts.now) for zone in said)
+        return replace(facts, unreachable=unreachable, zones=zones)
+
+    def _forecast(self, key: tuple[str, str], zone: ZoneFacts, now: dt.datetime) -> ZoneFacts:
+        """Add the day on which the zone's fullest volume is full."""
+        if zone.said is None or zone.said.volume is None:
+            return zone
+        day = self._history.full_on((*key, zone.name), now, *zone.said.volume)
+        return replace(zone, said=replace(zone.said, full_on=day.isoformat() if day else None))
 
     @staticmethod
     async def _zone(context: Context, zone: ZoneFacts, ca: str) -> ZoneFacts:

@@ -32,6 +32,9 @@ class ZoneStorage(Part):
 
     used: str = Field(description="Share of the fullest volume in use, rounded to 1 %.")
     capacity: str = Field(description="Capacity of that volume.")
+    full_on: str | None = Field(
+        default=None, description="Day on which it is full if it fills as in the past week."
+    )
 
 
 class ZoneStatus(Part):

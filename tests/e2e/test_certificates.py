@@ -1,0 +1,231 @@
+"""Certificates: renewed under load without a refused connection, issued by others, and asked for.
+
+cert-manager itself does not run here: its kinds are defined as published, and the test signs in
+its place.
+"""
+
+import base64
+import json
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.promql import told, unknown
+from tests.contract.test_monitoring import OPERATOR, expressions
+from tests.e2e import crds
+from tests.e2e.system import ZONES, System, pod
+from tests.kind_helper.errors import CommandFailed
+from tests.kind_helper.run import until
+from usage_operator.manifests import pki
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]
+
+SHORT = ("certificates.caDays=0.0016", "certificates.days=0.0007")
+"""138 s and 60 s: an authority's whole life passes in the test."""
+CLIENT = """
+import http.client, json, signal, ssl, sys, time
+told = {"ok": 0, "failed": [], "roots": []}
+def end(*_):
+    print(json.dumps(told), flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+while True:
+    try:
+        text = open("/ca/ca.crt").read()
+        if text not in told["roots"]:
+            told["roots"].append(text)
+        trust = ssl.create_default_context(cadata=text)
+        connection = http.client.HTTPSConnection(sys.argv[1], context=trust, timeout=5)
+        event = {"event": "SESSION_STATUS", "session_id": str(told["ok"])}
+        connection.request("POST", "/v1/log", json.dumps(event))
+        answer = connection.getresponse()
+        assert answer.status == 201, answer.status
+        told["ok"] += 1
+        connection.close()
+    except Exception as error:
+        told["failed"].append(f"{time.time()} {error!r}")
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture(scope="module")
+def quick(system: System) -> System:
+    """An operator whose certificates live for minutes, and which looks every few seconds."""
+    system.install(*(f"--set={value}" for value in SHORT))
+    system.kubectl("set", "env", "deployment/usage-operator", "USAGE_OPERATOR_RESYNC_SECONDS=4")
+    system.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
+    return system
+
+
+@contextmanager
+def hastened(system: System) -> Iterator[None]:
+    """Let kubelets look at mounted files all the time: they do so when a pod changes."""
+    end = threading.Event()
+
+    def repeat() -> None:
+        number = 0
+        while not end.wait(2):
+            number += 1
+            system.kubectl("annotate", "pods", "--all", "--overwrite", f"example.org/n={number}")
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(repeat)
+        try:
+            yield
+        finally:
+            end.set()
+            done.result()
+
+
+def authorities(system: System) -> list[str]:
+    """The certificates that clients are told to trust."""
+    text = system.get("configmap", f"{system.name}-ca")["data"]["ca.crt"]
+    return re.findall(r"-----BEGIN.*?END CERTIFICATE-----", text, re.DOTALL)
+
+
+def restarts(system: System) -> dict[str, int]:
+    """Each collector's pod, with how often its container was started again."""
+    found = system.get("pods", f"--selector=app.kubernetes.io/instance={system.name}")["items"]
+    return {
+        f"{one['metadata']['name']}/{one['metadata']['uid']}": one["status"]["containerStatuses"][
+            0
+        ]["restartCount"]
+        for one in found
+    }
+
+
+def test_a_rotation_refuses_nobody(quick: System) -> None:
+    """Leafs and the authority are renewed; every new connection of a client is served."""
+    quick.apply(quick.resource())
+    quick.wait_ready()
+    first, pods = authorities(quick), restarts(quick)
+    assert len(first) == 1
+    ca = {"ca": ("/ca", {"configMap": {"name": f"{quick.name}-ca"}})}
+    host = f"{quick.name}.{quick.namespace}.svc:9090"
+    spec = pod(["python3", "-c", CLIENT, host], ca)
+    metadata = {"name": "client", "labels": {"app.kubernetes.io/name": "usage-test"}}
+    quick.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    quick.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    with hastened(quick):
+        until(lambda: len(authorities(quick)) == 2, "both are trusted", seconds=120)
+        until(lambda: authorities(quick)[0] != first[0], "the new one signs", seconds=60)
+        until(lambda: first[0] not in authorities(quick), "the old one is gone", seconds=90)
+        stop = "import os, signal; os.kill(1, signal.SIGTERM)"
+        quick.kubectl("exec", "client", "--", "python3", "-c", stop)
+        ended = "jsonpath={.status.containerStatuses[0].state.terminated}"
+        quick.kubectl("wait", f"--for={ended}", "pod/client", "--timeout=30s")
+    counts = json.loads(quick.kubectl("logs", "client"))
+    assert counts["failed"] == []
+    assert counts["ok"] > 500
+    assert len(counts["roots"]) >= 3
+    assert restarts(quick) == pods
+    quick.kubectl("delete", "uc", quick.name)
+
+
+def other(system: System, name: str, ingest: dict[str, Any], **spec: Any) -> System:
+    """Another resource in the namespace, with one zone, reachable from outside by a NodePort."""
+    again = System(system.cluster, system.namespace, name)
+    service = {"service": {"type": "NodePort"}}
+    again.apply(again.resource({"zones": [{"name": ZONES[0]}], "ingest": ingest | service, **spec}))
+    return again
+
+
+def reason(system: System, kind: str = "Ready") -> str:
+    """The reason of a condition."""
+    found = system.get("uc", system.name).get("status", {}).get("conditions", [])
+    return next((str(one["reason"]) for one in found if one["type"] == kind), "")
+
+
+def post(system: System, trust: ssl.SSLContext) -> int:
+    """Post an event from outside; the status."""
+    port = system.get("service", system.name)["spec"]["ports"][0]["nodePort"]
+    url = f"https://{system.cluster.node_address(ZONES[0])}:{port}/v1/log"
+    names = {"sni_hostname": f"{system.name}.{system.namespace}.svc"}
+    with httpx.Client(verify=trust) as client:
+        return client.post(url, json={"event": "x"}, extensions=names).status_code
+
+
+def test_clients_without_a_certificate_are_refused(quick: System, tmp_path: Path) -> None:
+    """With a client CA only who shows a certificate of it may post; without the CA it is said."""
+    issuer = pki.make_ca("clients", datetime.now(UTC))
+    mutual = other(quick, "mutual", {"tls": {"clientCA": {"configMapName": "clients"}}})
+    until(lambda: reason(mutual) == "ClientCAMissing", "it is missed", seconds=30)
+    text = issuer.certificate.decode()
+    quick.kubectl("create", "configmap", "clients", f"--from-literal=ca.crt={text}")
+    mutual.wait_ready()
+    trust = ssl.create_default_context(cadata=authorities(mutual)[0])
+    with pytest.raises(httpx.TransportError):
+        post(mutual, trust)
+    leaf = pki.make_leaf(issuer, ["client"], datetime.now(UTC))
+    file = tmp_path / "client.pem"
+    file.write_bytes(leaf.certificate + leaf.key)
+    trust.load_cert_chain(file)
+    assert post(mutual, trust) == 201
+    quick.kubectl("delete", "uc", "mutual")
+
+
+def test_cert_manager_issues(quick: System) -> None:
+    """The Certificate asks for every name; the Secret that is made for it is served."""
+    crds.install(quick.cluster, crds.CERT_MANAGER)
+    issued = other(quick, "issued", {"tls": {"issuerRef": {"name": "corp"}}})
+    until(lambda: reason(issued) == "CertificatePending", "it waits", seconds=90)
+    found = "{.items[*].metadata.name}"
+    until(
+        lambda: "issued-tls" in quick.kubectl("get", "certificates", "-o", f"jsonpath={found}"),
+        "it is asked for",
+        seconds=90,
+    )
+    assert not quick.get("statefulset", "--selector=app.kubernetes.io/instance=issued")["items"]
+    asked = quick.get("certificate", "issued-tls")["spec"]
+    now = datetime.now(UTC)
+    issuer = pki.make_ca("corp", now)
+    leaf = pki.make_leaf(issuer, [*asked["dnsNames"], *asked["ipAddresses"]], now)
+    data = {"tls.crt": leaf.certificate, "tls.key": leaf.key, "ca.crt": issuer.certificate}
+    quick.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": asked["secretName"]},
+            "type": "kubernetes.io/tls",
+            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        }
+    )
+    issued.wait_ready()
+    assert post(issued, ssl.create_default_context(cadata=issuer.certificate.decode())) == 201
+    quick.kubectl("delete", "uc", "issued")
+
+
+def test_monitoring_comes_with_the_kinds(quick: System) -> None:
+    """PodMonitor and alerts, valid by their schemas, for a resource that asked for them."""
+    crds.install(quick.cluster, crds.PROMETHEUS)
+    watched = other(quick, "watched", {}, monitoring={"podMonitor": True, "rules": True})
+
+    def made(kind: str) -> bool:
+        try:
+            quick.get(kind, "watched-collector")
+        except CommandFailed:
+            return False
+        return True
+
+    for kind in ("podmonitor", "prometheusrule"):
+        until(lambda kind=kind: made(kind), f"there is a {kind}", seconds=90)  # type: ignore[misc]
+    watched.wait_ready()
+    label = "--selector=app.kubernetes.io/name=usage-operator"
+    known: dict[str, set[str]] = {}
+    for one in quick.get("pods", label)["items"]:
+        name = f"pods/{one['metadata']['name']}:8080"
+        path = f"/api/v1/namespaces/{quick.namespace}/{name}/proxy/metrics"
+        for metric, labels in told(quick.kubectl("get", "--raw", path)).items():
+            known.setdefault(metric, set()).update(labels)
+    read = [one for one in expressions() if OPERATOR in one and "failures" not in one]
+    missing = {one: lacking for one in read if (lacking := unknown(one, known))}
+    assert not missing
