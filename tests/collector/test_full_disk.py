@@ -110,7 +110,7 @@ def test_purging_works_on_a_full_disk_and_makes_room(small_disk: Path) -> None:
     stored = _store_until_full(ledgers)
     assert ledgers.space.full
     end = stored // 2 // 100 * 100
-    ledgers.purge(ledgers.live, end, end, 0)
+    ledgers.purge(ledgers.live, end, end)
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
         with contextlib.suppress(StorageUnavailable):

@@ -134,6 +134,32 @@ def test_without_the_hold_old_events_go_and_leave_a_recorded_gap(
     ledgers.close()
 
 
+def test_billing_identities_are_kept_for_13_months_after_their_receipt(tmp_path: Path) -> None:
+    """Then they go, by when they were received, whatever time their events claim to be of."""
+    now = [OCTOBER.start]
+    ledgers = _filled(tmp_path, now)
+    now[0] += 40 * DAY_US
+    raws = [event(n, time_stamp="1999-01-01T00:00:00Z") for n in range(1150)]
+    for start in (0, 575):
+        ledgers.writer.append_and_wait(events.parse(array(raws[start : start + 575])))
+    purger = Purger(ledgers, 90, hold=False)
+
+    def kept(day: int) -> int:
+        purger.run(OCTOBER.start + day * DAY_US)
+        return len(list(ledgers.identities([(ledgers.live, 1, 1600)])))
+
+    assert kept(91) == 1600
+    assert ledgers.all()[0].first == 401
+    assert kept(131) == 1600
+    assert ledgers.all()[0].first == 1601
+    assert kept(395) == 1600
+    assert kept(397) == 1200
+    assert kept(435) == 1200
+    assert kept(437) == 0
+    ledgers.close()
+    assert not check(tmp_path, lambda *_: None).findings
+
+
 def test_purging_what_was_sent_leaves_no_gap(tmp_path: Path) -> None:
     """Without the hold, too, only positions beyond what was sent are a gap."""
     ledgers = _filled(tmp_path, [OCTOBER.start])

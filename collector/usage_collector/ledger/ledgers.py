@@ -121,12 +121,12 @@ class Ledgers:
         ledger = ledger or self.live
         if ledger not in {about.id for about, _ in self.catalog.all()}:
             raise NotFound(f"there is no ledger {ledger!r} here", "see GET /v1/periods")
-        note = partial(self._note_damage, ledger)
+        note = partial(self.distrust, ledger)
         with open_reader(self.catalog.path(ledger), ledger, note) as reader:
             yield reader
 
-    def _note_damage(self, ledger: str, problem: str) -> None:
-        """Whoever reads may find damage, and nothing more is written where it was found."""
+    def distrust(self, ledger: str, problem: str) -> None:
+        """Somebody who reads found damage; nothing more is written where it was found."""
         if ledger not in self._damage:
             _log.error("ledger %s is damaged: %s", ledger, problem)
         self._damage[ledger] = problem
@@ -143,16 +143,22 @@ class Ledgers:
             with self.reader(ledger) as reader:
                 yield from identities.kept(reader, first, last)
 
-    def purge(self, ledger: str, end: int, sent: int, forget_before: int) -> None:
+    def purge(self, ledger: str, end: int, sent: int) -> None:
         """Purge that ledger's positions up to ``end``, a multiple of 100, for good.
 
-        Those beyond ``sent`` are noted as a gap. Billing identities stay until they are dated
-        before ``forget_before`` (µs).
+        Those beyond ``sent`` are noted as a gap. Billing identities stay until `forget`.
         """
         while self.writer.call(lambda book: self._purge_step(book, ledger, end, sent)).result():
             pass
-        self.writer.call(lambda book: self._forget(book, ledger, forget_before)).result()
         self._closed.pop(ledger, None)
+
+    def forget(self, ledger: str, before: int) -> None:
+        """Remove that ledger's billing identities received before that time (µs)."""
+        with self.reader(ledger) as reader:
+            if all(received >= before for _, received in reader.purged_receipts()):
+                return
+        while self.writer.call(lambda book: self._forget(book, ledger, before)).result():
+            pass
 
     def _purge_step(self, book: Book, ledger: str, end: int, sent: int) -> bool:
         if ledger == book.ledger and end > book.reader.indexed():
@@ -160,9 +166,9 @@ class Ledgers:
         with self._to_write(book, ledger) as (connection, reader):
             return purging.step(connection, reader, end, sent)
 
-    def _forget(self, book: Book, ledger: str, before: int) -> None:
-        with self._to_write(book, ledger) as (connection, _):
-            purging.forget(connection, before)
+    def _forget(self, book: Book, ledger: str, before: int) -> bool:
+        with self._to_write(book, ledger) as (connection, reader):
+            return purging.forget(connection, reader, before)
 
     @contextmanager
     def _to_write(self, book: Book, ledger: str) -> Iterator[tuple[apsw.Connection, Reader]]:

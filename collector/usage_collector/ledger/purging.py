@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STEP = MARK_EVERY
 """Positions purged in one transaction."""
 _PAGES = 64
+_FORGET_ROWS = 500
+_DAY_US = 86_400_000_000
 
 
 def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bool:
@@ -31,9 +33,10 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
         return False
     last = min((first - 1) // STEP * STEP + STEP, end)
     ids = [(events.read(raw).transport_id,) for raw in reader.events(first, last)]
+    found = list(reader.blocks(first, last))
     untimed = [
         (block.received, position)
-        for block in reader.blocks(first, last)
+        for block in found
         for position in range(block.first, block.first + block.events)
         if first <= position <= last
     ]
@@ -56,6 +59,7 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
         connection.execute("DELETE FROM marks WHERE position < ?", (last,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
         connection.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'indexed'", (last,))
+        _note_received(connection, reader, last, found[-1].received)
         if last > sent:
             _note_unsent(connection, reader, max(first, sent + 1), last)
     with sqlite.translated(f"ledger {reader.ledger}"):
@@ -67,11 +71,37 @@ def _note_unsent(connection: apsw.Connection, reader: Reader, first: int, last: 
     gaps = reader.purged_unsent()
     if gaps and gaps[-1][1] == first - 1:
         first = gaps.pop()[0]
-    text = json.dumps([*gaps, (first, last)])
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('purged_unsent', ?)", (text,))
+    _put(connection, "purged_unsent", [*gaps, (first, last)])
 
 
-def forget(connection: apsw.Connection, before: int) -> None:
-    """Remove billing identities dated before that time (µs)."""
-    with sqlite.transaction(connection, "IMMEDIATE"):
-        connection.execute("DELETE FROM identities WHERE time < ?", (before,))
+def _note_received(connection: apsw.Connection, reader: Reader, last: int, received: int) -> None:
+    """Until when events up to ``last`` were received: one note a day tells when to forget them."""
+    notes = reader.purged_receipts()
+    if notes and notes[-1][1] // _DAY_US == received // _DAY_US:
+        received = max(received, notes.pop()[1])
+    _put(connection, "purged_receipts", [*notes, (last, received)])
+
+
+def forget(connection: apsw.Connection, reader: Reader, before: int) -> bool:
+    """Remove some billing identities received before that time (µs); whether more are left."""
+    notes = reader.purged_receipts()
+    old = [note for note in notes if note[1] < before]
+    if not old:
+        return False
+    end = old[-1][0]
+    with sqlite.translated(f"ledger {reader.ledger}"):
+        with sqlite.transaction(connection, "IMMEDIATE"):
+            connection.execute(
+                "DELETE FROM identities WHERE position <= (SELECT max(position) FROM (SELECT "
+                "position FROM identities WHERE position <= ? ORDER BY position LIMIT ?))",
+                (end, _FORGET_ROWS),
+            )
+            more = connection.changes() == _FORGET_ROWS
+            if not more:
+                _put(connection, "purged_receipts", notes[len(old) :])
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+    return more
+
+
+def _put(connection: apsw.Connection, name: str, value: object) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))

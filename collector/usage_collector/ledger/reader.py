@@ -92,8 +92,11 @@ class Reader:
 
     def purged_unsent(self) -> list[tuple[int, int]]:
         """Runs of positions, first and last, that were purged though they were not sent."""
-        text = self._value("SELECT value FROM meta WHERE name = 'purged_unsent'")
-        return [(first, last) for first, last in json.loads(text or "[]")]
+        return self._pairs("SELECT value FROM meta WHERE name = 'purged_unsent'")
+
+    def purged_receipts(self) -> list[tuple[int, int]]:
+        """Purged positions, in order, with when (µs) those up to there were received at last."""
+        return self._pairs("SELECT value FROM meta WHERE name = 'purged_receipts'")
 
     def hash_at(self, position: int) -> bytes:
         """h(position); cheap at any position, for the marks are stored."""
@@ -328,6 +331,9 @@ class Reader:
         except Damaged as error:
             self._note(str(error))
             raise
+
+    def _pairs(self, sql: str) -> list[tuple[int, int]]:
+        return [(first, second) for first, second in json.loads(self._value(sql) or "[]")]
 
     def _value(self, sql: str, *bindings: int | bytes) -> Any:
         rows = self._rows(sql, *bindings)

@@ -2,8 +2,9 @@
 
 ``meta``: ``format``, ``ledger`` (the id), ``began`` (µs), ``purged`` (up to which position),
 ``indexed`` (up to which position ``ids`` holds all; of later ones it may hold some),
-``purged_unsent`` (JSON, runs of positions that were purged though they were not sent), ``proven``
-(µs, the last commit for its own sake).
+``purged_unsent`` (JSON, runs of positions that were purged though they were not sent),
+``purged_receipts`` (JSON, purged positions with when those up to there were received, µs),
+``proven`` (µs, the last commit for its own sake).
 
 ``blocks``: consecutive events, compressed together. ``size`` is their plain bytes, ``jobs`` and
 ``realtime_ms`` what they weigh, ``received`` when they were stored (µs); ``dictionary`` names the

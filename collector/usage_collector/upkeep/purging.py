@@ -9,7 +9,7 @@ from usage_collector.errors import UsageError
 from usage_collector.packages import MARK_EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from usage_collector.ledger import Block, Ledgers, Status
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 DAY_US = 86_400_000_000
 IDENTITY_DAYS = 396
-"""Billing identities are kept 13 months."""
+"""Billing identities are kept 13 months after they were received."""
 
 
 def purgeable(blocks: Iterable[Block], before: int, now: int, sent: int | None) -> int:
@@ -37,16 +37,39 @@ def purgeable(blocks: Iterable[Block], before: int, now: int, sent: int | None) 
 
 
 class Purger:
-    """Purges all ledgers of a collector; `run` is called every now and then."""
+    """Purges all ledgers of a collector; `run` is called every now and then.
 
-    def __init__(self, ledgers: Ledgers, days: int, *, hold: bool) -> None:
+    ``counted`` says up to which position a ledger's usage is counted; nothing beyond it is purged.
+    """
+
+    def __init__(
+        self,
+        ledgers: Ledgers,
+        days: int,
+        *,
+        hold: bool,
+        counted: Callable[[str], int] | None = None,
+    ) -> None:
         self._ledgers = ledgers
         self._days = days
         self._hold = hold
+        self._forgot = 0
+        self._counted = counted
 
     def run(self, now: int) -> int:
         """Purge what is due; how many events that were. ``now``: µs, from a clock to be trusted."""
-        return sum(self._ledger(status, now) for status in self._ledgers.all())
+        statuses = self._ledgers.all()
+        if self._forgot != now // DAY_US:
+            self._forgot = now // DAY_US
+            for status in statuses:
+                self._forget(status, now - IDENTITY_DAYS * DAY_US)
+        return sum(self._ledger(status, now) for status in statuses)
+
+    def _forget(self, status: Status, before: int) -> None:
+        try:
+            self._ledgers.forget(status.id, before)
+        except UsageError as error:
+            _log.error("ledger %s: old billing identities stay: %s", status.id, error)
 
     def _ledger(self, status: Status, now: int) -> int:
         try:
@@ -56,6 +79,8 @@ class Purger:
                 before = now - self._days * DAY_US
                 blocks = reader.blocks(first, last)
                 end = purgeable(blocks, before, now, sent if self._hold else None)
+            if self._counted is not None:
+                end = min(end, self._counted(status.id) // MARK_EVERY * MARK_EVERY)
             if end < first:
                 return 0
             if end > sent:
@@ -65,7 +90,7 @@ class Purger:
                     max(sent + 1, first),
                     end,
                 )
-            self._ledgers.purge(status.id, end, sent, now - IDENTITY_DAYS * DAY_US)
+            self._ledgers.purge(status.id, end, sent)
         except UsageError as error:
             _log.error("ledger %s is not purged: %s", status.id, error)
             return 0

@@ -240,7 +240,7 @@ def test_a_write_ahead_log_of_a_closed_ledger_does_not_grow(
     (folder / "head").unlink()
     ledgers = open_ledgers()
     before = (folder / "events.db").stat().st_size
-    ledgers.purge(old, 2900, 2900, 0)
+    ledgers.purge(old, 2900, 2900)
     assert (folder / "events.db").stat().st_size < before * 0.7
     assert (folder / "events.db-wal").stat().st_size == 0
     assert ledgers.all()[0].first == 2901
@@ -267,7 +267,7 @@ def test_reading_what_is_purged_meanwhile_is_no_damage(
         _store(ledgers, [event(start + n, noise=noise[: 40 * n]) for n in range(200)])
     live = ledgers.live
     with ledgers.reader() as reader:
-        ledgers.purge(live, 900, 900, 0)
+        ledgers.purge(live, 900, 900)
         with pytest.raises(NotFound, match="901"):
             reader.event(500)
         with pytest.raises(NotFound, match="901"):
