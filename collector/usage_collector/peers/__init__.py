@@ -96,6 +96,10 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give its connections back."""
         self._client.close()
 
     def status(self) -> Status:
@@ -112,6 +116,13 @@ class Peer:
         body = {"state": state, "files": list(files), "by": by}
         answer = self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
         self._decoded(Receipt, answer)
+
+    def usage_news(self, epoch: str, after: int, *, everything: bool) -> bytes:
+        """What it learnt of usage since it was last asked, as it came."""
+        params: dict[str, float | str] = {"epoch": epoch, "after": after}
+        if everything:
+            params["everything"] = "true"
+        return self._ask("GET", "/v1/usage/news", params=params)
 
     def proof_keys(self) -> bytes:
         """The public keys of its proofs, PEM."""

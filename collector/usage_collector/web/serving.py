@@ -19,7 +19,8 @@ from usage_collector.export import Exporter
 from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
 from usage_collector.upkeep import Clock, Purger, host
-from usage_collector.web import health, ingest_routes, openapi, tls
+from usage_collector.usage import Fleet
+from usage_collector.web import health, ingest_routes, openapi, tls, usage_routes
 from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
 from usage_collector.web.metrics import Metrics
@@ -58,6 +59,7 @@ class Parts:
     keystore: Keystore
     guard: Guard
     metrics: Metrics
+    fleet: Fleet
 
     @property
     def pair(self) -> Pair:
@@ -112,7 +114,8 @@ def assemble(settings: Settings) -> Parts:
         reserve=settings.reserve_mb * 10**6,
         observe=metrics.observe_commit,
     )
-    return Parts(settings, clock, ledgers, keystore, guard, metrics)
+    fleet = Fleet(settings, ledgers, clock.now)
+    return Parts(settings, clock, ledgers, keystore, guard, metrics, fleet)
 
 
 class Collector:
@@ -125,7 +128,12 @@ class Collector:
         reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
         gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
-        described = [*reporting.routes(), *gate.routes(), *healthy]
+        described = [
+            *reporting.routes(),
+            *usage_routes.routes(parts.fleet),
+            *gate.routes(),
+            *healthy,
+        ]
         received = [
             *ingest_routes.routes(ledgers, metrics.count_event, gate),
             *health.routes(ledgers, lambda: self._draining or gate.closed),
@@ -159,7 +167,10 @@ class Collector:
         ingest, reporting = self._parts.contexts()
         await self._ingest.start(settings.host, settings.eats_port, ingest)
         await self._reporting.start(settings.host, settings.pandas_port, reporting)
-        beside = [asyncio.create_task(self._refresh()), asyncio.create_task(self._purge())]
+        beside = [
+            asyncio.create_task(work)
+            for work in (self._refresh(), self._purge(), self._parts.fleet.run())
+        ]
         await self._stop.wait()
         await self._drain(settings.drain_seconds)
         for task in beside:
@@ -212,7 +223,12 @@ class Collector:
 
     async def _purge(self) -> None:
         parts, settings = self._parts, self._parts.settings
-        purger = Purger(parts.ledgers, settings.retention_days, hold=settings.hold_unexported)
+        purger = Purger(
+            parts.ledgers,
+            settings.retention_days,
+            hold=settings.hold_unexported,
+            counted=parts.fleet.feeder.counted_to,
+        )
         while True:
             parts.metrics.set_clock(parts.clock.jumps, parts.clock.state.wait)
             await asyncio.sleep(PURGE_SECONDS)

@@ -1,0 +1,11 @@
+"""Usage by day: what was used, by whom, over all collectors.
+
+Reads this collector's ledgers into an index of its own, tells the other collectors and asks them,
+and answers from it. Its SQL is that of the index only, which can always be made anew.
+"""
+
+from usage_collector.usage.answering import as_csv, flat
+from usage_collector.usage.asking import GROUPS, Query, query
+from usage_collector.usage.fleet import Fleet, Missing
+
+__all__ = ["GROUPS", "Fleet", "Missing", "Query", "as_csv", "flat", "query"]

@@ -1,0 +1,64 @@
+"""What is asked of the usage: days and groupings, read with clear errors."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from usage_collector.errors import InvalidInput
+from usage_collector.usage.states import LABELS
+
+GROUPS = ("day", "month", *LABELS)
+"""What `group_by` may name."""
+_EPOCH = date(1970, 1, 1)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Days since the Unix epoch, both inclusive; ``since`` None: from the first there is."""
+
+    since: int | None
+    until: int
+    group_by: tuple[str, ...] = ()
+
+
+def query(since: str | None, until: str | None, group_by: str | None, today: int) -> Query:
+    """What is asked for; today is never in it (https://docs.speechmatics.com, usage of the API).
+
+    Raises:
+        InvalidInput: names the parameter and what it may be.
+    """
+    first = None if since is None else _day("since", since)
+    last = today - 1 if until is None else _day("until", until)
+    if first is not None and until is not None and first > last:
+        raise InvalidInput(f"since {since} is after until {until}", "swap the two")
+    return Query(first, min(last, today - 1), _groups(group_by))
+
+
+def text(day: int) -> str:
+    """A day since the Unix epoch as ``YYYY-MM-DD``."""
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def _day(name: str, value: str) -> int:
+    with suppress(ValueError):
+        if _DATE.fullmatch(value):
+            return (date.fromisoformat(value) - _EPOCH).days
+    raise InvalidInput(f"{name}: {value[:40]!r} is no date", "write YYYY-MM-DD")
+
+
+def _groups(value: str | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    names = tuple(value.split(","))
+    for name in names:
+        if name not in GROUPS:
+            raise InvalidInput(
+                f"group_by: {name[:40]!r} is no group", f"use some of {', '.join(GROUPS)}"
+            )
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"group_by: {value[:80]!r} names a group twice", "name it once")
+    return names

@@ -1,0 +1,145 @@
+"""What collectors tell each other of their usage, so that any of them answers for all.
+
+Each asks each other one what is new since it last asked; a number that only grows says where that
+was. Whoever is asked for the first time tells all it knows, of others too: so a collector whose
+index was lost learns again what is no longer in its own ledgers.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from usage_collector.errors import PeerUnavailable, UsageError
+from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
+from usage_collector.usage.store import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from usage_collector.usage.store import Store
+
+_log = logging.getLogger(__name__)
+
+PAGE = 5000
+"""Rows looked at for one answer."""
+STALE = 30_000_000
+"""A collector that did not answer for this long (µs) is told to be away."""
+
+
+class News(msgspec.Struct, frozen=True, array_like=True):
+    """What a collector answers: its states behind a number, and the number to ask with next.
+
+    ``problems`` says why what it knows of itself is not all; ``more``: ask again at once.
+    """
+
+    collector: str
+    epoch: str
+    seq: int
+    more: bool
+    problems: list[str]
+    states: list[State]
+
+
+_decode = msgspec.msgpack.Decoder(News).decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+class Asks(Protocol):
+    """One other collector."""
+
+    url: str
+
+    def usage_news(self, epoch: str, after: int, *, everything: bool) -> bytes:
+        """Its answer, as it came."""
+
+
+@dataclass(slots=True)
+class Known:
+    """How one other collector stands; ``heard`` is when (µs) it last told everything."""
+
+    url: str
+    collector: str = ""
+    epoch: str = ""
+    seq: int = 0
+    heard: int | None = None
+    error: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What to call it: its name, or its address while that is not known."""
+        return self.collector or self.url
+
+    def trouble(self, now: int) -> str:
+        """Why what is known of it may not be all; empty when it is."""
+        if self.heard is None or now - self.heard > STALE:
+            return self.error or "it was not asked yet"
+        return "; ".join(self.problems)
+
+
+class Exchange:
+    """Asks the other collectors; ``epoch`` of our own index tells us from them."""
+
+    def __init__(self, store: Store, now: Callable[[], int]) -> None:
+        self._store = store
+        self._now = now
+        rows = store.rows("SELECT url, collector, epoch, seq, heard FROM peers")
+        self._known = {row[0]: Known(*row) for row in rows}
+
+    def known(self, url: str) -> Known:
+        """How the collector at that address stands."""
+        return self._known.setdefault(url, Known(url))
+
+    def is_self(self, url: str) -> bool:
+        """Whether that address turned out to be our own."""
+        return self.known(url).epoch == self._store.epoch
+
+    def ask(self, peer: Asks) -> None:
+        """Take in all that is new there; trouble is noted, not raised."""
+        known = self.known(peer.url)
+        try:
+            while self._page(peer, known):
+                pass
+            known.error = ""
+        except UsageError as error:
+            if known.error != str(error):
+                _log.warning("usage of %s is not up to date: %s", known.name, error)
+            known.error = str(error)
+
+    def _page(self, peer: Asks, known: Known) -> bool:
+        began = self._now()
+        answer = peer.usage_news(known.epoch, known.seq, everything=known.heard is None)
+        try:
+            news = _decode(answer)
+            heard = known.heard if news.more else began
+            mark = Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard)
+            if news.epoch == self._store.epoch:
+                known.epoch, known.heard = news.epoch, began
+                return False
+            if news.states or news.seq != known.seq:
+                self._store.fold(news.states, began, own=False, mark=mark)
+        except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
+            raise PeerUnavailable(
+                f"{peer.url} gave no answer of a collector: {error}", "upgrade both to one version"
+            ) from None
+        known.collector, known.epoch, known.seq = news.collector, news.epoch, news.seq
+        known.problems = news.problems
+        if not news.more:
+            known.heard = began
+        return news.more
+
+
+def news(
+    store: Store, collector: str, problems: list[str], epoch: str, after: int, *, everything: bool
+) -> News:
+    """What is new here for somebody who knows this epoch's states up to the number ``after``."""
+    if epoch != store.epoch:
+        after = 0
+    rows = store.rows("SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE)
+    states = [store.state(row) for row in rows if everything or row[2]]
+    seq = rows[-1][0] if rows else after
+    return News(collector, store.epoch, seq, len(rows) == PAGE, problems, states)

@@ -1,0 +1,163 @@
+"""Usage of the whole fleet at one collector: kept up to date, and answered from.
+
+Beside the answer stands what may be missing from it, by collector: an index that is behind, a
+ledger that cannot be read, a collector that does not answer. Nothing of that is ever left unsaid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector import files, peers
+from usage_collector.errors import UsageError
+from usage_collector.periods import rfc3339
+from usage_collector.usage import answering, exchange
+from usage_collector.usage.feeding import Feeder
+from usage_collector.usage.states import DAY
+from usage_collector.usage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from usage_collector.ledger import Ledgers
+    from usage_collector.settings import Settings
+    from usage_collector.usage.asking import Query
+
+_log = logging.getLogger(__name__)
+
+FEED_SECONDS = 1.0
+EXCHANGE_SECONDS = 5.0
+"""How often other collectors are asked; what they received is in answers here after that."""
+WAIT_SECONDS = 2.0
+"""How long an answer waits for events to be counted that this collector received before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A collector of which not all is known: why, and up to when (µs) it is."""
+
+    collector: str
+    reason: str
+    as_of: int | None
+
+    @property
+    def line(self) -> dict[str, object]:
+        """As answers list it."""
+        as_of = None if self.as_of is None else rfc3339(self.as_of)
+        return {"collector": self.collector, "reason": self.reason, "as_of": as_of}
+
+
+class Fleet:
+    """The day index of a collector, its feeding, and its exchange with the others."""
+
+    def __init__(self, settings: Settings, ledgers: Ledgers, now: Callable[[], int]) -> None:
+        self.store = Store(settings.data_dir)
+        self.feeder = Feeder(ledgers, self.store, settings.name, settings.zone)
+        self._exchange = exchange.Exchange(self.store, now)
+        self._settings = settings
+        self._now = now
+        self._peers: dict[str, peers.Peer] = {}
+        self._stamp: object = None
+        self._list_problem = ""
+
+    async def run(self) -> None:
+        """Keep the index up to date until cancelled."""
+        try:
+            await asyncio.gather(
+                self._repeat(self._feed, FEED_SECONDS), self._repeat(self._ask, EXCHANGE_SECONDS)
+            )
+        finally:
+            self.feeder.stop()
+
+    def answer(self, query: Query) -> tuple[dict[str, object], list[Missing]]:
+        """The usage asked for, and what is missing from it."""
+        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
+        missing = self.missing(behind)
+        return answering.answer(self.store, query), missing
+
+    def news(self, epoch: str, after: int, *, everything: bool) -> bytes:
+        """What another collector asks for; see `exchange.news`."""
+        reasons = self._own_problems(self.feeder.catch_up(self._now(), WAIT_SECONDS))
+        told = exchange.news(
+            self.store, self._settings.name, reasons, epoch, after, everything=everything
+        )
+        return exchange.encode(told)
+
+    def missing(self, behind: int) -> list[Missing]:
+        """Who is not wholly counted; ``behind`` events of our own are not yet."""
+        now = self._now()
+        found = [
+            Missing(self._settings.name, reason, None) for reason in self._own_problems(behind)
+        ]
+        if self._list_problem:
+            found.append(Missing("unknown", self._list_problem, None))
+        for url in self._peers:
+            known = self._exchange.known(url)
+            if not self._exchange.is_self(url) and (reason := known.trouble(now)):
+                found.append(Missing(known.name, reason, known.heard))
+        return found
+
+    @property
+    def today(self) -> int:
+        """The present day (UTC) since the Unix epoch."""
+        return self._now() // DAY
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.store.close()
+        for peer in self._peers.values():
+            peer.close()
+
+    def _own_problems(self, behind: int) -> list[str]:
+        reasons = [f"ledger {ledger}: {why}" for ledger, why in self.feeder.problems.items()]
+        return [*reasons, *([f"{behind} events are not counted yet"] if behind else [])]
+
+    async def _feed(self) -> None:
+        await asyncio.to_thread(self.feeder.run, self._now())
+        await asyncio.to_thread(self.store.settle, self._now())
+
+    async def _ask(self) -> None:
+        await asyncio.to_thread(self._refresh)
+        await asyncio.gather(
+            *(asyncio.to_thread(self._exchange.ask, peer) for peer in self._peers.values())
+        )
+
+    def _refresh(self) -> None:
+        """Read again who the others are, and with which token and CA they are asked."""
+        settings = self._settings
+        if not settings.peers:
+            return
+        try:
+            urls = peers.addresses(settings.peers, secure=settings.pandas_secure)
+            stamp = (urls, files.fingerprint([settings.ca_file, settings.tokens_file]))
+            if stamp == self._stamp:
+                return
+            token, tls = _token(settings), peers.trust(settings.ca_file)
+        except (UsageError, OSError) as error:
+            self._list_problem = str(error)
+            return
+        for old in self._peers.values():
+            old.close()
+        self._peers = {url: peers.Peer(url, token=token, tls=tls, attempts=1) for url in urls}
+        self._stamp, self._list_problem = stamp, ""
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await work()
+            except UsageError as error:
+                _log.error("usage is not counted at the moment: %s", error)
+            await asyncio.sleep(seconds)
+
+
+def _token(settings: Settings) -> str | None:
+    """A token that the others know too, since all of a fleet have the same file."""
+    if settings.tokens_file is None:
+        return None
+    lines = [line.split() for line in settings.tokens_file.read_text("utf-8").splitlines()]
+    # "read" sorts behind "admin", and is enough.
+    tokens = sorted(words for words in lines if len(words) == 2 and words[0] in ("read", "admin"))
+    return tokens[-1][1] if tokens else None

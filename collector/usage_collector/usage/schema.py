@@ -1,0 +1,52 @@
+"""The tables of the day index, which can be made anew from the ledgers at any time.
+
+``meta``: ``epoch``, another one whenever the index begins anew, so that nobody takes the numbers
+of an old one for those of the new; ``whole``: whether other collectors were asked for all they
+know.
+
+``sessions``: one row for each job or session of the whole fleet (`states.State`). ``seq`` grows
+with everything that is learnt from this collector's own ledgers (``own``), and is what other
+collectors ask by. ``due`` is set while a session has no end and is not counted yet.
+
+``amounts``: what these rows come to, by day (since the Unix epoch, UTC) and labels. ``daily`` is
+the same by the labels that everybody asks for. Warm-ups stand apart.
+
+``labels`` and ``sources`` keep texts once. ``ledgers``: up to which position each was read.
+``peers``: up to which number each other collector was asked, and when (µs) it answered last.
+"""
+
+from usage_collector.usage.states import LABELS
+
+DETAILS = ("mode", "type", "language", "operating_point")
+"""The labels of ``daily``: those of the details that `GET /v2/usage` answers with."""
+
+_NAMES = ", ".join(f"{name} TEXT NOT NULL" for name in LABELS)
+_SUMS = """
+  count INTEGER NOT NULL, duration INTEGER NOT NULL, speech INTEGER NOT NULL,
+  estimated INTEGER NOT NULL, estimated_duration INTEGER NOT NULL"""
+
+SQL = f"""
+CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE labels(id INTEGER PRIMARY KEY, detail INTEGER NOT NULL, {_NAMES});
+CREATE TABLE details(id INTEGER PRIMARY KEY, {", ".join(f"{n} TEXT NOT NULL" for n in DETAILS)});
+CREATE TABLE sources(id INTEGER PRIMARY KEY, collector TEXT NOT NULL, ledger TEXT NOT NULL);
+CREATE TABLE sessions(
+  seq INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, own INTEGER NOT NULL,
+  source INTEGER NOT NULL, position INTEGER NOT NULL, label INTEGER NOT NULL,
+  final INTEGER NOT NULL, warm_up INTEGER NOT NULL, time INTEGER, received INTEGER NOT NULL,
+  duration INTEGER NOT NULL, speech INTEGER NOT NULL, ended INTEGER NOT NULL, end_time INTEGER,
+  statuses BLOB, counted INTEGER NOT NULL, due INTEGER);
+CREATE INDEX open_sessions ON sessions(due) WHERE due IS NOT NULL;
+CREATE TABLE amounts(
+  day INTEGER, label INTEGER, warm_up INTEGER, {_SUMS},
+  PRIMARY KEY (day, label, warm_up)) WITHOUT ROWID;
+CREATE TABLE daily(
+  day INTEGER, detail INTEGER, {_SUMS}, PRIMARY KEY (day, detail)) WITHOUT ROWID;
+CREATE TABLE ledgers(ledger TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE peers(
+  url TEXT PRIMARY KEY, collector TEXT, epoch TEXT, seq INTEGER NOT NULL, heard INTEGER)
+  WITHOUT ROWID;
+"""
+
+FORMAT = 1
+"""Part of the file's name: an index of another layout is made anew, not converted."""

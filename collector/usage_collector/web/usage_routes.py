@@ -1,0 +1,84 @@
+"""Usage on the reporting listener: for people and programs, and for the other collectors."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from usage_collector import usage
+from usage_collector.errors import InvalidInput
+from usage_collector.web import queries
+from usage_collector.web.routing import Parameter, Route
+from usage_collector.web.tokens import Access
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from usage_collector.usage import Fleet
+
+PARTIAL = "Usage-Partial"
+"""Header that names the collectors of which not all is in the answer."""
+
+
+def routes(fleet: Fleet) -> list[Route]:
+    """``GET /v2/usage``, and what collectors ask each other."""
+
+    async def get_usage(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
+        given = queries.only(request, "since", "until", "group_by", "format")
+        wanted = given.get("format", "json")
+        if wanted not in ("json", "csv"):
+            raise InvalidInput(f"format: {wanted[:40]!r} is no format", "use json or csv")
+        query = usage.query(
+            given.get("since"), given.get("until"), given.get("group_by"), fleet.today
+        )
+        answered, missing = await asyncio.to_thread(fleet.answer, query)
+        headers = {}
+        if missing:
+            answered["partial"] = [one.line for one in missing]
+            names = dict.fromkeys(quote(one.collector, safe=":/") for one in missing)
+            headers[PARTIAL] = ", ".join(names)
+        if wanted == "csv":
+            text = usage.as_csv(usage.flat(answered))
+            return web.Response(text=text, content_type="text/csv", headers=headers)
+        body = msgspec.json.encode(answered)
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def get_news(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
+        given = queries.only(request, "epoch", "after", "everything")
+        after = given.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise InvalidInput(f"after is {after[:40]!r}", "use a whole number")
+        body = await asyncio.to_thread(
+            fleet.news, given.get("epoch", ""), int(after), everything="everything" in given
+        )
+        return web.Response(body=body, content_type="application/msgpack")
+
+    window = (
+        Parameter("since", "first day, UTC, inclusive: YYYY-MM-DD; the first there is if left out"),
+        Parameter("until", "last day, inclusive; yesterday if left out, and never later"),
+        Parameter("group_by", f"also by these, separated by commas: {', '.join(usage.GROUPS)}"),
+        Parameter("format", "json (default) or csv"),
+    )
+    cursor = (
+        Parameter("epoch", "that of the last answer"),
+        Parameter("after", "the number of the last answer"),
+        Parameter("everything", "also what it knows of other collectors"),
+    )
+    return [
+        Route(
+            "GET", "/v2/usage", get_usage, Access.READ,
+            "Jobs, sessions and hours of all collectors, by UTC day, each counted once",
+            {200: "The usage; `partial` names collectors of which not all is in it."},
+            window, errors=(400, 401, 403, 500),
+        ),
+        Route(
+            "GET", "/v1/usage/news", get_news, Access.READ,
+            "What this collector learnt of usage since it was last asked, for other collectors",
+            {200: "MessagePack."}, cursor, content="application/msgpack",
+            errors=(400, 401, 403, 500, 503),
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,124 @@
+"""Ledgers read into the day index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.collector.samples import array, event
+from usage_collector import events, export, usage
+from usage_collector.ledger import Ledgers, Limits, ReceiptFile
+from usage_collector.periods import Period
+from usage_collector.upkeep import Purger
+from usage_collector.upkeep.purging import DAY_US
+from usage_collector.usage import answering
+from usage_collector.usage.feeding import Feeder
+from usage_collector.usage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OCTOBER = Period(2026, 10)
+ALL = usage.Query(None, 40_000, ("day", "customer", "zone", "language"))
+LATER = OCTOBER.start + 100 * DAY_US
+
+
+class Setup:
+    """Ledgers, and the index that is made of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledgers = Ledgers(folder, "c", "z", lambda: OCTOBER.start)
+        self.open()
+
+    def open(self) -> None:
+        self.store = Store(self.folder)
+        self.feeder = Feeder(self.ledgers, self.store, "c", "z")
+
+    def send(self, first: int, number: int) -> None:
+        raws = [event(n * 60, session_id=f"s{n}") for n in range(first, first + number)]
+        self.ledgers.writer.append_and_wait(events.parse(array(raws)))
+
+    def answer(self) -> dict[str, object]:
+        return answering.answer(self.store, ALL)
+
+    def count(self) -> int:
+        return sum(row["count"] for row in self.answer()["groups"] or [])  # type: ignore[attr-defined]
+
+    def purge(self) -> int:
+        cut = export.cut(self.ledgers, OCTOBER, Limits(18, 10_000, 1000), OCTOBER.start)
+        live = self.ledgers.live[:8]
+        names = [f"usage-c-{live}-{file.first}-{file.last}.json.gz" for file in cut.files]
+        files = [ReceiptFile(name, "0" * 64) for name in names]
+        export.receive(self.ledgers, OCTOBER, "sent", "test", files, OCTOBER.start)
+        counted = self.feeder.counted_to
+        return Purger(self.ledgers, 90, hold=True, counted=counted).run(LATER)
+
+    def forget(self) -> None:
+        """Delete the index and make it anew."""
+        self.store.close()
+        for path in self.folder.glob("usage-*.db*"):
+            path.unlink()
+        self.open()
+        assert self.count() == 0
+        self.feeder.run(LATER)
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    """Empty ledgers and an empty index."""
+    made = Setup(tmp_path)
+    yield made
+    made.store.close()
+    made.ledgers.close()
+
+
+def test_everything_stored_is_counted_once(setup: Setup) -> None:
+    """Each event counts once, however often the ledgers are read, also after a restart."""
+    setup.send(0, 300)
+    assert setup.feeder.run(LATER) == 0
+    assert setup.count() == 300
+    setup.send(300, 150)
+    assert setup.feeder.behind() == 150
+    assert setup.feeder.catch_up(LATER, 5) == 0
+    setup.store.close()
+    setup.open()
+    setup.feeder.run(LATER)
+    assert setup.count() == 450
+
+
+def test_an_index_made_anew_answers_the_same(setup: Setup) -> None:
+    """Nothing is in the index that is not in the ledgers."""
+    setup.send(0, 450)
+    setup.feeder.run(LATER)
+    before = setup.answer()
+    setup.forget()
+    assert setup.answer() == before
+
+
+def test_purged_events_stay_counted(setup: Setup) -> None:
+    """Purging changes no answer; an index made anew afterwards still has each job and its hours."""
+    setup.send(0, 450)
+    setup.feeder.run(LATER)
+    before = setup.answer()
+    assert setup.purge() == 400
+    setup.feeder.run(LATER)
+    assert setup.answer() == before
+    setup.forget()
+    known = [
+        sum(row[name] for row in answered["groups"])  # type: ignore[attr-defined]
+        for answered in (before, setup.answer())
+        for name in ("count", "duration_hrs")
+    ]
+    assert known[0] == known[2] == 450
+    assert known[1] == pytest.approx(known[3])
+
+
+def test_what_is_not_counted_yet_is_not_purged(setup: Setup) -> None:
+    """Purging waits for the index."""
+    setup.send(0, 450)
+    assert setup.purge() == 0
+    setup.feeder.run(LATER)
+    assert setup.purge() == 400

@@ -1,0 +1,123 @@
+"""Several real collectors that answer for each other."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.collector.process import CollectorProcess
+from tests.collector.samples import array, event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATH = "/v2/usage?group_by=zone"
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[list[CollectorProcess]]:
+    """Three collectors in two zones that know of each other, with tokens and TLS."""
+    tokens, peers, ca = tmp_path / "tokens", tmp_path / "peers", tmp_path / "ca"
+    tokens.write_text("admin boss\nread reader\n")
+    peers.write_text("")
+    ca.write_text("")
+    made = [
+        CollectorProcess(
+            tmp_path / name,
+            USAGE_NAME=name,
+            USAGE_ZONE=zone,
+            USAGE_TOKENS_FILE=str(tokens),
+            USAGE_PEERS=f"@{peers}",
+            USAGE_CA_FILE=str(ca),
+            PANDAS_SECURE="true",
+        )
+        .patch("usage_collector.usage.fleet.EXCHANGE_SECONDS", 0.2)
+        .patch("usage_collector.usage.exchange.STALE", 2_000_000)
+        for name, zone in (("a-0", "eu-1a"), ("a-1", "eu-1a"), ("b-0", "eu-1b"))
+    ]
+    try:
+        for one in made:
+            one.start()
+        ca.write_text("".join(one.ca_file.read_text() for one in made))
+        peers.write_text("\n".join(one.reporting_url for one in made))
+        yield made
+    finally:
+        for one in made:
+            one.__exit__()
+
+
+def _send(to: CollectorProcess, raws: list[bytes]) -> None:
+    answer = httpx.post(f"{to.ingest_url}/v1/log", content=array(raws), verify=False)
+    assert answer.status_code == 201
+
+
+def _usage(of: CollectorProcess, path: str = PATH) -> httpx.Response:
+    headers = {"Authorization": "Bearer reader"}
+    return httpx.get(of.reporting_url + path, headers=headers, verify=False)
+
+
+def _until(of: CollectorProcess, count: int, partial: str | None = None) -> httpx.Response:
+    """The first answer with that count and header; fails when none comes."""
+    deadline = time.monotonic() + 30
+    while True:
+        answer = _usage(of)
+        counted = sum(row["count"] for row in answer.json()["summary"] or [])
+        if (counted, answer.headers.get("Usage-Partial")) == (count, partial):
+            return answer
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+
+
+def test_any_collector_answers_for_all(fleet: list[CollectorProcess]) -> None:
+    """Each event counts once wherever it arrived, and a collector that is away is named."""
+    raws = [event(n, session_id=f"s{n}", duration=36) for n in range(30)]
+    for number, one in enumerate(fleet):
+        _send(one, raws[number * 5 : number * 5 + 20])
+    answers = [_until(one, 30).json() for one in fleet]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["since"] == "2026-10-01"
+    assert answers[0]["summary"][0]["duration_hrs"] == 0.3
+    assert "partial" not in answers[0]
+    assert fleet[2].stop() == 0
+    answer = _until(fleet[0], 30, "b-0").json()
+    (away,) = answer["partial"]
+    assert away["collector"] == "b-0"
+    assert away["as_of"]
+    assert "cannot be reached" in away["reason"]
+    _send(fleet[1], [event(31, session_id="more")])
+    _until(fleet[0], 31, "b-0")
+    fleet[2].start()
+    assert _until(fleet[2], 31).json()["groups"] == _until(fleet[0], 31).json()["groups"]
+
+
+def test_a_lost_index_is_learnt_again(fleet: list[CollectorProcess]) -> None:
+    """A collector whose index was deleted answers as before, and tells the others nothing twice."""
+    for one in fleet:
+        _send(one, [event(n, session_id=f"{one.folder.name}-{n}") for n in range(20)])
+    before = _until(fleet[0], 60).json()
+    fleet[0].kill()
+    for path in fleet[0].folder.glob("usage-*.db*"):
+        path.unlink()
+    fleet[0].start()
+    assert _until(fleet[0], 60).json() == before
+    assert _until(fleet[1], 60).json() == before
+
+
+def test_questions_are_answered_or_refused_with_the_reason(fleet: list[CollectorProcess]) -> None:
+    """CSV, tokens, unknown parameters: the documented statuses and bodies."""
+    _send(fleet[0], [event(1)])
+    _until(fleet[0], 1)
+    table = _usage(fleet[0], "/v2/usage?format=csv&group_by=customer,day")
+    assert table.headers["Content-Type"].startswith("text/csv")
+    assert table.text.splitlines()[1].startswith("Acme,2026-10-01,1,")
+    refused = _usage(fleet[0], "/v2/usage?since=yesterday")
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("since: 'yesterday' is no date")
+    assert _usage(fleet[0], "/v2/usage?colour=red").status_code == 400
+    assert _usage(fleet[0], "/v1/usage/news?after=x").status_code == 400
+    unknown = httpx.get(fleet[0].reporting_url + "/v2/usage", verify=False)
+    assert (unknown.status_code, set(unknown.json())) == (401, {"code", "error", "detail"})
