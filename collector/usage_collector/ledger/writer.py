@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ class Writer:
         self._space = space
         self._now = now
         self._observe = observe
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[list[_Task] | None] = queue.SimpleQueue()
+        self._gathered: list[_Task] = []
+        self._ready: deque[_Task] = deque()
         self._waiting = 0
         self._closed = False
         self._lock = threading.Lock()
@@ -129,6 +132,8 @@ class Writer:
             if self._closed:
                 return
             self._closed = True
+            self._tasks.put(self._gathered)
+            self._gathered = []
             self._tasks.put(None)
         self._thread.join()
 
@@ -138,7 +143,18 @@ class Writer:
                 why = "the collector is ending" if self._closed else "too many events are waiting"
                 raise StorageUnavailable(why, "try again shortly")
             self._waiting += task.size
-            self._tasks.put(task)
+            if task.loop is None:
+                self._tasks.put([task])
+                return
+            # What comes in one turn of the event loop wakes the thread once.
+            self._gathered.append(task)
+            if len(self._gathered) == 1:
+                task.loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._tasks.put(self._gathered)
+            self._gathered = []
 
     def _run(self) -> None:
         try:
@@ -165,19 +181,21 @@ class Writer:
         """What waits, as far as it fits one transaction; None at the end."""
         group: list[_Task] = []
         size = 0
+        age = self.book.head_age
+        wait = _IDLE_SECONDS if age is None else max(HEAD_SECONDS - age, 0)
         with suppress(queue.Empty):
-            age = self.book.head_age
-            wait = _IDLE_SECONDS if age is None else max(HEAD_SECONDS - age, 0)
-            task = self._tasks.get(timeout=wait)
-            while task is not None:
-                group.append(task)
-                size += task.size
-                if size >= MAX_GROUP:
-                    return group
-                task = self._tasks.get_nowait()
-            if not group:
-                return None
-            self._tasks.put(None)
+            while size < MAX_GROUP:
+                if not self._ready:
+                    tasks = self._tasks.get(timeout=0 if group else wait)
+                    if tasks is None:
+                        if not group:
+                            return None
+                        self._tasks.put(None)
+                        break
+                    self._ready.extend(tasks)
+                    continue
+                group.append(self._ready.popleft())
+                size += group[-1].size
         return group
 
     def _append(self, tasks: list[_Task]) -> None:
