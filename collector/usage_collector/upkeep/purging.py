@@ -53,7 +53,6 @@ class Purger:
         self._ledgers = ledgers
         self._days = days
         self._hold = hold
-        self._counted = counted
         self._forgot = 0
         self._counted = counted
 
