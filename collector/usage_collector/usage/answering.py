@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from usage_collector.sessions import HOUR
 from usage_collector.usage.asking import text
-from usage_collector.usage.schema import DETAILS
+from usage_collector.usage.schema import DETAILS, GROUPINGS
 from usage_collector.usage.states import LABELS
+from usage_collector.usage.store import add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
     from usage_collector.usage.store import Store
 
 _SUMMARY = ("mode", "type")
+_DATES = frozenset({"day", "month"})
 _SUMMED = "sum(count), sum(duration), sum(speech), sum(estimated), sum(estimated_duration)"
 Table = dict[tuple[str, ...], list[int]]
-"""Values of the groups to a `store.Sums`."""
+"""Values of the groups to sums: how many, their duration and speech (µs), estimates of these."""
 
 
 def answer(store: Store, query: Query) -> dict[str, object]:
     """The usage of these days, as `GET /v2/usage` answers; with ``groups`` where asked for."""
     with store.reading() as connection:
         first = _first_day(connection, query)
-        details = _details(connection, store, query)
-        groups = grouped(connection, store, query) if query.group_by else None
+        details = grouped(connection, store, query, DETAILS)
+        groups = grouped(connection, store, query, query.group_by) if query.group_by else None
     since = first if first is not None else query.since
     answered: dict[str, object] = {
         "since": text(since or 0),
@@ -85,45 +87,49 @@ def _more(sums: Sequence[int]) -> dict[str, object]:
 
 def _first_day(connection: apsw.Connection, query: Query) -> int | None:
     found: list[Any] = connection.execute(
-        "SELECT min(day) FROM daily WHERE day BETWEEN ? AND ? AND count > 0",
+        "SELECT min(day) FROM daily WHERE grouping = 0 AND day BETWEEN ? AND ? AND count > 0",
         (_since(query), query.until),
     ).fetchall()
     first: int | None = found[0][0]
     return first
 
 
-def _details(connection: apsw.Connection, store: Store, query: Query) -> Table:
-    found: Iterable[Any] = connection.execute(
-        f"SELECT detail, {_SUMMED} FROM daily WHERE day BETWEEN ? AND ? "  # noqa: S608
-        "GROUP BY detail HAVING sum(count) > 0",
-        (_since(query), query.until),
-    )
-    return {store.details.rows[detail]: sums for detail, *sums in found}
-
-
-def grouped(connection: apsw.Connection, store: Store, query: Query) -> Table:
-    """The sums by the groups asked for."""
-    by_day = {"day", "month"} & {*query.group_by}
-    keys = "day, label" if by_day else "0, label"
-    found: Iterable[Any] = connection.execute(
-        f"SELECT {keys}, {_SUMMED} FROM amounts "  # noqa: S608
-        "WHERE day BETWEEN ? AND ? AND NOT warm_up GROUP BY 1, 2 HAVING sum(count) > 0",
-        (_since(query), query.until),
-    )
+def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequence[str]) -> Table:
+    """The sums by these groups."""
+    labels = {*names} - _DATES
+    by_day = len(labels) < len(names)
+    number = next((n for n, kept in enumerate(GROUPINGS) if labels <= {*kept}), None)
+    if number is not None:
+        # The numbers come with the day first, as they are stored.
+        found: Iterable[Any] = connection.execute(
+            f"SELECT {'day' if by_day else '0'}, value, {_SUMMED} FROM daily "  # noqa: S608
+            "WHERE grouping = ? AND day BETWEEN ? AND ? GROUP BY 1, 2 HAVING sum(count) > 0",
+            (number, _since(query), query.until),
+        )
+        texts, columns = store.groups.rows, GROUPINGS[number]
+    else:
+        # One range of days for each combination of labels, in the order in which they are stored.
+        keys = "labels.id, day" if by_day else "labels.id"
+        found = connection.execute(
+            f"SELECT day, labels.id, {_SUMMED} FROM labels CROSS JOIN amounts "  # noqa: S608
+            "ON label = labels.id AND day BETWEEN ? AND ? AND warm_up = 0 "
+            f"GROUP BY {keys} HAVING sum(count) > 0",
+            (_since(query), query.until),
+        )
+        texts, columns = store.labels.rows, LABELS
+    values = [_value(name, columns) for name in names]
     table: Table = defaultdict(lambda: [0] * 5)
-    values = [_value(name) for name in query.group_by]
     for day, label, *sums in found:
-        labels = store.labels.rows[label][1:]
-        _add(table[tuple(value(day, labels) for value in values)], sums)
+        add(table[tuple(value(day, texts[label]) for value in values)], sums)
     return table
 
 
-def _value(name: str) -> Callable[[int, Sequence[str]], str]:
+def _value(name: str, columns: Sequence[str]) -> Callable[[int, Sequence[str]], str]:
     if name == "day":
         return lambda day, _: text(day)
     if name == "month":
         return lambda day, _: text(day)[:7]
-    column = LABELS.index(name)
+    column = columns.index(name)
     return lambda _, labels: labels[column]
 
 
@@ -131,13 +137,8 @@ def _rolled(table: Table, length: int) -> Table:
     """The same by the first groups only."""
     rolled: Table = defaultdict(lambda: [0] * 5)
     for key, sums in table.items():
-        _add(rolled[key[:length]], sums)
+        add(rolled[key[:length]], sums)
     return rolled
-
-
-def _add(into: list[int], sums: Sequence[int]) -> None:
-    for index, value in enumerate(sums):
-        into[index] += value
 
 
 def _since(query: Query) -> int:

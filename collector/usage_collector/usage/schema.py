@@ -8,8 +8,9 @@ know.
 with everything that is learnt from this collector's own ledgers (``own``), and is what other
 collectors ask by. ``due`` is set while a session has no end and is not counted yet.
 
-``amounts``: what these rows come to, by day (since the Unix epoch, UTC) and labels. ``daily`` is
-the same by the labels that everybody asks for. Warm-ups stand apart.
+``amounts``: what these rows come to, by day (since the Unix epoch, UTC) and labels, warm-ups apart.
+``daily`` is the same, without warm-ups, by the `GROUPINGS` that are asked for most: ``grouping`` is
+the number of one, and ``value`` names its values in ``groups``.
 
 ``labels`` and ``sources`` keep texts once. ``ledgers``: up to which position each was read.
 ``peers``: up to which number each other collector was asked, and when (µs) it answered last.
@@ -18,7 +19,9 @@ the same by the labels that everybody asks for. Warm-ups stand apart.
 from usage_collector.usage.states import LABELS
 
 DETAILS = ("mode", "type", "language", "operating_point")
-"""The labels of ``daily``: those of the details that `GET /v2/usage` answers with."""
+"""The labels of the details that `GET /v2/usage` answers with."""
+GROUPINGS = (DETAILS, *((name,) for name in LABELS if name not in DETAILS))
+"""What ``daily`` is kept by; an index into it is a ``grouping``."""
 
 _NAMES = ", ".join(f"{name} TEXT NOT NULL" for name in LABELS)
 _SUMS = """
@@ -27,8 +30,8 @@ _SUMS = """
 
 SQL = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE labels(id INTEGER PRIMARY KEY, detail INTEGER NOT NULL, {_NAMES});
-CREATE TABLE details(id INTEGER PRIMARY KEY, {", ".join(f"{n} TEXT NOT NULL" for n in DETAILS)});
+CREATE TABLE labels(id INTEGER PRIMARY KEY, {_NAMES});
+CREATE TABLE groups(id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT, d TEXT);
 CREATE TABLE sources(id INTEGER PRIMARY KEY, collector TEXT NOT NULL, ledger TEXT NOT NULL);
 CREATE TABLE sessions(
   seq INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, own INTEGER NOT NULL,
@@ -39,9 +42,10 @@ CREATE TABLE sessions(
 CREATE INDEX open_sessions ON sessions(due) WHERE due IS NOT NULL;
 CREATE TABLE amounts(
   day INTEGER, label INTEGER, warm_up INTEGER, {_SUMS},
-  PRIMARY KEY (day, label, warm_up)) WITHOUT ROWID;
+  PRIMARY KEY (label, day, warm_up)) WITHOUT ROWID;
 CREATE TABLE daily(
-  day INTEGER, detail INTEGER, {_SUMS}, PRIMARY KEY (day, detail)) WITHOUT ROWID;
+  grouping INTEGER, day INTEGER, value INTEGER, {_SUMS},
+  PRIMARY KEY (grouping, day, value)) WITHOUT ROWID;
 CREATE TABLE ledgers(ledger TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE peers(
   url TEXT PRIMARY KEY, collector TEXT, epoch TEXT, seq INTEGER NOT NULL, heard INTEGER)

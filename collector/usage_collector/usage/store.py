@@ -18,11 +18,11 @@ import msgspec
 from usage_collector.errors import Damaged
 from usage_collector.ledger import sqlite
 from usage_collector.usage import schema
-from usage_collector.usage.schema import DETAILS
+from usage_collector.usage.schema import GROUPINGS
 from usage_collector.usage.states import LABELS, State, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import apsw
@@ -37,11 +37,8 @@ _COLUMNS = (
     "ended, end_time, statuses, counted, due"
 )
 _SUMS = "count, duration, speech, estimated, estimated_duration"
-_SELECT_LABELS = f"SELECT id, {', '.join(LABELS)} FROM labels"  # noqa: S608
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[int, ...]).decode
-Sums = tuple[int, int, int, int, int]
-"""How many; their duration and speech (µs); how many of them are estimates, and their duration."""
 
 
 class Texts:
@@ -116,7 +113,7 @@ class Store:
             collector=collector,
             ledger=ledger,
             position=row[4],
-            labels=self.labels.rows[row[5]][1:],
+            labels=self.labels.rows[row[5]],
             final=bool(row[6]),
             warm_up=bool(row[7]),
             time=row[8],
@@ -127,11 +124,6 @@ class Store:
             end=row[13],
             statuses=_unpack(row[14]) if row[14] else (),
         )
-
-    def label(self, labels: tuple[str, ...]) -> tuple[int, int]:
-        """The numbers of these labels and of their details."""
-        detail = self.details.id(labels_of(labels, DETAILS))
-        return self.labels.id((detail, *labels)), detail
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -193,8 +185,8 @@ class Store:
         return str(execute("SELECT value FROM meta WHERE name = 'epoch'").fetchall()[0][0])
 
     def _read_texts(self) -> None:
-        self.labels = Texts(self._connection, "labels", ("detail", *LABELS))
-        self.details = Texts(self._connection, "details", DETAILS)
+        self.labels = Texts(self._connection, "labels", LABELS)
+        self.groups = Texts(self._connection, "groups", ("a", "b", "c", "d"))
         self.sources = Texts(self._connection, "sources", ("collector", "ledger"))
 
     def _remove(self) -> None:
@@ -228,7 +220,7 @@ class Folding:
         self._connection = connection
         self._own = own
         self._now = now
-        self._sums: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0] * 5)
+        self._sums: dict[tuple[int, int, bool], list[int]] = defaultdict(lambda: [0] * 5)
 
     def run(self, states: Iterable[State]) -> int:
         """Take them in; how many rows changed."""
@@ -278,7 +270,7 @@ class Folding:
             own,
             self._store.sources.id((state.collector, state.ledger)),
             state.position,
-            self._store.label(state.labels)[0],
+            self._store.labels.id(state.labels),
             state.final,
             state.warm_up,
             state.time,
@@ -294,8 +286,7 @@ class Folding:
 
     def count(self, state: State, sign: int) -> None:
         """Add a state to the sums, or take it out again (-1)."""
-        label, detail = self._store.label(state.labels)
-        sums = self._sums[state.day, label, detail, state.warm_up]
+        sums = self._sums[self._store.labels.id(state.labels), state.day, state.warm_up]
         sums[0] += sign
         sums[1] += sign * state.duration
         sums[2] += sign * state.speech
@@ -305,24 +296,36 @@ class Folding:
 
     def write_sums(self) -> None:
         """Bring the tables of sums in step."""
+        daily: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0] * 5)
+        for (label, day, warm_up), sums in self._sums.items():
+            if not warm_up:
+                for grouping, group in enumerate(self._groups(label)):
+                    add(daily[grouping, day, group], sums)
         self._connection.executemany(
-            _adding("amounts", "day, label, warm_up", 3),
-            [(day, label, warm, *sums) for (day, label, _, warm), sums in self._sums.items()],
+            _adding("amounts", "label, day, warm_up"),
+            [(*key, *sums) for key, sums in self._sums.items()],
         )
         self._connection.executemany(
-            _adding("daily", "day, detail", 2),
-            [(day, detail, *s) for (day, _, detail, warm), s in self._sums.items() if not warm],
+            _adding("daily", "grouping, day, value"),
+            [(*key, *sums) for key, sums in daily.items()],
         )
         self._sums.clear()
 
+    def _groups(self, label: int) -> list[int]:
+        """The numbers of the values that these labels have in each of `GROUPINGS`."""
+        labels = dict(zip(LABELS, self._store.labels.rows[label], strict=True))
+        values = [[labels[name] for name in names] for names in GROUPINGS]
+        return [self._store.groups.id((*some, *[""] * (4 - len(some)))) for some in values]
 
-def labels_of(labels: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
-    """The values of some labels only."""
-    return tuple(labels[LABELS.index(name)] for name in names)
+
+def add(into: list[int], sums: Sequence[int]) -> None:
+    """Add to sums in place."""
+    for index, value in enumerate(sums):
+        into[index] += value
 
 
-def _adding(table: str, keys: str, number: int) -> str:
-    values = ", ".join("?" * (number + 5))
+def _adding(table: str, keys: str) -> str:
+    values = ", ".join("?" * (keys.count(",") + 1 + 5))
     added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS.split(", "))
     return (
         f"INSERT INTO {table}({keys}, {_SUMS}) VALUES ({values}) "  # noqa: S608

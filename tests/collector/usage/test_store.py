@@ -82,7 +82,7 @@ def _counted(answered: dict[str, Any]) -> int:
 
 def _table(store: Store, query: usage.Query = ALL) -> naive.Answer:
     with store.reading() as connection:
-        table = answering.grouped(connection, store, query)
+        table = answering.grouped(connection, store, query, query.group_by)
     return {key: (sums[0], sums[1]) for key, sums in table.items()}
 
 
