@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.collector.made import Ledger, delivery, event, ledger
+from tests.collector.processes import command
 from usage_collector.periods import Period
 from usage_collector.report import as_csv, as_html
 from usage_collector.report.figures import Day, days
@@ -52,7 +53,7 @@ def test_the_page_tells_what_the_manifest_says(tmp_path: Path) -> None:
     """Totals, zones, customers, languages and how to prove it stand in the page."""
     body = made(tmp_path, event("a", 3600), event("b", 1800, customer_id="Globex"), event("b", 60))
     page = Page(as_html(body, "0123456789abcdef"))
-    for told in ("1.500", "eu-1a", "Acme", "Globex", "Complete: no gaps", "1 duplicates"):
+    for told in ("1.500", "eu-1a", "Acme", "Globex", "Complete: no gaps", "Duplicates: 1"):
         assert told in page.text, told
     assert "usage-collector verify --kid 0123456789abcdef 2026-10/" in page.text
     assert body["files"][0]["sha256"] in page.text
@@ -137,3 +138,33 @@ def test_lines_are_at_round_distances_and_reach_the_largest(largest: float) -> N
     """Four of them hold the largest value without leaving most of the plot empty."""
     assert largest <= step(largest) * 4 * 1.0000001
     assert step(largest) * 4 <= largest * 2.6
+
+
+def test_the_command_shows_the_newest_revision(tmp_path: Path) -> None:
+    """A folder of months, a month's folder and a manifest are all taken; gaps are exit code 1."""
+    folder = tmp_path / "2026-10"
+    made(folder, event("a", 3600), event("b", 1800, customer_id="[red]Globex"))
+    for path in (["--period", "2026-10", tmp_path], [folder], [folder / "manifest.json"]):
+        done = command("report", *path)
+        assert done.code == 0, done.err
+        for told in ("1.500000", "[red]Globex", "2026-10-31", "nothing"):
+            assert told in done.out
+    assert command("report", folder, "--csv", "-").out == (folder / "summary.csv").read_text()
+    assert command("report", folder, "--html", tmp_path / "p.html").code == 0
+    assert (tmp_path / "p.html").read_bytes() == (folder / "report.html").read_bytes()
+    assert command("report", folder, "--json").facts["period"] == "2026-10"
+
+
+def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
+    """A missing month, a file that is there already, and a manifest that was changed."""
+    folder = tmp_path / "2026-10"
+    made(folder, event("a"))
+    asked = command("report", tmp_path)
+    assert (asked.code, "--period 2026-10" in asked.err) == (2, True)
+    again = command("report", folder, "--csv", folder / "summary.csv")
+    assert (again.code, "exists already" in again.err) == (2, True)
+    assert command("report", tmp_path / "none").code == 2
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"2026-10", b"2026-11"))
+    altered = command("report", folder)
+    assert (altered.code, "signature" in altered.err) == (1, True)

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "usage_collector.cli.export",
     "export-month": "usage_collector.cli.export_month",
     "verify": "usage_collector.cli.verify",
+    "report": "usage_collector.cli.report",
     "next-export": "usage_collector.cli.next_export",
     "simulate": "usage_collector.cli.simulate",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from usage_collector.cli.clients import (
@@ -109,13 +110,17 @@ def _print(report: Report, screen: Console) -> None:
     if report.files:
         screen.print(_files(report.files))
     for one in report.manifests:
-        screen.print(f"{one.name}: period {one.period}, revision {one.revision}", highlight=False)
+        screen.print(
+            f"{one.name}: period {one.period}, revision {one.revision}",
+            highlight=False,
+            markup=False,
+        )
     if report.files:
         screen.print(_totals(report.totals))
     if report.findings:
         screen.print(_findings(report))
     for note in report.notes:
-        screen.print(f"Not proved: {note}.", highlight=False)
+        screen.print(f"Not proved: {note}.", highlight=False, markup=False)
     if report.self_asserted:
         screen.print(
             "Self-asserted: checked against the keys in the files. Give --proof-key or --kid to "
@@ -144,8 +149,8 @@ def _files(files: tuple[FileReport, ...]) -> Table:
         chain, contents = file.contents.chain, file.contents
         window = f"{contents.since or '…'} to {contents.until or '…'}"
         table.add_row(
-            Path(file.name).name,
-            contents.zone,
+            escape(Path(file.name).name),
+            escape(contents.zone),
             contents.period or "",
             f"{chain.first} to {chain.last}" if chain else window,
             str(contents.count),
@@ -160,7 +165,7 @@ def _totals(totals: Totals) -> Table:
     for name in ("count", "hours"):
         table.add_column(name, justify="right")
     for (mode, kind), amount in totals.by("mode", "type").items():
-        table.add_row(mode, kind, str(amount.count), f"{amount.hours:.6f}")
+        table.add_row(mode, escape(kind), str(amount.count), f"{amount.hours:.6f}")
     table.add_row("all", "", str(totals.all.count), f"{totals.all.hours:.6f}", style="bold")
     for name, amount in (("estimated", totals.estimated), ("warm-ups", totals.warm_ups)):
         if amount.count:
@@ -175,7 +180,7 @@ def _findings(report: Report) -> Table:
         table.add_column(name, overflow="fold")
     for one in report.findings[:_SHOWN]:
         where = "" if one.first is None else f"{one.first} to {one.last}"
-        table.add_row(str(one.kind), one.file, where, one.detail)
+        table.add_row(str(one.kind), escape(one.file), where, escape(one.detail))
     if len(report.findings) > _SHOWN:
         table.add_row("…", "", "", f"{len(report.findings) - _SHOWN} more; see --json")
     return table

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_collector.packages.manifest import manifest_name
+from usage_collector.report.letter import as_letter
 from usage_collector.report.page import as_html
 from usage_collector.report.table import as_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["as_csv", "as_html", "summaries"]
+__all__ = ["as_csv", "as_html", "as_letter", "summaries"]
 
 
 def summaries(body: Mapping[str, object], revision: int, proof_kid: str) -> list[tuple[str, bytes]]:

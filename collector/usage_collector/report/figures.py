@@ -102,14 +102,19 @@ def days(body: Mapping[str, object]) -> Days:
 
 
 def _covered(coverage: Mapping[str, object], period: str) -> Sequence[str]:
-    """The days from the last cut to this one; those of the calendar month where nobody says."""
-    try:
-        first = date.fromisoformat(str(coverage.get("since"))[:10])
-        last = date.fromisoformat(str(coverage.get("until"))[:10])
-    except ValueError:
-        first = last = date.min
-    if first == last == date.min or first > last or first.year < 2000:
-        first = date.fromisoformat(f"{period}-01")
-        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    """The days from the last cut, or the month's first, to this cut; else the calendar month's."""
+    first = date.fromisoformat(f"{period}-01")
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    since, until = _day(coverage.get("since")), _day(coverage.get("until"))
+    if since and until and since <= until and until >= first:
+        first, last = min(first, since), until
     first = max(first, last - timedelta(days=MOST_DAYS - 1))
     return [f"{first + timedelta(days=n)}" for n in range((last - first).days + 1)]
+
+
+def _day(text: object) -> date | None:
+    try:
+        day = date.fromisoformat(str(text)[:10])
+    except ValueError:
+        return None
+    return day if day.year >= 2000 else None

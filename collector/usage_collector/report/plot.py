@@ -18,6 +18,8 @@ COLOURS = 8
 WIDTH, HEIGHT = 720, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 4, 10, 24
 _LINES = 4
+_LEAST = 1e-10
+"""Hours; a microsecond is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Plot:
 
 def step(largest: float) -> float:
     """A round distance between the lines so that about four of them reach ``largest``."""
-    if largest <= 0:
+    if largest < _LEAST:
         return 0.25
     power = 10.0 ** math.floor(math.log10(largest / _LINES))
     return next(n * power for n in (1, 2, 2.5, 5, 10) if n * power * _LINES >= largest)
@@ -80,7 +82,7 @@ def plot(days: Sequence[Day]) -> Plot:
     return Plot(
         columns=tuple(
             Column(
-                name=f"{day.name[8:]}.{day.name[5:7]}.",
+                name=day.name[5:],
                 told=f"{day.name}: {sum(day.hours):.3f} h, {day.count} jobs and sessions",
                 bars=tuple(_bars(day.hours, _LEFT + number * width, width, space / top)),
                 middle=round(_LEFT + (number + 0.5) * width, 2),
