@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -94,10 +95,16 @@ def _served(ledgers: Ledgers, ledger: str) -> Iterator[tuple[int, bytes]]:
         return
 
 
-def _is_all_there(kept: _Kept, folder: Path) -> bool:
-    """What a check says of the folder, before anything else touched it."""
+def _missing(kept: _Kept, folder: Path) -> tuple[bool, set[int]]:
+    """Whether a check finds anything, and which positions it calls missing."""
     report = check(folder, lambda *_: None)
-    return not report.findings and report.events == len(kept.raws)
+    told: set[int] = set()
+    for finding in report.findings:
+        for first, last in re.findall(r"(\d+) to (\d+)", finding.what):
+            told |= set(range(int(first), int(last) + 1))
+        for first in re.findall(r"from (\d+) on", finding.what):
+            told |= set(range(int(first), len(kept.raws) + 1))
+    return bool(report.findings) or report.events < len(kept.raws), told
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -110,25 +117,32 @@ def test_damage_is_never_served_and_never_passed_over(
         folder = tmp_path / str(number)
         shutil.copytree(kept.folder, folder)
         what = _damage(folder / "ledgers" / kept.ledger / chance.choice(_FILES), chance)
-        well = _is_all_there(kept, folder)
+        wrong, told = _missing(kept, folder)
         ledgers = Ledgers(folder, "c", "z", lambda: NOW)
         found = dict(_served(ledgers, kept.ledger))
         for position, raw in found.items():
             assert raw == kept.raws[position - 1], f"a wrong answer after {what}"
         status = next(status for status in ledgers.all() if status.id == kept.ledger)
         if len(found) < len(kept.raws):
-            assert not well, f"the check found nothing after {what}"
+            assert wrong, f"the check found nothing after {what}"
             assert status.damaged, f"lost in silence after {what}"
         _store(ledgers, [event(5000)])
         if ledgers.live == kept.ledger:
             assert ledgers.all()[0].last == len(kept.raws) + 1, f"a position twice after {what}"
-        _cut(ledgers, kept, set(found), what)
+        unread = set(range(1, len(kept.raws) + 1)) - set(found)
+        lost = unread - _cut(ledgers, kept, set(found), what)
+        assert lost <= told, f"the check does not name what is lost after {what}"
+        # The chain is stored at each hundredth position.
+        assert all(any(p - 200 <= gone <= p + 200 for gone in unread) for p in told), what
         ledgers.close()
         shutil.rmtree(folder)
 
 
-def _cut(ledgers: Ledgers, kept: _Kept, readable: set[int], what: str) -> None:
-    """The period has what can be read and proven, no position else, and the rest is told."""
+def _cut(ledgers: Ledgers, kept: _Kept, readable: set[int], what: str) -> set[int]:
+    """The period has what can be read and proven, no position else, and the rest is told.
+
+    The positions that are in it.
+    """
     made = export.cut(ledgers, MONTH, Limits(18, 10_000, 1250), NOW)
     cut: set[int] = set()
     for file in made.files:
@@ -149,3 +163,4 @@ def _cut(ledgers: Ledgers, kept: _Kept, readable: set[int], what: str) -> None:
     assert not mine["readable"] or cut | told >= set(range(1, mine["last"] + 1)) - {
         len(kept.raws) + 1
     }
+    return cut

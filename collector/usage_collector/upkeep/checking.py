@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import Damaged, NotFound, UsageError
-from usage_collector.ledger import Catalog, Cuts, head_of, inspect, open_reader
+from usage_collector.ledger import Catalog, Cuts, head_of, inspect, open_reader, stretches
 from usage_collector.packages import MARK_EVERY, link
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def check(folder: Path, progress: Callable[[str, int, int], None]) -> Report:
                 _compare_head(reader, catalog.path(about.id))
         except UsageError as error:
             findings.append(Finding(about.id, error.detail))
+            readable, lost = _salvageable(catalog.path(about.id), about.id)
+            count += readable
+            findings += lost
     findings += _check_cuts(folder, statuses)
     return Report(statuses, count, list(dict.fromkeys(findings)))
 
@@ -82,6 +85,30 @@ def _read_all(reader: Reader, progress: Callable[[str, int, int], None]) -> int:
         raise _wrong(f"{indexed - first + 1} events are indexed, but {stored} transport ids are")
     progress(reader.ledger, last - first + 1, last - first + 1)
     return last - first + 1
+
+
+def _salvageable(folder: Path, ledger: str) -> tuple[int, list[Finding]]:
+    """How many events of a damaged ledger can be read and proven, and which cannot."""
+    head = head_of(folder)
+    acknowledged = head.position if head else 0
+    try:
+        with open_reader(folder, ledger, lambda _: None) as reader:
+            first, last = reader.bounds()
+            runs = list(stretches(reader, first, last))
+    except UsageError:
+        runs, first, last = [], 1, 0
+    ends = [first - 1, *(end for _, end in runs)]
+    begins = [*(begin for begin, _ in runs), max(last, acknowledged) + 1]
+    lost = [
+        f"{end + 1} to {begin - 1}"
+        for end, begin in zip(ends, begins, strict=True)
+        if begin > end + 1
+    ]
+    readable = sum(end - begin + 1 for begin, end in runs)
+    if head is None:
+        lost.append(f"from {ends[-1] + 1} on, if there were any")
+    what = f"cannot be read, or proven by the chain: positions {', '.join(lost)}"
+    return readable, [Finding(ledger, what)] if lost else []
 
 
 def _compare_head(reader: Reader, folder: Path) -> None:

@@ -77,6 +77,12 @@ class Metrics:
             "usage_clock_distrusted_seconds",
             "Until the clock has run evenly long enough to purge by it; 86400 after a jump",
         )
+        self._checked = self._gauge(
+            "usage_checked_events", "Events that the background check found as they were stored"
+        )
+        self._check_ended = self._gauge(
+            "usage_check_timestamp_seconds", "When the background check last got to the end"
+        )
         self._expiry = self._gauge(
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
         )
@@ -85,6 +91,12 @@ class Metrics:
         """How often the clock jumped since the start, and how long (s) purging waits for it."""
         self._jumps.set(jumps)
         self._distrusted.set(wait)
+
+    def set_checked(self, events: int, ended: float | None = None) -> None:
+        """How far the background check is, and when it ended (s since the Unix epoch)."""
+        self._checked.set(events)
+        if ended is not None:
+            self._check_ended.set(ended)
 
     def count_event(self, kind: Outcome, new: bool, number: int = 1) -> None:
         """Acknowledged events of that kind."""

@@ -18,7 +18,7 @@ from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.export import Exporter
 from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
-from usage_collector.upkeep import Clock, Purger, host
+from usage_collector.upkeep import Clock, Purger, host, scrub
 from usage_collector.usage import Fleet
 from usage_collector.web import health, ingest_routes, openapi, tls, usage_routes
 from usage_collector.web.gate import Gate
@@ -40,6 +40,10 @@ _log = logging.getLogger("usage_collector.web")
 REFRESH_SECONDS = 2.0
 """How often files that others change are looked at."""
 PURGE_SECONDS = 60.0
+SCRUB_SECONDS = 86_400.0
+"""Between the end of one background check and the begin of the next."""
+SCRUB_REST = 9.0
+"""How many times as long as each of its steps it rests."""
 THREADS = 32
 """For what reads: more than that many long exports at once make others wait."""
 
@@ -169,7 +173,7 @@ class Collector:
         await self._reporting.start(settings.host, settings.pandas_port, reporting)
         beside = [
             asyncio.create_task(work)
-            for work in (self._refresh(), self._purge(), self._parts.fleet.run())
+            for work in (self._refresh(), self._purge(), self._scrub(), self._parts.fleet.run())
         ]
         await self._stop.wait()
         await self._drain(settings.drain_seconds)
@@ -237,6 +241,21 @@ class Collector:
                     await asyncio.to_thread(purger.run, parts.clock.now())
             except UsageError as error:
                 _log.error("nothing was purged: %s", error)
+
+    async def _scrub(self) -> None:
+        metrics = self._parts.metrics
+        while True:
+            steps = scrub(self._parts.ledgers)
+            events = 0
+            began = time.monotonic()
+            while (found := await asyncio.to_thread(next, steps, None)) is not None:
+                events += found
+                metrics.set_checked(events)
+                await asyncio.sleep(SCRUB_REST * (time.monotonic() - began))
+                began = time.monotonic()
+            metrics.set_checked(events, ended=time.time())
+            _log.info("background check: %d events are as they were stored", events)
+            await asyncio.sleep(SCRUB_SECONDS)
 
 
 def _attempt(refresh: Callable[[], None]) -> None:
