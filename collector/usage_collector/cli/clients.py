@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TransferSpeedColumn,
 )
 
 from usage_collector.cli import INTERRUPTED
@@ -113,14 +115,30 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(width=160)
 
 
-def progress(*, quiet: bool = False) -> Progress:
-    """A progress display on standard error, for people only: nothing where it is no terminal."""
+def write_summary(path: Path, text: bytes) -> None:
+    """Writes a result where whoever started a job looks for it."""
+    # Written in place: a container's termination message is a mounted file, not to be replaced.
+    try:
+        with path.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        click.echo(f"Error: {path} cannot be written: {error.strerror}", err=True)
+
+
+def progress(*, quiet: bool = False, counts: bool = False) -> Progress:
+    """A progress display on standard error, for people only: nothing where it is no terminal.
+
+    Of bytes, with their speed, or of whatever ``counts``.
+    """
     screen = Console(stderr=True)
+    amount = (MofNCompleteColumn(),) if counts else (DownloadColumn(), TransferSpeedColumn())
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
+        *amount,
         TimeElapsedColumn(),
         console=screen,
         transient=True,

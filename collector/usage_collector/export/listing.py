@@ -78,6 +78,8 @@ def _ledger(ledgers: Ledgers, status: Status) -> dict[str, Any]:
         "problem": status.problem,
         "damaged": status.damaged,
         "readable": status.readable,
+        "restored": status.restored,
+        "lost": status.lost,
         # A receipt may come after the purge: what was sent after all is no gap.
         "purged_unsent": [
             (max(first, sent + 1), last) for first, last in status.purged_unsent if last > sent

@@ -9,6 +9,7 @@ from usage_collector.ledger.cuts import Cut, CutFile, Cuts, Limits, Receipt, Rec
 from usage_collector.ledger.ledgers import Ledgers, Status, head_of, inspect, open_reader
 from usage_collector.ledger.reader import Billed, Block, Filed, Reader, within
 from usage_collector.ledger.receipts import unreported
+from usage_collector.ledger.restoring import Origin, Part, Restored, restore
 from usage_collector.ledger.salvage import stretches
 
 __all__ = [
@@ -23,13 +24,17 @@ __all__ = [
     "Ledgers",
     "Limits",
     "Load",
+    "Origin",
+    "Part",
     "Reader",
     "Receipt",
     "ReceiptFile",
+    "Restored",
     "Status",
     "head_of",
     "inspect",
     "open_reader",
+    "restore",
     "stretches",
     "unreported",
     "weight",

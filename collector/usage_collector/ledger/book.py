@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import apsw
 
 from usage_collector.errors import Damaged, StorageUnavailable, UsageError
-from usage_collector.ledger import blocks, schema, sqlite
+from usage_collector.ledger import blocks, schema, sealing, sqlite
 from usage_collector.ledger import head as heads
 from usage_collector.ledger.index import Index
 from usage_collector.ledger.reader import Reader
@@ -85,7 +85,7 @@ class Book:
 
     def __init__(self, folder: Path, ledger: str, cut: int, earlier: Earlier) -> None:
         self.ledger = ledger
-        self._earlier = earlier
+        self.earlier = earlier
         with sqlite.translated(f"ledger {ledger}"):
             self.connection = sqlite.open_writer(folder / DATABASE)
         try:
@@ -141,6 +141,14 @@ class Book:
                 more = self._index.file(_FILE_EVENTS, all_=all_) and all_
             self._index.committed()
 
+    def seal(self, now: int, seconds: float) -> None:
+        """Pack small blocks together, for about that long; ``now`` in µs."""
+        end = clock_time.monotonic() + seconds
+        with sqlite.translated(f"ledger {self.ledger}"):
+            while sealing.step(self.connection, self.reader, self._packer, now):
+                if clock_time.monotonic() >= end:
+                    return
+
     def prove(self, now: int) -> None:
         """Commit something small."""
         with (
@@ -184,7 +192,7 @@ class Book:
     def close(self) -> None:
         """Give the files back; what was appended is safe already."""
         self._head.close()
-        self._earlier.close()
+        self.earlier.close()
         self.connection.close()
 
     def _sift(
@@ -194,11 +202,11 @@ class Book:
         asked = [event for events in requests for event in events]
         ids = [event.transport_id for event in asked]
         known = self._index.known(ids)
-        if not known and not self._earlier and len(set(ids)) == len(ids):
+        if not known and not self.earlier and len(set(ids)) == len(ids):
             return [[True] * len(events) for events in requests], ids, asked
         new = []
         for id_, event in zip(ids, asked, strict=True):
-            new.append(id_ not in known and not (self._earlier and self._earlier.hold(event)))
+            new.append(id_ not in known and not (self.earlier and self.earlier.hold(event)))
             known.add(id_)
         rest = iter(new)
         answers = [list(islice(rest, len(events))) for events in requests]

@@ -2,7 +2,8 @@
 
 ``ledgers/<id>/`` holds a ledger; ``ledger.json`` there says what it is, and ``closed.json`` that
 and why it is no longer live. Nothing here is ever overwritten or removed. Where one of these files
-is lost, its ledger is a damaged one, never one that was not there.
+is lost, its ledger is a damaged one, never one that was not there. ``restored.json`` names the
+database beside the damaged one that took its place.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _ABOUT = "ledger.json"
 _CLOSED = "closed.json"
+_RESTORED = "restored.json"
 _HIDDEN = ".new-"
 
 
@@ -37,11 +39,24 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Closing(msgspec.Struct, frozen=True):
-    """When (µs) and why a ledger was closed; ``damaged``: not all of it can be trusted."""
+    """When (µs) and why a ledger was closed; ``damaged``: not all of it can be trusted.
+
+    ``restored``: it came back from a backup. ``lost`` are the runs of its positions, first and
+    last, that did not.
+    """
 
     at: int
     reason: str
     damaged: bool
+    restored: bool = False
+    lost: list[tuple[int, int]] = []
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """The database that took a damaged one's place, and how its ledger stands since."""
+
+    database: str
+    closing: Closing
 
 
 _UNEXPLAINED = Closing(0, f"a newer ledger is there, but no {_CLOSED}", damaged=True)
@@ -105,8 +120,37 @@ class Catalog:
         level = logging.ERROR if damaged else logging.WARNING
         _log.log(level, "ledger %s is closed and set aside: %s", ledger, reason)
 
+    def hidden(self, ledger: str) -> Path:
+        """Where a ledger is made, so that it appears in one step; empty."""
+        files.make_folder(self.folder)
+        path = self.folder / f"{_HIDDEN}{ledger}"
+        shutil.rmtree(path, ignore_errors=True)
+        return path
+
+    def install(self, about: About, closing: Closing) -> None:
+        """Let the closed ledger appear that was made in its `hidden` folder."""
+        hidden = self.folder / f"{_HIDDEN}{about.id}"
+        files.write_durably(hidden / _ABOUT, msgspec.json.encode(about))
+        files.write_durably(hidden / _CLOSED, msgspec.json.encode(closing))
+        files.flush_folder(hidden)
+        hidden.rename(self.path(about.id))
+        files.flush_folder(self.folder)
+
+    def replace(self, ledger: str, closing: Closing) -> None:
+        """Put the database of the `hidden` folder in the place of a damaged one, which stays."""
+        hidden, folder = self.folder / f"{_HIDDEN}{ledger}", self.path(ledger)
+        number = sum(1 for _ in folder.glob("restored-*.db")) + 1
+        name = f"restored-{number}.db"
+        (hidden / book.DATABASE).rename(folder / name)
+        files.flush_folder(folder)
+        text = msgspec.json.encode(Replacement(name, closing))
+        files.write_durably(folder / _RESTORED, text)
+        shutil.rmtree(hidden, ignore_errors=True)
+
     def closing(self, ledger: str) -> Closing | None:
         """Why a ledger is closed; None when it is live."""
+        if replaced := _replacement(self.path(ledger)):
+            return replaced.closing
         try:
             data = (self.path(ledger) / _CLOSED).read_bytes()
         except FileNotFoundError:
@@ -126,3 +170,16 @@ class Catalog:
             about = About(path.name, book.began(path), self._collector, self._zone)
             closing = closing or Closing(0, f"{_ABOUT} is missing or unreadable", damaged=True)
         return about, closing
+
+
+def database(folder: Path) -> Path:
+    """The database of the ledger in that folder: its own, or the one that took its place."""
+    replaced = _replacement(folder)
+    return folder / (replaced.database if replaced else book.DATABASE)
+
+
+def _replacement(folder: Path) -> Replacement | None:
+    try:
+        return msgspec.json.decode((folder / _RESTORED).read_bytes(), type=Replacement)
+    except (OSError, msgspec.MsgspecError):
+        return None

@@ -24,6 +24,10 @@ class Earlier:
         self._waiting = list(ledgers)
         self._readers: list[tuple[Reader, dict[bytes, int]]] = []
 
+    def add(self, ledger: str, database: Path) -> None:
+        """One more that came back."""
+        self._waiting.append((ledger, database))
+
     def __bool__(self) -> bool:
         return bool(self._waiting or self._readers)
 

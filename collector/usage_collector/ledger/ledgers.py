@@ -15,7 +15,7 @@ from usage_collector.ledger import book as books
 from usage_collector.ledger import head as heads
 from usage_collector.ledger import identities, purging, receipts, sqlite
 from usage_collector.ledger.book import Book
-from usage_collector.ledger.catalog import Catalog
+from usage_collector.ledger.catalog import Catalog, database
 from usage_collector.ledger.cuts import Cuts
 from usage_collector.ledger.earlier import Earlier
 from usage_collector.ledger.reader import Reader
@@ -42,7 +42,8 @@ class Status:
     """A ledger as it stands; ``began`` in µs, ``first`` is ``last`` + 1 when nothing is kept.
 
     ``problem`` says why it is closed, or why it cannot be read. ``purged_unsent`` are the runs of
-    positions, first and last, that were purged though they were not known to be sent.
+    positions, first and last, that were purged though they were not known to be sent. ``restored``
+    says that it came back from a backup, ``lost`` are the runs that did not come back with it.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Status:
     damaged: bool
     readable: bool
     purged_unsent: tuple[tuple[int, int], ...] = ()
+    restored: bool = False
+    lost: tuple[tuple[int, int], ...] = ()
 
 
 class Ledgers:
@@ -176,7 +179,7 @@ class Ledgers:
             yield book.connection, book.reader
             return
         with sqlite.translated(f"ledger {ledger}"):
-            connection = sqlite.open_writer(self.catalog.path(ledger) / books.DATABASE)
+            connection = sqlite.open_writer(database(self.catalog.path(ledger)))
         try:
             yield connection, Reader(connection, ledger)
             sqlite.empty_log(connection, f"ledger {ledger}")
@@ -185,7 +188,10 @@ class Ledgers:
 
     def sent_to(self, ledger: str) -> int:
         """The position up to which every event of that ledger is known to be sent."""
-        return receipts.sent_to(self.cuts.all(), ledger, self._collector)
+        # What came back from another collector's backup was sent under that one's name.
+        owners = {about.collector for about, _ in self.catalog.all() if about.id == ledger}
+        cuts = self.cuts.all()
+        return max(receipts.sent_to(cuts, ledger, name) for name in owners | {self._collector})
 
     def oldest_unsent(self) -> int | None:
         """When (µs) the oldest event was received that is not known to be sent; None: all are.
@@ -210,6 +216,13 @@ class Ledgers:
             with suppress(FileNotFoundError):
                 total += path.stat().st_blocks * 512
         return total
+
+    def returned(self, ledger: str) -> None:
+        """A closed ledger came back: what it holds is a duplicate from here on."""
+        self._closed.pop(ledger, None)
+        self._damage.pop(ledger, None)
+        path = database(self.catalog.path(ledger))
+        self.writer.call(lambda book: book.earlier.add(ledger, path)).result()
 
     def flush_head(self) -> None:
         """Make the live ledger's head say where it ends now."""
@@ -242,7 +255,7 @@ class Ledgers:
     def _book(self, about: About) -> Book:
         path = self.catalog.path
         closed = [one.id for one, _ in self.catalog.all() if one.id != about.id]
-        earlier = Earlier([(ledger, path(ledger) / books.DATABASE) for ledger in closed])
+        earlier = Earlier([(ledger, database(path(ledger))) for ledger in closed])
         return Book(path(about.id), about.id, self.cuts.end(about.id), earlier)
 
     def _status(self, about: About, closing: Closing | None) -> Status:
@@ -262,7 +275,7 @@ def open_reader(
 ) -> Iterator[Reader]:
     """A reader of the ledger in that folder; ``note`` is told of damage (see `Reader`)."""
     with sqlite.translated(f"ledger {ledger}"):
-        connection = sqlite.open_reader(folder / books.DATABASE)
+        connection = sqlite.open_reader(database(folder))
     reader = Reader(connection, ledger, note)
     try:
         yield reader
@@ -303,4 +316,6 @@ def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
         damaged=damaged or bool(found),
         readable=readable,
         purged_unsent=unsent,
+        restored=closing is not None and closing.restored,
+        lost=tuple(closing.lost) if closing else (),
     )

@@ -14,7 +14,16 @@ import msgspec
 
 from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
 from usage_collector.peers.addresses import address, addresses, listed
-from usage_collector.peers.answers import Counted, Cut, CutFile, NewCut, Problem, Receipt, Status
+from usage_collector.peers.answers import (
+    Counted,
+    Cut,
+    CutFile,
+    Ledger,
+    NewCut,
+    Problem,
+    Receipt,
+    Status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +33,7 @@ __all__ = [
     "Counted",
     "Cut",
     "CutFile",
+    "Ledger",
     "Peer",
     "Receipt",
     "Refused",
@@ -138,6 +148,25 @@ class Peer:
         }
         self._fetch("/v1/export", path, params)
 
+    def positions(
+        self, ledger: str, first: int, last: int, path: Path, *, patient: bool = True
+    ) -> None:
+        """Writes the package of these positions to a file, whatever period they are in.
+
+        Where trouble is to be expected, it is asked for once only, not ``patient``.
+        """
+        params: dict[str, float | str] = {"ledger": ledger, "first": first, "last": last}
+        self._fetch("/v1/export", path, params, 0 if patient else 1)
+
+    def restore(self, ledger: str, archive: Callable[[], Iterator[bytes]]) -> bytes:
+        """Brings a ledger back from a tar archive, made anew for each attempt; its answer."""
+
+        def once() -> bytes:
+            with self._answer("PUT", f"/v1/ledgers/{ledger}", {}, content=archive()) as response:
+                return response.read()
+
+        return self._patiently(once)
+
     def window(self, since: str | None, until: str | None, path: Path) -> None:
         """Writes the package of a window of time to a file; `TooLarge` lists windows that fit."""
         given = {"since": since, "until": until}
@@ -160,7 +189,9 @@ class Peer:
 
         return self._patiently(once)
 
-    def _fetch(self, path: str, file: Path, params: Mapping[str, float | str]) -> None:
+    def _fetch(
+        self, path: str, file: Path, params: Mapping[str, float | str], attempts: int = 0
+    ) -> None:
         def once() -> None:
             with self._answer("GET", path, params) as response, file.open("wb") as out:
                 for chunk in response.iter_raw():
@@ -168,15 +199,22 @@ class Peer:
                 out.flush()
                 os.fsync(out.fileno())
 
-        self._patiently(once)
+        self._patiently(once, attempts)
 
     @contextmanager
     def _answer(
-        self, method: str, path: str, params: Mapping[str, float | str], json: object = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, float | str],
+        json: object = None,
+        content: Iterator[bytes] | None = None,
     ) -> Iterator[httpx.Response]:
         answered = False
         try:
-            with self._client.stream(method, path, params=params, json=json) as response:
+            with self._client.stream(
+                method, path, params=params, json=json, content=content
+            ) as response:
                 answered = True
                 if response.status_code in _PASSING:
                     response.read()
@@ -211,12 +249,13 @@ class Peer:
                 return TooLarge(said, "ask for the windows listed", problem.windows)
         return Refused(said)
 
-    def _patiently(self, once: Callable[[], _T]) -> _T:
-        for attempt in range(1, self._attempts + 1):
+    def _patiently(self, once: Callable[[], _T], attempts: int = 0) -> _T:
+        attempts = attempts or self._attempts
+        for attempt in range(1, attempts + 1):
             try:
                 return once()
             except _TryAgain as error:
-                if attempt == self._attempts:
+                if attempt == attempts:
                     raise error.lasting(
                         f"{self.url} {error}", "check that it runs and can be reached from here"
                     ) from error

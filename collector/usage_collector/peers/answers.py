@@ -14,7 +14,8 @@ class Ledger(msgspec.Struct, frozen=True):
     """A ledger of a collector; ``began`` is when it was made.
 
     ``problem`` says why it was closed or cannot be read. ``purged_unsent`` are the first and last
-    positions of stretches that were purged although nobody had got them.
+    positions of stretches that were purged although nobody had got them. ``sent`` is the position
+    up to which all was, ``lost`` are stretches that a restore did not bring back.
     """
 
     id: str
@@ -27,6 +28,9 @@ class Ledger(msgspec.Struct, frozen=True):
     damaged: bool = False
     readable: bool = True
     purged_unsent: list[tuple[int, int]] = []
+    sent: int = 0
+    restored: bool = False
+    lost: list[tuple[int, int]] = []
 
 
 class CutFile(msgspec.Struct, frozen=True):
@@ -48,15 +52,19 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """That files were `exported`, `sent` or `acknowledged`, and by whom."""
+    """That files were `exported`, `sent` or `acknowledged`, by whom, and when."""
 
     state: str
     files: list[Sent] = []
     by: str = ""
+    at: Moment | None = None
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A period as a collector fixed it: up to which position of each ledger, and its files."""
+    """A period as a collector fixed it: up to which position of each ledger, and its files.
+
+    ``limits`` are those of each file: `megabytes`, `batch_jobs`, `realtime_hours`.
+    """
 
     period: str
     cut_at: Moment
@@ -64,6 +72,7 @@ class Cut(msgspec.Struct, frozen=True):
     files: list[CutFile] = []
     ends: dict[str, int] = {}
     receipts: list[Receipt] = []
+    limits: dict[str, float] = {}
 
 
 class Status(msgspec.Struct, frozen=True):

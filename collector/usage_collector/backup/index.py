@@ -1,0 +1,189 @@
+"""What a backup of a collector holds: a file that people can read, and that nobody half writes.
+
+Only packages that it names are part of the backup. It is kept twice and carries its own SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector.errors import Damaged, InvalidInput, NotFound
+from usage_collector.peers import Cut, Ledger  # noqa: TC001 - msgspec reads them
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from usage_collector.peers import Status
+
+NAME = "index.json"
+COPY = "index.copy.json"
+FORMAT = 1
+Runs = list[tuple[int, int]]
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A package in the backup: positions ``first`` to ``last``, h() before and after them in hex.
+
+    ``file`` is where it lies. ``bytes`` and ``sha256`` are of the package as it was exported,
+    ``stored_bytes`` is the size of the file, which may be encrypted.
+    """
+
+    file: str
+    ledger: str
+    first: int
+    last: int
+    before: str
+    after: str
+    bytes: int
+    sha256: str
+    stored_bytes: int
+    taken: datetime
+
+    @property
+    def count(self) -> int:
+        """Events in it."""
+        return self.last - self.first + 1
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What came of restoring the backup into scratch space and comparing it."""
+
+    at: datetime
+    ok: bool
+    events: int
+    findings: list[str] = []
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """One collector's backup. ``ledgers`` and ``periods`` are what it said of itself then.
+
+    ``taken`` is when the backup was last complete, None while the first one is under way; ``key``
+    the id of the key that encrypts. ``unreadable`` are positions that the collector itself could
+    not read.
+    """
+
+    format: int = FORMAT
+    collector: str
+    zone: str
+    taken: datetime | None = None
+    key: str | None = None
+    verified: Proof | None = None
+    ledgers: list[Ledger] = []
+    unreadable: dict[str, Runs] = {}
+    packages: list[Stored] = []
+    periods: list[Cut] = []
+
+    def of(self, ledger: str) -> list[Stored]:
+        """The packages of a ledger, in order."""
+        return [one for one in self.packages if one.ledger == ledger]
+
+    @property
+    def events(self) -> int:
+        """Events in all packages."""
+        return sum(one.count for one in self.packages)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(one.stored_bytes for one in self.packages)
+
+    @property
+    def files(self) -> set[str]:
+        """Every file that is part of the backup."""
+        return {one.file for one in self.packages}
+
+    def told(self, status: Status) -> Index:
+        """With what the collector says of itself now; what it no longer has stays as it was."""
+        known = {ledger.id for ledger in status.ledgers}
+        gone = [ledger for ledger in self.ledgers if ledger.id not in known]
+        lost = {ledger.id for ledger in gone}
+        now = {cut.period: cut for cut in status.periods}
+        before = {cut.period: cut for cut in self.periods}
+        periods = [_joined(now.get(p), before.get(p), lost) for p in sorted(now | before)]
+        return msgspec.structs.replace(
+            self, zone=status.zone, ledgers=[*gone, *status.ledgers], periods=periods
+        )
+
+    def with_packages(self, new: Iterable[Stored], without: Iterable[Stored] = ()) -> Index:
+        """With these packages in the place of those."""
+        gone = {one.file for one in without}
+        kept = [one for one in self.packages if one.file not in gone]
+        packages = sorted([*kept, *new], key=lambda one: (one.ledger, one.first))
+        return msgspec.structs.replace(self, packages=packages)
+
+
+def _joined(now: Cut | None, before: Cut | None, lost: set[str]) -> Cut:
+    """A period's cut as it is known now, and of ledgers that are lost as it was known before."""
+    if now is None or before is None:
+        found = now or before
+        assert found  # noqa: S101 - it is in one of the two
+        return found
+    files = [file for file in before.files if file.ledger in lost]
+    ends = {ledger: end for ledger, end in before.ends.items() if ledger in lost}
+    told = [(one.state, one.by, one.files) for one in now.receipts]
+    receipts = [one for one in before.receipts if (one.state, one.by, one.files) not in told]
+    if not ends and not receipts:
+        return now
+    return msgspec.structs.replace(
+        now,
+        ends={**ends, **now.ends},
+        files=[*(file for file in files if file not in now.files), *now.files],
+        receipts=[*receipts, *now.receipts],
+    )
+
+
+def encode(index: Index) -> bytes:
+    """The file: indented JSON, the SHA-256 of the index's compact form first."""
+    compact = msgspec.json.encode(index)
+    digest = hashlib.sha256(compact).hexdigest()
+    text = b'{"sha256":"%s","index":%s}' % (digest.encode(), compact)
+    return msgspec.json.format(text, indent=2) + b"\n"
+
+
+class _File(msgspec.Struct):
+    sha256: str
+    index: Index
+
+
+def decode(data: bytes) -> Index:
+    """The reverse of `encode`.
+
+    Raises:
+        Damaged: it is not what was written.
+        InvalidInput: a newer version wrote it.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_File)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Damaged(f"{NAME} cannot be read: {error}") from None
+    if hashlib.sha256(msgspec.json.encode(found.index)).hexdigest() != found.sha256:
+        raise Damaged(f"{NAME} is not what was written")
+    if found.index.format != FORMAT:
+        raise InvalidInput(f"{NAME} has format {found.index.format}", "use the newer version")
+    return found.index
+
+
+def first_whole(copies: Sequence[bytes | None]) -> Index:
+    """The first of these copies that is whole.
+
+    Raises:
+        NotFound: there is none at all.
+        Damaged: there are some, and none is whole.
+    """
+    given = [copy for copy in copies if copy is not None]
+    trouble: Damaged | None = None
+    for copy in given:
+        try:
+            return decode(copy)
+        except Damaged as error:
+            trouble = trouble or error
+    if trouble is None:
+        raise NotFound("there is no backup", "check the place and the collector's name")
+    raise Damaged(
+        f"{trouble.detail}, and neither is its copy",
+        "restore the files in packages/ by themselves: each is signed and proves itself",
+    )

@@ -1,0 +1,138 @@
+"""Proving a backup: restored into scratch space, read back, compared with its original."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector.backup.index import Proof
+from usage_collector.backup.receiving import receive
+from usage_collector.backup.returning import Source, archive
+from usage_collector.backup.sealing import Unsealed
+from usage_collector.backup.taking import load, save
+from usage_collector.errors import NotFound, UsageError
+from usage_collector.ledger import Ledgers
+from usage_collector.packages import Package, link
+from usage_collector.periods import microseconds
+
+SENT = frozenset({"sent", "acknowledged"})
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from usage_collector.backup.index import Index, Stored
+    from usage_collector.backup.sealing import Key
+    from usage_collector.backup.stores import Store
+    from usage_collector.peers import Peer
+
+
+@dataclass(slots=True)
+class Order:
+    """A backup to be proven, and what with; without ``peer`` nothing is compared with it."""
+
+    store: Store
+    key: Key | None
+    now: Callable[[], datetime]
+    peer: Peer | None = None
+    say: Callable[[int], None] = lambda _: None
+    findings: list[str] = field(default_factory=list)
+
+
+def prove(order: Order) -> Index:
+    """Restore everything into scratch space and read it back; the index with its `Proof`.
+
+    Trouble with the data is a finding. The proof is kept in the backup, unless another backup of
+    the same collector is under way meanwhile.
+
+    Raises:
+        NotFound: there is no backup.
+        Conflict: a backup is under way.
+    """
+    index = load(order.store)
+    if index is None:
+        raise NotFound(f"there is no backup in {order.store.name}", "take one first")
+    with tempfile.TemporaryDirectory(prefix="usage-proof-") as scratch:
+        events = sum(
+            _ledger(order, index, ledger, Path(scratch))
+            for ledger in dict.fromkeys(one.ledger for one in index.packages)
+        )
+    _compare_sent(order, index)
+    proof = Proof(order.now(), not order.findings, events, order.findings)
+    with order.store.lock():
+        newest = load(order.store) or index
+        proven = msgspec.structs.replace(newest, verified=proof)
+        save(order.store, proven)
+    return proven
+
+
+def _ledger(order: Order, index: Index, ledger: str, scratch: Path) -> int:
+    """Restores one ledger as a collector would, reads it back; how many events it has."""
+    source = Source(order.store, index, order.key, order.say)
+    folder = scratch / ledger
+    folder.mkdir()
+    ledgers = Ledgers(folder, index.collector, index.zone, lambda: microseconds(order.now()))
+    try:
+        body = Unsealed(archive(source, ledger))
+        done = receive(ledgers, ledger, body, microseconds(order.now()))
+        for first, last in done.lost:
+            if not _known(index, ledger, first, last):
+                order.findings.append(f"ledger {ledger}: positions {first} to {last} are missing")
+        with ledgers.reader(ledger) as reader:
+            have = index.of(ledger)
+            head = reader.hash_at(done.first - 1)
+            position = done.first - 1
+            for one in have:
+                if one.first > position + 1:
+                    head, position = reader.hash_at(one.first - 1), one.first - 1
+                for raw in reader.events(position + 1, one.last):
+                    head, position = link(head, hashlib.sha256(raw).digest()), position + 1
+                if head.hex() != one.after:
+                    order.findings.append(f"ledger {ledger}: the chain at {position} is another")
+        _compare_live(order, have[-1], scratch)
+        return sum(one.count for one in have)
+    except UsageError as error:
+        order.findings.append(f"ledger {ledger}: {error.detail}")
+        return 0
+    finally:
+        ledgers.close()
+
+
+def _known(index: Index, ledger: str, first: int, last: int) -> bool:
+    return any(a <= first and last <= b for a, b in index.unreadable.get(ledger, []))
+
+
+def _compare_live(order: Order, newest: Stored, scratch: Path) -> None:
+    """Whether the collector has the same chain where the backup ends."""
+    if order.peer is None:
+        return
+    path = scratch / "last"
+    try:
+        order.peer.positions(newest.ledger, newest.last, newest.last, path)
+    except NotFound:
+        return  # the ledger is gone, or purged up to there: the backup is all there is
+    with path.open("rb") as file:
+        chain = Package(file, {}).contents.chain
+    if chain is None or chain.after.hex() != newest.after:
+        order.findings.append(
+            f"ledger {newest.ledger}: the collector has another chain at {newest.last}"
+        )
+
+
+def _compare_sent(order: Order, index: Index) -> None:
+    """Every position that was sent is in the backup, unless it was let go by its age."""
+    sent = [cut for cut in index.periods if any(one.state in SENT for one in cut.receipts)]
+    for cut, file in ((one, file) for one in sent for file in one.files):
+        have = index.of(file.ledger)
+        begin, end = (have[0].first, have[-1].last) if have else (0, 0)
+        known = _known(index, file.ledger, file.first, file.last)
+        if file.last >= begin and file.last > end and not known:
+            order.findings.append(
+                f"{cut.period}: positions {file.first} to {file.last} of ledger {file.ledger} "
+                "were sent and are not in the backup"
+            )

@@ -1,0 +1,162 @@
+"""Where backups lie: files by name in a place that takes each whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+from urllib.parse import urlsplit
+
+from usage_collector import files
+from usage_collector.errors import Conflict, DeliveryFailed, InvalidInput, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+PACKAGES = "packages"
+_PART = ".part"
+
+
+class Store(Protocol):
+    """One collector's backup. Trouble is `DeliveryFailed`, a full place `StorageUnavailable`."""
+
+    @property
+    def name(self) -> str:
+        """How people call the place."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Only one writes at a time; `Conflict` while another does."""
+
+    def read(self, name: str) -> bytes | None:
+        """A small file's content, None when there is none."""
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file, to be read from front to back."""
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Keeps a file durably, in one step; its size."""
+
+    def packages(self) -> set[str]:
+        """The names of all files below ``packages/``, with that prefix."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes files; those that are not there do not matter."""
+
+
+class Folder:
+    """A folder, on a volume or anywhere else in the file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self._root)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """The lock ends with the process, however that ends."""
+        with self._told():
+            files.make_folder(self._root / PACKAGES)
+            try:
+                descriptor = files.lock(self._root / ".lock")
+            except Conflict:
+                raise Conflict(
+                    f"another backup to {self._root} is under way", "wait until it is done"
+                ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str) -> bytes | None:
+        """A small file's content."""
+        with self._told():
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file, to be read."""
+        with self._told():
+            file = (self._root / name).open("rb")
+        with file:
+            yield file
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Written beside its place, flushed, and named."""
+        path = self._root / name
+        part = path.with_name(f".{path.name}{_PART}")
+        with self._told():
+            try:
+                with part.open("wb") as out:
+                    for piece in pieces:
+                        out.write(piece)
+                    out.flush()
+                    os.fsync(out.fileno())
+                    size = out.tell()
+                part.rename(path)
+                files.flush_folder(path.parent)
+            finally:
+                part.unlink(missing_ok=True)
+        return size
+
+    def packages(self) -> set[str]:
+        """Half written ones too."""
+        with self._told():
+            return {f"{PACKAGES}/{path.name}" for path in (self._root / PACKAGES).iterdir()}
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes files."""
+        with self._told():
+            for name in names:
+                (self._root / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = error.filename or self._root
+            if error.errno in files.FULL:
+                raise StorageUnavailable(
+                    f"{place}: {error.strerror}", "give the backup more room"
+                ) from error
+            raise DeliveryFailed(
+                f"{place}: {error.strerror}", "check the folder and its rights"
+            ) from error
+
+
+class Place:
+    """Where the backups of many collectors lie, each under its name."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.name = str(root)
+
+    def of(self, collector: str) -> Store:
+        """One collector's."""
+        return Folder(self._root / collector)
+
+    def collectors(self) -> list[str]:
+        """Those that have one."""
+        try:
+            return sorted({path.parent.name for path in self._root.glob("*/index*.json")})
+        except OSError as error:
+            raise DeliveryFailed(f"{self._root}: {error.strerror}", "check the folder") from error
+
+
+def place(text: str) -> Place:
+    """The place that a text names; `InvalidInput` for a kind that is not known."""
+    scheme = urlsplit(text).scheme
+    if scheme and scheme != "file":
+        raise InvalidInput(f"{text!r} is of an unknown kind", "give a folder")
+    path = text.removeprefix("file://")
+    if not path:
+        raise InvalidInput("'' names no place for backups", "give a folder")
+    return Place(Path(path))

@@ -1,0 +1,215 @@
+"""`usage-collector backup`: what collectors hold, copied to a safe place and proven there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from usage_collector.backup import Key, place, proving, taking
+from usage_collector.cli.clients import (
+    ca_option,
+    interruptible,
+    json_option,
+    print_json,
+    progress,
+    secure_option,
+    token,
+    token_option,
+    write_summary,
+)
+from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.peers import Peer, addresses, trust
+from usage_collector.periods import microseconds, rfc3339
+
+if TYPE_CHECKING:
+    from usage_collector.backup import Index, Place
+    from usage_collector.backup.taking import Taken
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+KEEP_DAYS = 396
+
+key_option = click.option(
+    "--key-file",
+    type=_FILE,
+    envvar="USAGE_BACKUP_KEY_FILE",
+    show_envvar=True,
+    help="Secret that encrypts the backup, at least 32 bytes.  [default: not encrypted]",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    place: Place
+    key: Key | None
+    keep_days: int
+    verify: bool
+    verify_days: int | None
+    quiet: bool
+
+    def due(self, index: Index, now: datetime) -> bool:
+        """Whether the backup is to be proven now."""
+        if self.verify_days is None or self.verify:
+            return self.verify
+        proof = index.verified
+        return proof is None or not proof.ok or now - proof.at >= timedelta(days=self.verify_days)
+
+
+@click.command("backup")
+@click.option("--from", "sources", required=True, metavar="HOST:PORT,…|@FILE", help="Collectors.")
+@click.option("--to", "target", required=True, metavar="FOLDER", help="Where backups are kept.")
+@key_option
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1),
+    default=KEEP_DAYS,
+    show_default=True,
+    help="Let go what was taken before, if it was sent.",
+)
+@click.option("--verify", is_flag=True, help="Then restore it into scratch space and prove it.")
+@click.option("--verify-every", type=click.IntRange(1), help="The same, every so many days.")
+@click.option("--summary-file", type=_FILE, help="Write the result there, at most 2 KiB of JSON.")
+@secure_option
+@token_option
+@ca_option
+@json_option
+@interruptible
+def command(
+    sources: str,
+    target: str,
+    key_file: Path | None,
+    keep_days: int,
+    verify: bool,
+    verify_every: int | None,
+    summary_file: Path | None,
+    secure: bool,
+    token_file: Path | None,
+    ca_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Copies what is new at running collectors, proves each package, joins it to what is there.
+
+    Nothing stops meanwhile. A collector that does not answer costs exit code 1; the backups of the
+    others are taken, and what was there before is never touched.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    key = Key.load(key_file) if key_file else None
+    asked = _Asked(place(target), key, keep_days, verify, verify_every, as_json)
+    urls = addresses(sources, secure=secure)
+    word, tls = token(token_file), trust(ca_file)
+    results = []
+    with ExitStack() as stack:
+        for url in urls:
+            peer = stack.enter_context(Peer(url, token=word, tls=tls))
+            results.append(_one(asked, peer))
+    ok = all(one["ok"] for one in results)
+    summary = {"ok": ok, "time": _now_text(), "collectors": results}
+    if summary_file:
+        write_summary(summary_file, _short(summary))
+    if as_json:
+        print_json(summary)
+    sys.exit(0 if ok else 1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _now_text() -> str:
+    return rfc3339(microseconds(_now().replace(microsecond=0)))
+
+
+def _one(asked: _Asked, peer: Peer) -> dict[str, object]:
+    """One collector's backup; what went wrong is part of the result."""
+    started = time.monotonic()
+    try:
+        with progress(quiet=asked.quiet, counts=True) as bar:
+            task = bar.add_task(f"Events of {peer.url}", total=None)
+            order = taking.Order(
+                place=asked.place,
+                key=asked.key,
+                keep_before=_now() - timedelta(days=asked.keep_days),
+                now=_now,
+                say=lambda _, done, total: bar.update(task, completed=done, total=total),
+            )
+            taken = taking.take(order, peer)
+        index = taken.index
+        if asked.due(index, _now()):
+            index = _proven(asked, peer, taken)
+    except InvalidInput:
+        raise
+    except UsageError as error:
+        click.echo(f"Error: {error}", err=True)
+        return {"ok": False, "collector": peer.url, "error": str(error)}
+    return _told(asked, taken, index, time.monotonic() - started)
+
+
+def _proven(asked: _Asked, peer: Peer, taken: Taken) -> Index:
+    store = asked.place.of(taken.collector)
+    with progress(quiet=asked.quiet) as bar:
+        total = sum(one.bytes for one in taken.index.packages)
+        task = bar.add_task(f"Proving {taken.collector}", total=total)
+        return proving.prove(
+            proving.Order(store, asked.key, _now, peer, lambda read: bar.advance(task, read))
+        )
+
+
+def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str, object]:
+    proof = index.verified
+    ok = proof is None or proof.ok
+    if not asked.quiet:
+        click.echo(
+            f"{taken.collector}: {taken.new} new events in {seconds:.1f} s; {index.events} events "
+            f"in {len(index.packages)} packages, {index.stored_bytes} bytes, in {taken.place}"
+        )
+        for note in (*taken.notes, *(proof.findings if proof else ())):
+            click.echo(f"Note: {taken.collector}: {note}", err=True)
+    return {
+        "ok": ok,
+        "collector": taken.collector,
+        "zone": index.zone,
+        "place": taken.place,
+        "taken": index.taken.isoformat().replace("+00:00", "Z") if index.taken else None,
+        "new_events": taken.new,
+        "fetched_bytes": taken.fetched,
+        "events": index.events,
+        "packages": len(index.packages),
+        "bytes": index.stored_bytes,
+        "merged": taken.merged,
+        "pruned": taken.pruned,
+        "seconds": round(seconds, 3),
+        "notes": list(taken.notes),
+        "verified": None
+        if proof is None
+        else {
+            "time": proof.at.isoformat().replace("+00:00", "Z"),
+            "ok": proof.ok,
+            "events": proof.events,
+            "findings": proof.findings,
+        },
+    }
+
+
+def _short(summary: dict[str, object]) -> bytes:
+    """At most 2 KiB: lists of texts go first, where it would be more."""
+    text = json.dumps(summary, separators=(",", ":")).encode()
+    if len(text) <= 2048:
+        return text
+    collectors = summary["collectors"]
+    assert isinstance(collectors, list)  # noqa: S101 - made above
+    kept = ("ok", "collector", "taken", "events", "bytes", "error")
+    short = [{name: str(one[name])[:200] if name == "error" else one[name]
+              for name in kept if name in one} for one in collectors]  # fmt: skip
+    while True:
+        text = json.dumps({**summary, "collectors": short}, separators=(",", ":")).encode()
+        if len(text) <= 2048 or not short:
+            return text
+        short.pop()

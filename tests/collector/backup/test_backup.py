@@ -1,0 +1,290 @@
+"""Backups of real collectors, taken, broken, proven and brought back by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.collector.processes import collectors, command, simulate
+from usage_collector import files
+from usage_collector.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.collector.processes import Collector, Result
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collector]:
+    """One collector with 400 jobs."""
+    with collectors(tmp_path, 1) as [one]:
+        load(one, 400, seed=1)
+        yield one
+
+
+def load(collector: Collector, jobs: int, seed: int) -> int:
+    """Sends jobs; how many events that were."""
+    sent = simulate([collector], "--jobs", jobs, "--sessions", 0, "--seed", seed, "--batch", 50)
+    assert sent.code == 0, sent.err
+    return int(sent.facts["events"])
+
+
+def backup(collector: Collector, folder: Path, *more: object) -> Result:
+    """Takes a backup."""
+    return command("backup", "--from", collector.address, "--to", folder, "--json", *more)
+
+
+def restore(collector: Collector, folder: Path, *more: object) -> Result:
+    """Brings it back."""
+    return command("restore", folder, "--to", collector.address, "--json", *more)
+
+
+def status(collector: Collector) -> Any:
+    """What the collector says of itself."""
+    return httpx.get(f"http://{collector.address}/v1/periods").json()
+
+
+def live(collector: Collector) -> Any:
+    """Its live ledger."""
+    return next(one for one in status(collector)["ledgers"] if one["state"] == "live")
+
+
+def index(collector: Collector, folder: Path) -> Any:
+    """The backup's index."""
+    return json.loads((folder / collector.name / "index.json").read_text())["index"]
+
+
+def lose(collector: Collector) -> None:
+    """The volume is gone, and an empty one takes its place."""
+    collector.stop(signal.SIGKILL)
+    shutil.rmtree(collector.data)
+    collector.start()
+
+
+def test_only_what_is_new_is_fetched(collector: Collector, tmp_path: Path) -> None:
+    """A second backup adds what came, a third one nothing; people can verify the packages."""
+    folder = tmp_path / "backups"
+    first = backup(collector, folder).facts["collectors"][0]
+    assert first["new_events"] == first["events"] == live(collector)["last"]
+    more = load(collector, 130, seed=2)
+    second = backup(collector, folder).facts["collectors"][0]
+    assert second["new_events"] == more
+    assert second["fetched_bytes"] < first["fetched_bytes"]
+    third = backup(collector, folder).facts["collectors"][0]
+    assert (third["new_events"], third["fetched_bytes"]) == (0, 0)
+    assert index(collector, folder)["ledgers"][0]["head"] == live(collector)["head"]
+    verified = command("verify", folder / collector.name / "packages", "--json")
+    assert (verified.code, verified.facts["events"]) == (0, live(collector)["last"])
+
+
+def test_a_lost_volume_comes_back(collector: Collector, tmp_path: Path) -> None:
+    """Everything up to the backup is there again, and is counted once; the dry run said so."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    ledger = live(collector)
+    lose(collector)
+    load(collector, 400, seed=1)
+    planned = restore(collector, folder, "--dry-run").facts
+    assert planned["restored"] == []
+    assert planned["plan"][0]["comes"] == [[1, ledger["last"]]]
+    assert len(status(collector)["ledgers"]) == 1
+    done = restore(collector, folder)
+    assert (done.code, done.facts["restored"][0]["state"]) == (0, "restored")
+    found = next(one for one in status(collector)["ledgers"] if one["id"] == ledger["id"])
+    assert (found["head"], found["state"], found["restored"]) == (ledger["head"], "closed", True)
+    load(collector, 400, seed=1)
+    assert restore(collector, folder).facts["restored"] == []
+    assert command("check", "--data-dir", collector.data).code == 0
+
+
+def test_an_encrypted_backup_needs_its_key(collector: Collector, tmp_path: Path) -> None:
+    """No event is readable in it; the wrong key is named, nothing is changed by it."""
+    folder, key, other = tmp_path / "backups", tmp_path / "key", tmp_path / "other"
+    key.write_bytes(b"k" * 32)
+    other.write_bytes(b"o" * 32)
+    assert backup(collector, folder, "--key-file", key, "--verify").code == 0
+    for path in (folder / collector.name / "packages").iterdir():
+        assert path.read_bytes().startswith(b"USAGEBK1")
+    refused = command("backup", "--from", collector.address, "--to", folder, "--key-file", other)
+    assert (refused.code, "encrypted with key" in refused.err) == (2, True)
+    lose(collector)
+    for wrong in ((), ("--key-file", other)):
+        answer = restore(collector, folder, *wrong)
+        assert answer.code == 2
+        assert "key" in answer.err
+    assert len(status(collector)["ledgers"]) == 1
+    assert restore(collector, folder, "--key-file", key).code == 0
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "remove"])
+def test_a_broken_backup_is_found_and_brings_nothing_back(
+    collector: Collector, tmp_path: Path, how: str
+) -> None:
+    """One flipped byte, a cut file, a missing one: verifying and restoring both name the file."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    victim = max(
+        (folder / collector.name / "packages").iterdir(), key=lambda one: one.stat().st_size
+    )
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 4
+    if how == "remove":
+        victim.unlink()
+    else:
+        victim.write_bytes(data if how == "flip" else data[: len(data) // 2])
+    proven = backup(collector, folder, "--verify")
+    findings = proven.facts["collectors"][0]["verified"]["findings"]
+    assert (proven.code, len(findings)) == (1, 1)
+    assert victim.name in findings[0]
+    listed = command("backups", folder)
+    assert (listed.code, "did not prove" in listed.err) == (1, True)
+    lose(collector)
+    answer = restore(collector, folder)
+    assert answer.code == 1
+    assert victim.name in answer.err
+    assert len(status(collector)["ledgers"]) == 1
+    assert sorted(path.name for path in (collector.data / "ledgers").iterdir()) == [
+        live(collector)["id"]
+    ]
+
+
+def test_a_backup_knows_another_history(collector: Collector, tmp_path: Path) -> None:
+    """A volume that was put back and went on otherwise is refused; the backup stays as it was."""
+    folder, old = tmp_path / "backups", tmp_path / "old"
+    collector.stop()
+    shutil.copytree(collector.data, old)
+    collector.start()
+    load(collector, 130, seed=2)
+    assert backup(collector, folder).code == 0
+    before = (folder / collector.name / "index.json").read_bytes()
+    collector.stop()
+    shutil.rmtree(collector.data)
+    old.rename(collector.data)
+    collector.start()
+    shorter = backup(collector, folder)
+    assert (shorter.code, "older state" in shorter.err) == (1, True)
+    load(collector, 230, seed=3)
+    other = backup(collector, folder)
+    assert (other.code, "do not join" in other.err) == (1, True)
+    assert (folder / collector.name / "index.json").read_bytes() == before
+
+
+def test_two_at_once_do_not_meet(collector: Collector, tmp_path: Path) -> None:
+    """While one holds the place another says so and leaves."""
+    folder = tmp_path / "backups"
+    (folder / collector.name / "packages").mkdir(parents=True)
+    held = files.lock(folder / collector.name / ".lock")
+    answer = backup(collector, folder)
+    assert (answer.code, "another backup" in answer.err) == (1, True)
+    os.close(held)
+    assert backup(collector, folder).code == 0
+
+
+def test_a_collector_that_is_away_costs_only_itself(collector: Collector, tmp_path: Path) -> None:
+    """The others are backed up, the exit code and the result name it."""
+    both = f"{collector.address},127.0.0.1:1"
+    answer = command("backup", "--from", both, "--to", tmp_path / "b", "--json")
+    assert answer.code == 1
+    assert [one["ok"] for one in answer.facts["collectors"]] == [True, False]
+
+
+def test_a_damaged_ledger_is_backed_up_as_far_as_it_can_be_read(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Around a broken block everything is fetched, and what is missing is told."""
+    folder = tmp_path / "backups"
+    ledger = live(collector)["id"]
+    collector.stop()
+    path = collector.data / "ledgers" / ledger / "events.db"
+    page = bytearray(path.read_bytes())
+    database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    count = database.execute("SELECT count(*) FROM blocks").fetchone()[0]
+    database.close()
+    assert count > 3
+    place = page.rfind(b"\x28\xb5\x2f\xfd", 0, len(page) // 2)
+    page[place + 40] ^= 255
+    path.write_bytes(page)
+    collector.start()
+    httpx.get(f"http://{collector.address}/v1/export", timeout=20)
+    load(collector, 10, seed=9)
+    answer = backup(collector, folder)
+    assert answer.code == 0, answer.err
+    facts = answer.facts["collectors"][0]
+    missing = index(collector, folder)["unreadable"].get(ledger, [])
+    assert len(missing) == 1
+    assert ledger in facts["notes"][0]
+    assert facts["events"] == sum(one["last"] for one in status(collector)["ledgers"]) - sum(
+        last - first + 1 for first, last in missing
+    )
+
+
+def ended_at(step: int, arguments: list[str]) -> bool:
+    """Runs a command in a process that ends at that step on the disk, as by a kill."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, details: tuple[object, ...]) -> None:
+            nonlocal left
+            if event in ("os.rename", "os.remove", "open") and "/backups/" in str(details[0]):
+                left -= 1
+                if left == 0:
+                    os._exit(9)
+
+        sys.addaudithook(count)
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        try:
+            cli.main(arguments, standalone_mode=False)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+def test_a_backup_that_is_killed_at_any_step_leaves_a_whole_one(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Whatever step it ends at, the index names only what is there; the next run completes it."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    whole = index(collector, folder)["taken"]
+    ended = 0
+    for step in range(1, 60):
+        if step % 15 == 1:
+            load(collector, 30, seed=10 + step)
+        to = ["--from", collector.address, "--to", str(folder), "--json"]
+        ended += ended_at(step, ["backup", *to])
+        found = index(collector, folder)
+        for one in found["packages"]:
+            path = folder / collector.name / one["file"]
+            assert path.stat().st_size == one["stored_bytes"]
+        assert found["taken"] >= whole
+        runs = [(one["first"], one["last"]) for one in found["packages"]]
+        assert all(a[1] + 1 == b[0] for a, b in pairwise(runs))
+    assert ended > 12
+    assert backup(collector, folder, "--verify").code == 0
+    left = {path.name for path in (folder / collector.name / "packages").iterdir()}
+    assert left == {one["file"].split("/")[1] for one in index(collector, folder)["packages"]}
+
+
+def test_wrong_flags_say_what_is_right(tmp_path: Path) -> None:
+    """Nothing is done, and the message names the flag or the place."""
+    for arguments in (
+        ("backup", "--from", "nowhere", "--to", tmp_path),
+        ("backup", "--from", "a:1", "--to", "gopher://x"),
+        ("backup", "--from", "a:1", "--to", tmp_path, "--keep-days", "0"),
+        ("restore", tmp_path, "--to", "nowhere"),
+    ):
+        assert command(*arguments).code == 2, arguments
+    assert command("backups", tmp_path).code == 1
