@@ -49,7 +49,8 @@ def check(folder: Path, progress: Callable[[str, int, int], None]) -> Report:
     for about, closing in catalog.all():
         status = inspect(catalog.path(about.id), about, closing)
         statuses.append(status)
-        if status.problem:
+        # One that came back whole is closed for a reason that is none to worry about.
+        if status.problem and (status.damaged or not status.restored):
             findings.append(Finding(about.id, status.problem))
         try:
             with open_reader(catalog.path(about.id), about.id) as reader:

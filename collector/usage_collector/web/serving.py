@@ -25,6 +25,7 @@ from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
 from usage_collector.web.metrics import Metrics
 from usage_collector.web.reporting_routes import Reporting
+from usage_collector.web.restore_routes import Restoring
 from usage_collector.web.routing import Router
 from usage_collector.web.tokens import Guard
 
@@ -132,9 +133,11 @@ class Collector:
         reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
         gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
+        restoring = Restoring(ledgers, now)
         described = [
             *reporting.routes(),
             *usage_routes.routes(parts.fleet),
+            *restoring.routes(),
             *gate.routes(),
             *healthy,
         ]
