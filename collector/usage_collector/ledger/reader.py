@@ -25,6 +25,10 @@ _READ_BYTES = 1024 * 1024
 """What one reading of blocks stops after, so that large events do not pile up."""
 _IDS_A_READ = 4096
 _CACHED_BYTES = 8 * 1024 * 1024
+_PACKED_OF = """
+SELECT first, count, data FROM blocks WHERE first = (SELECT max(first) FROM blocks WHERE first <= ?)
+"""
+_BLOCK_OF = _PACKED_OF.replace(", data", "")
 _END_OF_TIME = b"\xff" * 9
 
 
@@ -74,8 +78,9 @@ class Reader:
         self._salvages = note is not None
         self._note = note or (lambda _problem: None)
         self._unpacker = Unpacker()
-        self._cached: dict[int, list[bytes]] = {}
+        self._cached: dict[tuple[int, int], list[bytes]] = {}
         self.cached_bytes = 0
+        self.blocks_a_read = _IDS_A_READ
         self._walk = (0, genesis(ledger))
 
     def close(self) -> None:
@@ -135,6 +140,18 @@ class Reader:
                 yield from raws[position - start : last - start + 1]
                 position = start + count
 
+    def sealed(self) -> int:
+        """Up to which position small blocks were packed together."""
+        return int(self._value("SELECT value FROM meta WHERE name = 'sealed'") or 0)
+
+    def has_untimed(self, since: int, until: int, first: int, last: int) -> bool:
+        """Whether any of these positions, received between these times (µs), has no time."""
+        sql = (
+            "SELECT 1 FROM untimed WHERE received BETWEEN ? AND ? AND position BETWEEN ? AND ? "
+            "LIMIT 1"
+        )
+        return self._value(sql, since, until, first, last) is not None
+
     def position_of(self, transport_id: bytes) -> int | None:
         """Where the event with that id is, if it is filed."""
         position: int | None = self._value("SELECT position FROM ids WHERE id = ?", transport_id)
@@ -142,9 +159,8 @@ class Reader:
 
     def event(self, position: int) -> bytes:
         """The bytes of one position; neighbours come cheap."""
-        first: int | None = self._value("SELECT max(first) FROM blocks WHERE first <= ?", position)
-        raws = self._block_at(first) if first is not None else []
-        if first is None or position - first >= len(raws):
+        first, raws = self._block_of(position)
+        if not 0 <= position - first < len(raws):
             raise self._missing(position, f"position {position} is missing")
         return raws[position - first]
 
@@ -158,15 +174,19 @@ class Reader:
                 "AND first <= ? ORDER BY first LIMIT ?",
                 position,
                 last,
-                _IDS_A_READ,
+                self.blocks_a_read,
             )
             if not rows:
                 raise self._missing(position, f"position {position} is missing")
             for start, count, received, size, jobs, realtime_ms in rows:
                 if None in (count, received, size, jobs, realtime_ms):
                     raise self._damaged(f"the block of position {position} is empty")
-                yield Block(start, count, received, size, Load(jobs, realtime_ms))
-                position = start + count
+                end = start + count
+                # Blocks may have been packed together since the last of them was read.
+                if first < position:
+                    start = max(start, position)
+                yield Block(start, end - start, received, size, Load(jobs, realtime_ms))
+                position = end
 
     def page_problems(self) -> list[str]:
         """What SQLite finds wrong with its pages; reads all of them, and their checksums."""
@@ -283,18 +303,24 @@ class Reader:
         self._walk = (position, head)
         return head
 
-    def _block_at(self, first: int) -> list[bytes]:
-        raws = self._cached.pop(first, None)
-        if raws is None:
-            rows = self._rows("SELECT count, data FROM blocks WHERE first = ?", first)
-            raws = self._unpack(rows[0][1], rows[0][0]) if rows else []
-            self.cached_bytes += sum(map(len, raws))
+    def _block_of(self, position: int) -> tuple[int, list[bytes]]:
+        """The first position of the block that may hold this one, and the block's events."""
+        found = self._rows(_BLOCK_OF, position)
+        if not found or tuple(found[0]) not in self._cached:
+            # Small blocks may have been packed together since.
+            found = self._rows(_PACKED_OF, position)
+            for first, count, data in found:
+                self._cached[first, count] = self._unpack(data, count)
+                self.cached_bytes += sum(map(len, self._cached[first, count]))
+        if not found:
+            return 0, []
         # The last one used comes last; the others make room from the front.
-        self._cached[first] = raws
+        key = found[0][:2]
+        raws = self._cached[key] = self._cached.pop(key)
         while self.cached_bytes > _CACHED_BYTES and len(self._cached) > 1:
             dropped = self._cached.pop(next(iter(self._cached)))
             self.cached_bytes -= sum(map(len, dropped))
-        return raws
+        return key[0], raws
 
     def _packed(self, position: int, last: int) -> list[tuple[int, int, bytes]]:
         """Some blocks from that position on, whose transaction is over when this returns."""

@@ -1,7 +1,8 @@
 """The tables of one ledger.
 
 ``meta``: ``format``, ``ledger`` (the id), ``began`` (µs), ``purged`` (up to which position),
-``indexed`` (up to which position ``ids`` holds all; of later ones it may hold some),
+``indexed`` (up to which position ``ids`` holds all; of later ones it may hold some), ``sealed``
+(up to which position small blocks were packed together),
 ``purged_unsent`` (JSON, runs of positions that were purged though they were not sent),
 ``purged_receipts`` (JSON, purged positions with when those up to there were received, µs),
 ``proven`` (µs, the last commit for its own sake).

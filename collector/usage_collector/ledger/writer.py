@@ -33,6 +33,7 @@ MAX_WAITING = 20_000
 """Events that may wait; more are refused, so that memory stays bounded."""
 HEAD_SECONDS = 0.9
 TIDY_SECONDS = 0.45
+SEAL_SECONDS = 0.01
 _IDLE_SECONDS = 0.5
 
 
@@ -261,8 +262,10 @@ class Writer:
         if self._damage is not None:
             return
         try:
-            if now or time.monotonic() - self._tidied_at >= TIDY_SECONDS:
+            due = time.monotonic() - self._tidied_at >= TIDY_SECONDS
+            if now or (due and not self._space.full):
                 self.book.file_ids(all_=now)
+                self.book.seal(self._now(), SEAL_SECONDS)
                 self._tidied_at = time.monotonic()
             self.book.checkpoint(now=now)
         except DiskFailed:
