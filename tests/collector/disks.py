@@ -61,6 +61,6 @@ def repair(image: Path) -> None:
 
 def device(folder: Path) -> str:
     """The name of the loop device that is mounted there."""
-    command = ["findmnt", "-no", "SOURCE", folder]
+    command = ["findmnt", "-no", "SOURCE", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip()).name
