@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 GROUP = "usage-operator.io"
@@ -32,16 +33,21 @@ NODE_SELECTOR = f"{GROUP}/node-selector"
 
 COLLECTOR = "collector"
 EXPORT = "export"
+BACKUP = "backup"
+"""Component, and the collector's command word."""
 
 SERVE = "serve"
 EXPORT_MONTH = "export-month"
 USER = 65532
 DATA_DIR = "/data"
 EXPORT_DIR = "/exports"
+BACKUP_DIR = "/backups"
+BACKUP_KEY = "backup.key"
 FILES_DIR = "/etc/usage"
 
 MAX_NAME = 40
 """Leaves room for the suffixes below in a CronJob's name, which may have 52 characters."""
+MAX_CRONJOB = 52
 MAX_SET_NAME = 52
 """A StatefulSet's pods carry its name and a hash in one label of 63 characters."""
 
@@ -133,6 +139,19 @@ class Names:
     def export(self) -> str:
         """Name the export's CronJob, ServiceAccount and claim."""
         return f"{self.name}-export"
+
+    @property
+    def backups(self) -> str:
+        """Name the ServiceAccount and NetworkPolicy of all backups."""
+        return f"{self.name}-backup"
+
+    def backup(self, zone: str) -> str:
+        """Name a zone's backup CronJob and claim; it never ends like a collector's name."""
+        whole = f"{self.name}-{zone}"
+        if len(whole) > MAX_CRONJOB - len("-backup"):
+            digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+            whole = f"{whole[: MAX_CRONJOB - len('-00000000-backup')]}-{digest}"
+        return f"{whole}-backup"
 
     def selector(self, component: str, zone: str | None = None) -> dict[str, str]:
         """Give the labels that select the pods of a component, in one zone or in all."""

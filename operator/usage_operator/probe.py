@@ -7,6 +7,7 @@ import math
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -31,17 +32,19 @@ def _session(ca: str) -> aiohttp.ClientSession:
 async def reach(url: str, ca: str, patience: float = 3.0, *, mutual: bool = False) -> str | None:
     """Ask a URL for its readiness; None: it answers 200, else why not.
 
-    ``mutual``: it asks clients for certificates, and to ask us for one is answer enough.
+    ``mutual``: it asks clients for certificates. We have none, so its own must be enough.
     It is asked again for ``patience`` seconds: nodes learn a little later where a Service leads.
     """
     end = time.monotonic() + patience
     while True:
-        said = await _answer(url, ca)
-        if mutual and said and "CERTIFICATE_REQUIRED" in said.upper().replace(" ", "_"):
-            return None
+        said = await (_greeting if mutual else _answer)(url, ca)
         if said is None or time.monotonic() >= end:
             return said
         await asyncio.sleep(_AGAIN)
+
+
+def _silent(url: str, error: Exception) -> str:
+    return f"{url} cannot be reached ({error or type(error).__name__})"
 
 
 async def _answer(url: str, ca: str) -> str | None:
@@ -51,7 +54,20 @@ async def _answer(url: str, ca: str) -> str | None:
                 return None
             return f"{url} answers {response.status}"
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        return f"{url} cannot be reached ({error or type(error).__name__})"
+        return _silent(url, error)
+
+
+async def _greeting(url: str, ca: str) -> str | None:
+    """Shake hands only: with TLS 1.3 the server shows its certificate before it asks for ours."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(_TIMEOUT.total):
+            context = ssl.create_default_context(cadata=ca)
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
+        writer.close()
+    except (TimeoutError, OSError, ValueError) as error:
+        return _silent(url, error)
+    return None
 
 
 class Admin:

@@ -60,7 +60,7 @@ while True:
 @pytest.fixture(scope="module")
 def quick(system: System) -> System:
     """An operator whose certificates live for minutes, and which looks every few seconds."""
-    system.install(*(f"--set={value}" for value in SHORT))
+    system.install(*(f"--set-json={value}" for value in SHORT))
     system.kubectl("set", "env", "deployment/usage-operator", "USAGE_OPERATOR_RESYNC_SECONDS=4")
     system.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
     return system

@@ -97,6 +97,27 @@ async def test_only_the_given_authority_is_trusted(url: str) -> None:
     assert "certificate" in str(await probe.reach(f"{url}/readyz", other, patience=0)).lower()
 
 
+async def test_where_clients_need_certificates_a_greeting_is_enough(
+    ca: pki.Pair, tmp_path: Path
+) -> None:
+    """A server that asks for certificates is reached when its own is trusted."""
+    leaf = pki.make_leaf(ca, ["127.0.0.1"], dt.datetime.now(dt.UTC))
+    file, trusted = tmp_path / "pair.pem", ca.certificate.decode()
+    file.write_bytes(leaf.certificate + leaf.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=trusted)
+    context.load_cert_chain(file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = TestServer(web.Application())
+    await server.start_server(ssl=context)
+    url = f"https://127.0.0.1:{server.port}/readyz"
+    assert await probe.reach(url, trusted, patience=0) is not None
+    assert await probe.reach(url, trusted, patience=0, mutual=True) is None
+    other = pki.make_ca("other", dt.datetime.now(dt.UTC)).certificate.decode()
+    assert await probe.reach(url, other, patience=0, mutual=True) is not None
+    await server.close()
+    assert await probe.reach(url, trusted, patience=0, mutual=True) is not None
+
+
 async def test_ask(url: str, ca: pki.Pair) -> None:
     """Version and storage are read; a collector that does not answer is left out."""
     said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())

@@ -32,6 +32,8 @@ REASONS = {
         *("Leaving", "Paused"),
     ),
     "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "VolumeFilling", "DiscardInUse"),
+    "BackedUp": ("BackedUp", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
+    "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "ExportFailed"),

@@ -58,6 +58,8 @@ class Run:
     """running, complete or failed"""
     summary: Mapping[str, Any] | None = None
     why: str | None = None
+    zone: str | None = None
+    """Of a backup: the zone that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,12 @@ class Facts:
     idle_discards: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     """Runs of the export, newest first."""
+    backups: tuple[Run, ...] = ()
+    """Runs of the zones' backups, newest first."""
+    backed_zones: tuple[str, ...] = ()
+    """The zones that are to be backed up."""
+    near: frozenset[str] = frozenset()
+    """Those whose backup lies where their collectors run."""
     next_export: tuple[str, str] | None = None
     """Month and time of the export to come."""
     endpoints: tuple[str, str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from usage_operator.conditions import checks
+from usage_operator.conditions import backups, checks
 from usage_operator.spec.status import (
     CaBundle,
     Condition,
@@ -102,15 +102,22 @@ def _summary(facts: Facts) -> Summary:
 
 def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
     """Build the status; ``before`` is the one that stands there now."""
+    kept = backups.rows(facts, before)
     return Status(
         observed_generation=facts.generation,
-        conditions=[_condition(kind, check(facts), facts, before) for kind, check in _CHECKS],
+        conditions=[
+            *(_condition(kind, check(facts), facts, before) for kind, check in _CHECKS),
+            _condition("BackedUp", backups.backed_up(facts, kept), facts, before),
+            _condition("BackupVerified", backups.verified(facts, kept), facts, before),
+        ],
         summary=_summary(facts),
         zones=[_zone(zone, before) for zone in facts.zones],
         endpoints=Endpoints(ingest=facts.endpoints[0], reporting=facts.endpoints[1])
         if facts.endpoints
         else None,
         ca_bundle=CaBundle(config_map=facts.ca_bundle) if facts.ca_bundle else None,
+        last_backup=backups.last(kept),
+        backups=kept,
         last_export=_last_export(facts, before),
         next_export=NextExport(period=facts.next_export[0], time=facts.next_export[1])
         if facts.next_export

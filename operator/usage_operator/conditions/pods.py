@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
+from usage_operator import naming
 from usage_operator.conditions.facts import Run
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _run(job: Object, pods: list[Object]) -> Run:
         state=state,
         summary=_summary(newest) if newest is not None else None,
         why=trouble,
+        zone=(job["metadata"].get("labels") or {}).get(naming.ZONE),
     )
 
 

@@ -8,7 +8,10 @@ from usage_operator.manifests.metadata import Context, Manifest, base
 
 def build(context: Context, component: str) -> Manifest:
     """Build the ServiceAccount of a component's pods."""
-    name = context.names.export if component == naming.EXPORT else context.names.collector
+    names = context.names
+    name = {naming.EXPORT: names.export, naming.BACKUP: names.backups}.get(
+        component, names.collector
+    )
     manifest = base(context, ("v1", "ServiceAccount"), name, component)
     if annotations := context.spec.template.service_account_annotations:
         manifest["metadata"]["annotations"] = dict(annotations)

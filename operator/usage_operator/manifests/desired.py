@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from usage_operator import naming
 from usage_operator.manifests import (
     accounts,
+    backup,
     certificate,
     claims,
     disruption,
@@ -105,6 +106,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
     return [
         accounts.build(context, naming.COLLECTOR),
         accounts.build(context, naming.EXPORT),
+        *([accounts.build(context, naming.BACKUP)] if context.spec.backup else []),
         *_material(context, known, now),
         peers.build(context, known.collectors, known.claims),
         *(service.headless(context, zone) for zone in known.collectors),
@@ -120,5 +122,6 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         ),
         *_leaving(context, known),
         *([volume] if volume else []),
+        *backup.build(context, known.collectors),
         export.cronjob(context),
     ]

@@ -50,11 +50,11 @@ def _collectors(context: Context) -> Manifest:
     return manifest
 
 
-def _jobs(context: Context) -> Manifest:
-    """Let nobody connect to the export's pods; they deliver to wherever the user says."""
-    manifest = base(context, _KIND, context.names.export, naming.EXPORT)
+def _jobs(context: Context, name: str, component: str) -> Manifest:
+    """Let nobody connect to a job's pods; they deliver to wherever the user says."""
+    manifest = base(context, _KIND, name, component)
     manifest["spec"] = {
-        "podSelector": {"matchLabels": context.names.selector(naming.EXPORT)},
+        "podSelector": {"matchLabels": context.names.selector(component)},
         "policyTypes": ["Ingress"],
         "ingress": [],
     }
@@ -65,4 +65,8 @@ def build(context: Context) -> list[Manifest]:
     """Build the policies; none where the user wants none."""
     if not context.spec.network_policy.enabled:
         return []
-    return [_collectors(context), _jobs(context)]
+    names = context.names
+    made = [_collectors(context), _jobs(context, names.export, naming.EXPORT)]
+    if context.spec.backup:
+        made.append(_jobs(context, names.backups, naming.BACKUP))
+    return made

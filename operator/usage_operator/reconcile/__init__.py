@@ -97,7 +97,9 @@ class Reconciler:
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
         # The pods of an export are not watched, nor is what collectors that leave still hold.
-        under_way = leaving or any(run.state == "running" for run in facts.runs)
+        under_way = leaving or any(
+            run.state == "running" for run in (*facts.runs, *facts.backups)
+        )
         if ready and secrets is not None and not under_way:
             self._calm.settle(key, secrets)
         if not ready:
@@ -213,6 +215,9 @@ def _found(
         zones=survey.zones(seen, fleet, context.names, facts.now, drained.waits),
         idle_discards=fleet.idle_discards,
         runs=survey.export_runs(seen),
+        backups=survey.backup_runs(seen),
+        backed_zones=tuple(fleet.running) if context.spec.backup else (),
+        near=survey.near(seen),
         endpoints=survey.endpoints(context),
         ca_bundle=context.names.ca,
     )

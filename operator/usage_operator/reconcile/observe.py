@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from usage_operator import naming
+from usage_operator import errors, naming
 from usage_operator.plan import Ref, ref
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Observed:
     collectors: list[Object] = field(default_factory=list)
     export_pods: list[Object] = field(default_factory=list)
     jobs: list[Object] = field(default_factory=list)
+    backup_pods: list[Object] = field(default_factory=list)
+    backup_jobs: list[Object] = field(default_factory=list)
     offered: frozenset[str] = frozenset()
     """The kinds of other projects that the cluster knows."""
 
@@ -43,17 +46,30 @@ def _component(things: Iterable[Object], component: str) -> list[Object]:
     ]
 
 
+async def _others(
+    client: Client, namespace: str, labels: dict[str, str]
+) -> dict[str, list[Object]]:
+    """List our objects of other projects' kinds, where the cluster knows them and lets us."""
+    found = {}
+    for kind in sorted(await client.offered()):
+        # A definition may go at any time, and an older role does not name all kinds.
+        with contextlib.suppress(errors.NotFound, errors.Forbidden):
+            found[kind] = await client.list(kind, namespace, labels)
+    return found
+
+
 async def observe(client: Client, names: naming.Names) -> Observed:
     """Read what belongs to a resource; the Secrets that are generated are got by name."""
     labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
-    offered = await client.offered()
-    kinds = (*_LISTED, *sorted(offered), "Pod", "Job")
+    kinds = (*_LISTED, "Pod", "Job")
     secrets = (names.keys, names.tokens, names.ca_key, names.tls)
-    lists, found = await asyncio.gather(
+    lists, found, others = await asyncio.gather(
         asyncio.gather(*(client.list(kind, names.namespace, labels) for kind in kinds)),
         asyncio.gather(*(client.get("Secret", names.namespace, name) for name in secrets)),
+        _others(client, names.namespace, labels),
     )
     *listed, pods, jobs = lists
+    listed += others.values()
     objects = {ref(thing): thing for things in listed for thing in things}
     objects |= {ref(secret): secret for secret in found if secret is not None}
     return Observed(
@@ -61,7 +77,9 @@ async def observe(client: Client, names: naming.Names) -> Observed:
         collectors=_component(pods, naming.COLLECTOR),
         export_pods=_component(pods, naming.EXPORT),
         jobs=_component(jobs, naming.EXPORT),
-        offered=offered,
+        backup_pods=_component(pods, naming.BACKUP),
+        backup_jobs=_component(jobs, naming.BACKUP),
+        offered=frozenset(others),
     )
 
 

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True"}
+_GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True", "BackedUp": "True", "BackupVerified": "True"}
 """The conditions whose changes are told, and the status that is no reason to worry."""
-_PASSING = {"Applying", "RollingOut", "NotYet", "Running"}
+_PASSING = {
+    *("Applying", "RollingOut", "NotYet", "Running"),
+    *("NoBackup", "BackupPending", "VerifyPending"),
+}
 """Reasons that end by themselves: no news."""
 _QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady", "Unreachable"}
 """Reasons that are no news either, while the condition's status stays as it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_operator import errors
+from usage_operator import errors, naming
 from usage_operator.conditions import Trouble
 from usage_operator.manifests import pki, secrets
 from usage_operator.plan import Ref
@@ -45,6 +45,9 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
         ),
         ("spec.signing.secretName", spec.signing.secret_name, ("hs512.key", "proof.pem")),
     ]
+    if spec.backup and spec.backup.encryption:
+        name = spec.backup.encryption.secret_name
+        found.append(("spec.backup.encryption.secretName", name, (naming.BACKUP_KEY,)))
     return [(field, name, keys) for field, name, keys in found if name]
 
 
@@ -71,6 +74,13 @@ def _signing(field: str, data: secrets.Data) -> Trouble | None:
         return Trouble(
             "SecretInvalid", f"{field}: hs512.key is shorter than 32 bytes: give it a longer one"
         )
+    return None
+
+
+def _backup_key(field: str, data: secrets.Data) -> Trouble | None:
+    if len(data[naming.BACKUP_KEY].removesuffix(b"\n")) < 32:
+        text = f"{field}: {naming.BACKUP_KEY} is shorter than 32 bytes: give it a longer one"
+        return Trouble("SecretInvalid", text)
     return None
 
 
@@ -102,6 +112,10 @@ async def _storage(client: Client, context: Context) -> list[Trouble]:
     }
     if name := context.spec.storage.storage_class_name:
         fields[name] = "spec.storage.storageClassName"
+    if context.spec.backup and (
+        name := context.spec.backup.destination.volume.storage_class_name
+    ):
+        fields.setdefault(name, "spec.backup.destination.volume.storageClassName")
     volume = context.spec.export.destinations[0].volume
     if volume.storage_class_name:
         fields.setdefault(
@@ -193,6 +207,8 @@ async def check(
         data, trouble = _secret(found, context, field, name, keys)
         if trouble is None and "hs512.key" in keys:
             trouble = _signing(field, data)
+        if trouble is None and naming.BACKUP_KEY in keys:
+            trouble = _backup_key(field, data)
         if trouble is None and "tls.crt" in keys:
             trouble = _certificate(context, field, data, zones, now)
             # A certificate that signed itself comes without an authority and is trusted directly.

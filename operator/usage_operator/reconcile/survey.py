@@ -54,7 +54,7 @@ def _zone(
         ready=sum(ready(pod) for pod in pods),
         leaving=fleet.leaving.get(name, 0),
         rolling=statefulset is None or rolling(statefulset),
-        settling=not late,
+        settling=not late or (statefulset is None and not pods),
         why=why((late or unready)[0]) if unready else _unmade(statefulset, len(pods)),
         waits="; ".join(
             f"{where}: {text}" for where, text in waits.items() if where.startswith(f"{name}/")
@@ -136,6 +136,28 @@ def held_by_window(spec: Spec, plan: Plan, now: dt.datetime) -> str | None:
 def export_runs(observed: Observed) -> tuple[Run, ...]:
     """Give the runs of the export."""
     return runs(observed.jobs, observed.export_pods)
+
+
+def backup_runs(observed: Observed) -> tuple[Run, ...]:
+    """Give the runs of the zones' backups."""
+    return runs(observed.backup_jobs, observed.backup_pods)
+
+
+def near(observed: Observed) -> frozenset[str]:
+    """Name the zones whose backup ran, and so lies, on a node that runs their collectors.
+
+    A volume belongs to one zone, and whoever uses it runs there.
+    """
+
+    def places(pods: Iterable[Object]) -> set[tuple[str, str]]:
+        return {
+            (pod["metadata"]["labels"].get(naming.ZONE, ""), pod["spec"]["nodeName"])
+            for pod in pods
+            if (pod.get("spec") or {}).get("nodeName")
+        }
+
+    both = places(observed.backup_pods) & places(observed.collectors)
+    return frozenset(zone for zone, _ in both)
 
 
 def last_exported(facts: Facts, before: Mapping[str, Any]) -> str | None:

@@ -82,6 +82,7 @@ _COLUMNS = [
     _column("Ready", f"{_READY}.status", "Rolled out, serving and reachable."),
     _column("Zones", ".status.summary.zones", "Zones ready, of all."),
     _column("Ready-replicas", ".status.summary.replicas", "Collectors ready, of all."),
+    _column("Backup", ".status.lastBackup.time", "Age of the oldest backup.", kind="date"),
     _column("Last export", ".status.lastExport.period", "Month exported last."),
     _column("Next export", ".status.nextExport.time", "When the next export is due."),
     _column("Age", ".metadata.creationTimestamp", "Age of the resource.", kind="date"),

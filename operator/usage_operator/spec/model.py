@@ -70,6 +70,10 @@ ZoneName = Annotated[
         {"type": "string", "maxLength": 40, "x-kubernetes-validations": rules.ZONE_NAME}
     ),
 ]
+Schedule = Annotated[
+    str,
+    Field(max_length=100, pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"),
+]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
@@ -284,6 +288,69 @@ class Export(Part):
     )
 
 
+class BackupVolume(Part):
+    """Volumes that keep backups, one for each zone."""
+
+    size: Size = Field(default="5Gi", description="Size of each zone's volume of backups.")
+    storage_class_name: Name | None = Field(
+        default=None, description="Storage class of these volumes; the cluster's default if absent."
+    )
+
+
+class BackupDestination(Part):
+    """Where backups lie."""
+
+    volume: BackupVolume = Field(
+        default=BackupVolume(),
+        description="A volume for each zone, made on a node of another zone where there is one.",
+    )
+
+
+class BackupVerify(Part):
+    """How backups are proven."""
+
+    every_days: int = Field(
+        default=7,
+        ge=0,
+        le=366,
+        description="Days after which a backup is restored into scratch space again and compared "
+        "with its original; 0: never.",
+    )
+
+
+class Encryption(Part):
+    """The key that encrypts backups."""
+
+    secret_name: Name = Field(
+        description="Secret with the key backup.key, at least 32 bytes. Keep a copy elsewhere: "
+        "without it no backup can be read."
+    )
+
+
+class Backup(Part):
+    """Copies of all that the collectors hold."""
+
+    schedule: Schedule = Field(
+        default="17 2 * * *", description="When backups are taken, as in a CronJob."
+    )
+    time_zone: TimeZone = Field(
+        default="Etc/UTC", description="IANA name of the time zone of the schedule."
+    )
+    destination: BackupDestination = Field(
+        default=BackupDestination(), description="Where the backups lie."
+    )
+    verify: BackupVerify = Field(default=BackupVerify(), description="How backups are proven.")
+    encryption: Encryption | None = Field(
+        default=None, description="Encrypt the backups; absent: they are not encrypted."
+    )
+    keep_days: int = Field(
+        default=396,
+        ge=1,
+        le=36500,
+        description="Days that a backup of events is kept once they were sent; others stay.",
+    )
+
+
 class MaintenanceWindow(Part):
     """When changes may restart collectors that serve."""
 
@@ -433,6 +500,9 @@ class Spec(Part):
     retention: Retention = Field(default=Retention(), description="How long events are kept.")
     signing: Signing = Field(default=Signing(), description="Keys that sign packages.")
     export: Export = Field(default=Export(), description="The monthly export.")
+    backup: Backup | None = Field(
+        default=None, description="Backups of the collectors' volumes; absent: none are taken."
+    )
     network_policy: NetworkPolicy = Field(
         default=NetworkPolicy(), description="Who may connect to the collectors."
     )

@@ -88,6 +88,35 @@ class LastExport(Part):
     delivered: list[str] = Field(default=[], description="Where the packages are.")
 
 
+class ZoneBackup(Part):
+    """The newest backup of one zone."""
+
+    zone: str = Field(description="Name of the zone.")
+    result: str = Field(description="How the newest run ended: backed-up or failed.")
+    time: Time | None = Field(default=None, description="When the last good backup was taken.")
+    events: int | None = Field(default=None, description="Events in it.")
+    bytes: int | None = Field(default=None, description="Bytes that it takes.")
+    location: str | None = Field(default=None, description="Where it lies.")
+    verified: Time | None = Field(
+        default=None, description="When it was last restored into scratch space and compared."
+    )
+    verified_ok: bool | None = Field(default=None, description="What came of that.")
+    job: str | None = Field(default=None, description="Job of the newest run.")
+    error: str | None = Field(default=None, description="Why the newest run failed.")
+
+
+class LastBackup(Part):
+    """The backups of all zones together, as old as the oldest."""
+
+    time: Time = Field(description="When the oldest of the zones' backups was taken.")
+    events: int = Field(description="Events in all of them.")
+    bytes: int = Field(description="Bytes that they take.")
+    location: str | None = Field(default=None, description="Where they lie.")
+    verified: Time | None = Field(
+        default=None, description="Since when all of them have been restored and compared."
+    )
+
+
 class NextExport(Part):
     """The export that comes next."""
 
@@ -109,7 +138,7 @@ class Status(Part):
                 "x-kubernetes-list-map-keys": ["type"],
             }
         ),
-    ] = Field(default=[], description="Ready, Progressing, Degraded and Exported.")
+    ] = Field(default=[], description="Ready, Progressing, Degraded, Exported, BackedUp and BackupVerified.")
     summary: Summary | None = Field(default=None, description="Counts for kubectl get.")
     zones: Annotated[
         list[ZoneStatus],
@@ -122,6 +151,16 @@ class Status(Part):
     ] = Field(default=[], description="One row for each zone, leaving ones too.")
     endpoints: Endpoints | None = Field(default=None, description="Addresses in the cluster.")
     ca_bundle: CaBundle | None = Field(default=None, description="What clients should trust.")
+    last_backup: LastBackup | None = Field(default=None, description="The newest backups.")
+    backups: Annotated[
+        list[ZoneBackup],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["zone"],
+            }
+        ),
+    ] = Field(default=[], description="The newest backup of each zone.")
     last_export: LastExport | None = Field(default=None, description="The newest export.")
     next_export: NextExport | None = Field(default=None, description="The export to come.")
 

@@ -1,0 +1,103 @@
+"""What backups said of themselves, zone by zone, and what the conditions make of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from usage_operator.conditions.checks import Verdict
+from usage_operator.spec.status import LastBackup, ZoneBackup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from usage_operator.conditions.facts import Facts, Run
+
+_LONGEST = 500
+_TAKEN = ("time", "events", "bytes", "location")
+
+
+def rows(facts: Facts, before: Mapping[str, Any]) -> list[ZoneBackup]:
+    """Give a row for each zone that is to be backed up and was.
+
+    Jobs are kept for a while only, so what stood there before stays until there is news.
+    """
+    old = {one.get("zone"): one for one in before.get("backups") or []}
+    finished = [run for run in facts.backups if run.state != "running"]
+    news = {run.zone: run for run in reversed(finished)}
+    found = []
+    for zone in facts.backed_zones:
+        known = ZoneBackup.model_validate(old[zone]) if zone in old else None
+        run = news.get(zone)
+        row = _row(zone, run, known) if run else known
+        found += [row] if row else []
+    return found
+
+
+def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
+    """Put what a run said over what was known; one that failed leaves the last good one as it is."""
+    said = run.summary or {}
+    good = said.get("result") == "backed-up"
+    error = None if good else str(said.get("error") or run.why or "it ended without a summary")
+    values: dict[str, Any] = known.model_dump() if known else {}
+    values |= {name: said[name] for name in _TAKEN if good and said.get(name) is not None}
+    if said.get("verified"):
+        values |= {"verified": said["verified"], "verified_ok": bool(said.get("verified_ok"))}
+    values |= {
+        "zone": zone,
+        "job": run.job,
+        "result": said.get("result") or "failed",
+        "error": error[:_LONGEST] if error else None,
+    }
+    return ZoneBackup.model_validate(values)
+
+
+def last(found: Sequence[ZoneBackup]) -> LastBackup | None:
+    """Sum up all zones: as old as the oldest of them."""
+    good = [one for one in found if one.time]
+    if not good:
+        return None
+    proofs = [one.verified for one in good if one.verified]
+    return LastBackup(
+        time=min(one.time or "" for one in good),
+        events=sum(one.events or 0 for one in good),
+        bytes=sum(one.bytes or 0 for one in good),
+        location=good[0].location,
+        verified=min(proofs) if len(proofs) == len(good) else None,
+    )
+
+
+def backed_up(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
+    """Judge whether the newest backup of every zone is whole."""
+    if not facts.backed_zones:
+        text = "spec.backup is not set: a lost volume costs all that was not exported"
+        return Verdict("Unknown", "NoBackup", text)
+    if bad := [one for one in found if one.result != "backed-up"]:
+        text = "; ".join(f"zone {one.zone}: {one.error}: see job {one.job}" for one in bad)
+        return Verdict("False", "BackupFailed", text)
+    missing = [zone for zone in facts.backed_zones if zone not in {one.zone for one in found}]
+    if missing:
+        return Verdict("Unknown", "BackupPending", f"no backup yet of {', '.join(missing)}")
+    oldest = min(one.time or "" for one in found)
+    if facts.near:
+        where = ", ".join(sorted(facts.near))
+        text = (
+            f"backups of {where} lie in the same zone as what they are of, and would be lost with "
+            "it: let the cluster place their volumes elsewhere"
+        )
+        return Verdict("True", "SameZone", text)
+    return Verdict("True", "BackedUp", f"the oldest of all zones is of {oldest}")
+
+
+def verified(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
+    """Judge whether every zone's backup was restored and compared, with success."""
+    if not facts.backed_zones:
+        return Verdict("Unknown", "NoBackup", "spec.backup is not set")
+    if bad := [one for one in found if one.verified_ok is False]:
+        text = "; ".join(f"zone {one.zone}: {one.error or 'see its job'}" for one in bad)
+        return Verdict("False", "VerifyFailed", f"a restored backup is not what it should be: {text}")
+    proven = {one.zone: one.verified for one in found if one.verified}
+    missing = [zone for zone in facts.backed_zones if zone not in proven]
+    if missing:
+        return Verdict("Unknown", "VerifyPending", f"not restored yet: {', '.join(missing)}")
+    oldest = min(proven[zone] or "" for zone in facts.backed_zones)
+    return Verdict("True", "Verified", f"restored and compared, the oldest at {oldest}")

@@ -1,0 +1,131 @@
+"""Backups: a CronJob and a volume for each zone, so that one lost zone takes no other with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from usage_operator import naming
+from usage_operator.manifests import peers, pod
+from usage_operator.manifests.metadata import Context, Manifest, base
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from usage_operator.spec import Backup
+
+_FILES = naming.FILES_DIR
+
+
+def _command(context: Context, wanted: Backup, zone: str, replicas: int) -> list[str]:
+    words = [naming.BACKUP, "--from", ",".join(peers.urls(context, {zone: replicas}))]
+    words += ["--to", naming.BACKUP_DIR, "--keep-days", str(wanted.keep_days)]
+    if wanted.verify.every_days:
+        words += ["--verify-every", str(wanted.verify.every_days)]
+    words += ["--token-file", f"{_FILES}/tokens/admin"]
+    return [*words, "--summary-file", "/dev/termination-log"]
+
+
+def _affinity(context: Context, zone: str) -> dict[str, Any]:
+    """Prefer nodes elsewhere: where the first backup runs its volume is made.
+
+    An affinity of the user's for nodes stands instead.
+    """
+    found = [one.node_selector for one in context.spec.zones if one.name == zone]
+    selector = (found and found[0]) or {naming.TOPOLOGY_ZONE: zone}
+    elsewhere = [
+        {"key": key, "operator": "NotIn", "values": [value]} for key, value in selector.items()
+    ]
+    terms = [{"weight": 100, "preference": {"matchExpressions": [one]}} for one in elsewhere]
+    ours = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
+    return ours | context.spec.template.affinity
+
+
+def claim(context: Context, wanted: Backup, zone: str) -> Manifest:
+    """Build the claim of a zone's backups. It has no owner: it is for when all else is gone."""
+    volume = wanted.destination.volume
+    kind = ("v1", "PersistentVolumeClaim")
+    name = context.names.backup(zone)
+    manifest = base(context, kind, name, naming.BACKUP, zone=zone, owned=False)
+    manifest["spec"] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": volume.size}},
+    }
+    if volume.storage_class_name:
+        manifest["spec"]["storageClassName"] = volume.storage_class_name
+    return manifest
+
+
+def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str, Any]:
+    volumes, mounts = pod.files(context, "tokens", "ca")
+    environment = {
+        "USAGE_CA_FILE": f"{_FILES}/ca/ca.crt",
+        "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
+        "HOME": "/tmp",  # noqa: S108
+    }
+    if wanted.encryption:
+        environment["USAGE_BACKUP_KEY_FILE"] = f"{_FILES}/backup/{naming.BACKUP_KEY}"
+        secret = {"secretName": wanted.encryption.secret_name, "defaultMode": 0o440}
+        volumes.append({"name": "backup", "secret": secret})
+        mounts.append({"name": "backup", "mountPath": f"{_FILES}/backup", "readOnly": True})
+    container = {
+        "name": "backup",
+        "image": context.collector_image,
+        "args": _command(context, wanted, zone, replicas),
+        "env": pod.environment(environment),
+        "resources": pod.resources(context),
+        "securityContext": pod.CONTAINER_SECURITY,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [
+            {"name": "backups", "mountPath": naming.BACKUP_DIR},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            *mounts,
+        ],
+    }
+    claim_name = context.names.backup(zone)
+    return {
+        "serviceAccountName": context.names.backups,
+        "restartPolicy": "Never",
+        "affinity": _affinity(context, zone),
+        "volumes": [
+            {"name": "backups", "persistentVolumeClaim": {"claimName": claim_name}},
+            {"name": "tmp", "emptyDir": {}},
+            *volumes,
+        ],
+        "containers": [container],
+    }
+
+
+def cronjob(context: Context, wanted: Backup, zone: str, replicas: int) -> Manifest:
+    """Build the CronJob of a zone; ``replicas`` are the collectors that there are."""
+    name = context.names.backup(zone)
+    manifest = base(context, ("batch/v1", "CronJob"), name, naming.BACKUP, zone=zone)
+    own = _pod(context, wanted, zone, replicas)
+    manifest["spec"] = {
+        "schedule": wanted.schedule,
+        "timeZone": wanted.time_zone,
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 3600,
+        "successfulJobsHistoryLimit": 1,
+        "failedJobsHistoryLimit": 1,
+        "jobTemplate": {
+            "metadata": {"labels": context.names.labels(naming.BACKUP, zone)},
+            "spec": {
+                "backoffLimit": 3,
+                "activeDeadlineSeconds": 6 * 3600,
+                "template": pod.template(context, naming.BACKUP, own, zone),
+            },
+        },
+    }
+    return manifest
+
+
+def build(context: Context, collectors: Mapping[str, int]) -> list[Manifest]:
+    """Build everything for zones with so many collectors; nothing where none is asked for."""
+    wanted = context.spec.backup
+    if wanted is None:
+        return []
+    return [
+        made
+        for zone, replicas in collectors.items()
+        for made in (claim(context, wanted, zone), cronjob(context, wanted, zone, replicas))
+    ]
