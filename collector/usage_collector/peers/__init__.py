@@ -127,9 +127,9 @@ class Peer:
         answer = self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
         self._decoded(Receipt, answer)
 
-    def usage_news(self, epoch: str, after: int, *, everything: bool) -> bytes:
+    def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What it learnt of usage since it was last asked, as it came."""
-        params: dict[str, float | str] = {"epoch": epoch, "after": after}
+        params: dict[str, float | str] = {"epoch": epoch, "after": after, "register": register}
         if everything:
             params["everything"] = "true"
         return self._ask("GET", "/v1/usage/news", params=params)

@@ -6,6 +6,17 @@ and answers from it. Its SQL is that of the index only, which can always be made
 
 from usage_collector.usage.answering import as_csv, flat
 from usage_collector.usage.asking import GROUPS, Query, query
+from usage_collector.usage.customers import Customer, read_details
 from usage_collector.usage.fleet import Fleet, Missing
 
-__all__ = ["GROUPS", "Fleet", "Missing", "Query", "as_csv", "flat", "query"]
+__all__ = [
+    "GROUPS",
+    "Customer",
+    "Fleet",
+    "Missing",
+    "Query",
+    "as_csv",
+    "flat",
+    "query",
+    "read_details",
+]

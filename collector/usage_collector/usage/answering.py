@@ -98,6 +98,7 @@ def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequ
     """The sums by these groups."""
     labels = {*names} - _DATES
     by_day = len(labels) < len(names)
+    columns: tuple[str, ...] = LABELS
     number = next((n for n, kept in enumerate(GROUPINGS) if labels <= {*kept}), None)
     if number is not None:
         # The numbers come with the day first, as they are stored.
@@ -116,7 +117,7 @@ def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequ
             f"GROUP BY {keys} HAVING sum(count) > 0",
             (_since(query), query.until),
         )
-        texts, columns = store.labels.rows, LABELS
+        texts = store.labels.rows
     values = [_value(name, columns) for name in names]
     table: Table = defaultdict(lambda: [0] * 5)
     for day, label, *sums in found:

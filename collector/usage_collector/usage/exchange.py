@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from usage_collector.errors import PeerUnavailable, UsageError
+from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders read it
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from usage_collector.usage.registry import Registry
     from usage_collector.usage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ STALE = 30_000_000
 class News(msgspec.Struct, frozen=True, array_like=True):
     """What a collector answers: its states behind a number, and the number to ask with next.
 
+    ``customers`` are all it knows of, unless the asking one knows just the same.
+
     ``problems`` says why what it knows of itself is not all; ``more``: ask again at once.
     """
 
@@ -42,6 +46,7 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     more: bool
     problems: list[str]
     states: list[State]
+    customers: list[Customer]
 
 
 _decode = msgspec.msgpack.Decoder(News).decode
@@ -53,7 +58,7 @@ class Asks(Protocol):
 
     url: str
 
-    def usage_news(self, epoch: str, after: int, *, everything: bool) -> bytes:
+    def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """Its answer, as it came."""
 
 
@@ -82,10 +87,11 @@ class Known:
 
 
 class Exchange:
-    """Asks the other collectors; ``epoch`` of our own index tells us from them."""
+    """Asks the other collectors; the epoch of our own index tells us from them."""
 
-    def __init__(self, store: Store, now: Callable[[], int]) -> None:
+    def __init__(self, store: Store, registry: Registry, now: Callable[[], int]) -> None:
         self._store = store
+        self._registry = registry
         self._now = now
         rows = store.rows("SELECT url, collector, epoch, seq, heard FROM peers")
         self._known = {row[0]: Known(*row) for row in rows}
@@ -112,7 +118,12 @@ class Exchange:
 
     def _page(self, peer: Asks, known: Known) -> bool:
         began = self._now()
-        answer = peer.usage_news(known.epoch, known.seq, everything=known.heard is None)
+        answer = peer.usage_news(
+            known.epoch,
+            known.seq,
+            everything=known.heard is None,
+            register=self._registry.register.digest,
+        )
         try:
             news = _decode(answer)
             heard = known.heard if news.more else began
@@ -122,6 +133,7 @@ class Exchange:
                 return False
             if news.states or news.seq != known.seq:
                 self._store.fold(news.states, began, own=False, mark=mark)
+            self._registry.join(news.customers)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
             raise PeerUnavailable(
                 f"{peer.url} gave no answer of a collector: {error}", "upgrade both to one version"
@@ -134,12 +146,15 @@ class Exchange:
 
 
 def news(
-    store: Store, collector: str, problems: list[str], epoch: str, after: int, *, everything: bool
-) -> News:
-    """What is new here for somebody who knows this epoch's states up to the number ``after``."""
+    store: Store, epoch: str, after: int, *, everything: bool
+) -> tuple[int, bool, list[State]]:
+    """What is new here for somebody who knows this epoch's states up to the number ``after``.
+
+    The number to ask with next, whether there is more, and the states.
+    """
     if epoch != store.epoch:
         after = 0
     rows = store.rows("SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE)
     states = [store.state(row) for row in rows if everything or row[2]]
     seq = rows[-1][0] if rows else after
-    return News(collector, store.epoch, seq, len(rows) == PAGE, problems, states)
+    return seq, len(rows) == PAGE, states

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
-from usage_collector.usage import answering, exchange
+from usage_collector.usage import answering, billing, exchange
+from usage_collector.usage.asking import Query
 from usage_collector.usage.feeding import Feeder
+from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY
 from usage_collector.usage.store import Store
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
-    from usage_collector.usage.asking import Query
+    from usage_collector.usage.billing import Line
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,8 @@ class Fleet:
     def __init__(self, settings: Settings, ledgers: Ledgers, now: Callable[[], int]) -> None:
         self.store = Store(settings.data_dir)
         self.feeder = Feeder(ledgers, self.store, settings.name, settings.zone)
-        self._exchange = exchange.Exchange(self.store, now)
+        self.registry = Registry(settings.data_dir, settings.name, now)
+        self._exchange = exchange.Exchange(self.store, self.registry, now)
         self._settings = settings
         self._now = now
         self._peers: dict[str, peers.Peer] = {}
@@ -78,13 +81,33 @@ class Fleet:
         missing = self.missing(behind)
         return answering.answer(self.store, query), missing
 
-    def news(self, epoch: str, after: int, *, everything: bool) -> bytes:
-        """What another collector asks for; see `exchange.news`."""
+    def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
+        """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
         reasons = self._own_problems(self.feeder.catch_up(self._now(), WAIT_SECONDS))
-        told = exchange.news(
-            self.store, self._settings.name, reasons, epoch, after, everything=everything
+        seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
+        customers = self.registry.news(register)
+        name = self._settings.name
+        return exchange.encode(
+            exchange.News(name, self.store.epoch, seq, more, reasons, states, customers)
         )
-        return exchange.encode(told)
+
+    def unknown_customers(self) -> tuple[list[Line], list[Missing]]:
+        """Customers in events that nobody registered, and what is missing from the list."""
+        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
+        query = Query(None, self.today)
+        return billing.unknown(self.store, query, self.registry.register), self.missing(behind)
+
+    def customer_usage(self, query: Query, only: str | None) -> tuple[list[Line], list[Missing]]:
+        """Usage by customer and month, of one customer where one is named.
+
+        Raises:
+            NotFound: there is no such customer.
+        """
+        register = self.registry.register
+        if only is not None:
+            register.get(only)
+        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
+        return billing.monthly(self.store, query, register, only), self.missing(behind)
 
     def missing(self, behind: int) -> list[Missing]:
         """Who is not wholly counted; ``behind`` events of our own are not yet."""

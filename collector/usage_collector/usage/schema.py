@@ -20,7 +20,9 @@ from usage_collector.usage.states import LABELS
 
 DETAILS = ("mode", "type", "language", "operating_point")
 """The labels of the details that `GET /v2/usage` answers with."""
-GROUPINGS = (DETAILS, *((name,) for name in LABELS if name not in DETAILS))
+INVOICES = ("customer", "contract", "mode", "type")
+"""The labels that say who is billed for what."""
+GROUPINGS = (DETAILS, INVOICES, ("zone",), ("format",))
 """What ``daily`` is kept by; an index into it is a ``grouping``."""
 
 _NAMES = ", ".join(f"{name} TEXT NOT NULL" for name in LABELS)

@@ -47,6 +47,15 @@ def position(query: dict[str, str], name: str) -> int:
     return int(text)
 
 
+def one_of(query: dict[str, str], name: str, default: str, *others: str) -> str:
+    """One of a few words from the query."""
+    word = query.get(name, default)
+    if word not in (default, *others):
+        known = " or ".join((default, *others))
+        raise InvalidInput(f"{name}: {word[:40]!r} is not possible", f"use {known}")
+    return word
+
+
 def limits(query: dict[str, str]) -> Limits:
     """A cut's limits; what is left out has its default."""
     return Limits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -16,7 +16,7 @@ from usage_collector.web.routing import Parameter, Route
 from usage_collector.web.tokens import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from usage_collector.usage import Fleet
 
@@ -24,23 +24,26 @@ PARTIAL = "Usage-Partial"
 """Header that names the collectors of which not all is in the answer."""
 
 
+def partial(answer: dict[str, Any], missing: Sequence[usage.Missing]) -> dict[str, str]:
+    """Add to an answer what is missing from it; the header that says so too."""
+    if not missing:
+        return {}
+    answer["partial"] = [one.line for one in missing]
+    names = dict.fromkeys(quote(one.collector, safe=":/") for one in missing)
+    return {PARTIAL: ", ".join(names)}
+
+
 def routes(fleet: Fleet) -> list[Route]:
     """``GET /v2/usage``, and what collectors ask each other."""
 
     async def get_usage(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         given = queries.only(request, "since", "until", "group_by", "format")
-        wanted = given.get("format", "json")
-        if wanted not in ("json", "csv"):
-            raise InvalidInput(f"format: {wanted[:40]!r} is no format", "use json or csv")
+        wanted = queries.one_of(given, "format", "json", "csv")
         query = usage.query(
             given.get("since"), given.get("until"), given.get("group_by"), fleet.today
         )
         answered, missing = await asyncio.to_thread(fleet.answer, query)
-        headers = {}
-        if missing:
-            answered["partial"] = [one.line for one in missing]
-            names = dict.fromkeys(quote(one.collector, safe=":/") for one in missing)
-            headers[PARTIAL] = ", ".join(names)
+        headers = partial(answered, missing)
         if wanted == "csv":
             text = usage.as_csv(usage.flat(answered))
             return web.Response(text=text, content_type="text/csv", headers=headers)
@@ -48,12 +51,16 @@ def routes(fleet: Fleet) -> list[Route]:
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def get_news(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
-        given = queries.only(request, "epoch", "after", "everything")
+        given = queries.only(request, "epoch", "after", "everything", "register")
         after = given.get("after", "0")
         if not (after.isascii() and after.isdigit() and len(after) < 19):
             raise InvalidInput(f"after is {after[:40]!r}", "use a whole number")
         body = await asyncio.to_thread(
-            fleet.news, given.get("epoch", ""), int(after), everything="everything" in given
+            fleet.news,
+            given.get("epoch", ""),
+            int(after),
+            everything="everything" in given,
+            register=given.get("register", ""),
         )
         return web.Response(body=body, content_type="application/msgpack")
 
@@ -67,6 +74,7 @@ def routes(fleet: Fleet) -> list[Route]:
         Parameter("epoch", "that of the last answer"),
         Parameter("after", "the number of the last answer"),
         Parameter("everything", "also what it knows of other collectors"),
+        Parameter("register", "digest of the customers that are known already"),
     )
     return [
         Route(

@@ -121,3 +121,42 @@ def test_questions_are_answered_or_refused_with_the_reason(fleet: list[Collector
     assert _usage(fleet[0], "/v1/usage/news?after=x").status_code == 400
     unknown = httpx.get(fleet[0].reporting_url + "/v2/usage", verify=False)
     assert (unknown.status_code, set(unknown.json())) == (401, {"code", "error", "detail"})
+
+
+def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
+    """Registered at one collector, invoiced at another; strangers are kept and flagged."""
+    raws = [
+        event(1, session_id="a", customer_id="Acme", duration=3600),
+        event(2, session_id="b", customer_id=None, contract_id="7", duration=1800),
+        event(3, session_id="c", customer_id="Stranger", duration=900),
+    ]
+    _send(fleet[0], raws)
+    _until(fleet[1], 3)
+    boss = {"Authorization": "Bearer boss"}
+    customers = f"{fleet[0].reporting_url}/v1/customers"
+    body = {"name": "Acme Ltd", "customer_ids": ["Acme"], "contracts": ["7"]}
+    reader = {"Authorization": "Bearer reader"}
+    refused = httpx.put(f"{customers}/acme", json=body, headers=reader, verify=False)
+    assert refused.status_code == 403
+    made = httpx.put(f"{customers}/acme", json=body, headers=boss, verify=False)
+    assert (made.status_code, made.json()["name"]) == (200, "Acme Ltd")
+    deadline = time.monotonic() + 20
+    while not (listed := _usage(fleet[1], "/v1/customers").json())["customers"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (unknown,) = listed["unknown"]
+    assert (unknown["customer_id"], unknown["duration_hrs"]) == ("Stranger", 0.25)
+    table = _usage(fleet[1], "/v1/customers/-/usage?format=csv").text.splitlines()
+    assert [line.split(",")[:4] for line in table[1:]] == [
+        ["2026-10", "Stranger", "Stranger", "False"],
+        ["2026-10", "acme", "Acme Ltd", "True"],
+    ]
+    assert table[2].split(",")[6:8] == ["2", "1.5"]
+    httpx.put(f"{customers}/umbrella", json={"name": "U"}, headers=boss, verify=False)
+    merged = f"{customers}/acme/merge"
+    httpx.post(merged, json={"into": "umbrella"}, headers=boss, verify=False).raise_for_status()
+    lines = _usage(fleet[0], "/v1/customers/umbrella/usage").json()["usage"]
+    assert [(line["name"], line["count"]) for line in lines] == [("U", 2)]
+    assert _usage(fleet[0], "/v1/customers/nobody/usage").status_code == 404
+    bad = httpx.post(merged, content=b"{", headers=boss, verify=False)
+    assert bad.status_code == 400

@@ -18,6 +18,7 @@ from usage_collector.errors import InvalidInput
 from usage_collector.sessions import Place
 from usage_collector.usage import answering, exchange
 from usage_collector.usage.exchange import Exchange
+from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import State, merged, state
 from usage_collector.usage.store import Mark, Store
 
@@ -71,9 +72,10 @@ class Local:
     def __init__(self, url: str, store: Store) -> None:
         self.url, self.store = url, store
 
-    def usage_news(self, epoch: str, after: int, *, everything: bool) -> bytes:
-        told = exchange.news(self.store, self.url, [], epoch, after, everything=everything)
-        return exchange.encode(told)
+    def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
+        seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
+        news = exchange.News(self.url, self.store.epoch, seq, more, [], states, [])
+        return exchange.encode(news)
 
 
 def _counted(answered: dict[str, Any]) -> int:
@@ -99,7 +101,10 @@ def test_any_collector_counts_what_a_naive_count_comes_to(
             (Path(folder) / name).mkdir()
             stores[name] = Store(Path(folder) / name)
         peers = [Local(name, store) for name, store in stores.items()]
-        exchanges = [Exchange(store, lambda: NOW) for store in stores.values()]
+        exchanges = [
+            Exchange(store, Registry(Path(folder), name, lambda: NOW), lambda: NOW)
+            for name, store in stores.items()
+        ]
         for name, store in stores.items():
             told = _states(received, name)
             random.shuffle(told)
