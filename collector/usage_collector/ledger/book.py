@@ -145,9 +145,11 @@ class Book:
         """Pack small blocks together, for about that long; ``now`` in µs."""
         end = clock_time.monotonic() + seconds
         with sqlite.translated(f"ledger {self.ledger}"):
-            while sealing.step(self.connection, self.reader, self._packer, now):
-                if clock_time.monotonic() >= end:
-                    return
+            with sqlite.transaction(self.connection, "IMMEDIATE"):
+                while sealing.step(self.connection, self.reader, self._packer, now):
+                    if clock_time.monotonic() >= end:
+                        return
+            sealing.give_back(self.connection)
 
     def prove(self, now: int) -> None:
         """Commit something small."""

@@ -6,11 +6,9 @@ which this is done, so that no event is packed more than twice.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import Damaged
-from usage_collector.ledger import sqlite
 from usage_collector.ledger.blocks import MAX_BYTES, MAX_EVENTS, Load, Unpacker
 
 if TYPE_CHECKING:
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
 
 HOUR_US = 3_600_000_000
 """A block's time of receipt counts for all its events: those of different hours stay apart."""
-_BLOCKS_A_STEP = 256
+_LOOK_AHEAD = 4 * MAX_EVENTS
+_SPARE_PAGES = 64
 
 
 def runs(blocks: Iterable[Block], now: int) -> Iterator[list[Block]]:
@@ -50,12 +49,14 @@ def _fits(run: list[Block], block: Block) -> bool:
 
 
 def step(connection: apsw.Connection, reader: Reader, packer: Packer, now: int) -> bool:
-    """Pack one run together, and pass over those before it; whether there may be more to do."""
+    """Pack one run together, and pass over those before it; whether there may be more to do.
+
+    Within a transaction of the caller's.
+    """
     first, last = reader.bounds()
     first = max(reader.sealed() + 1, first)
-    blocks = list(islice(reader.blocks(first, last), _BLOCKS_A_STEP))
     end = first - 1
-    for run in runs(blocks, now):
+    for run in runs(reader.blocks(first, min(last, end + _LOOK_AHEAD)), now):
         end = run[-1].first + run[-1].events - 1
         if len(run) > 1 and not _holds_untimed(reader, run):
             _pack(connection, reader, packer, run)
@@ -63,8 +64,7 @@ def step(connection: apsw.Connection, reader: Reader, packer: Packer, now: int) 
     else:
         if end < first:
             return False
-        with sqlite.transaction(connection, "IMMEDIATE"):
-            _note(connection, end)
+        _note(connection, end)
     return end < last
 
 
@@ -86,12 +86,17 @@ def _pack(connection: apsw.Connection, reader: Reader, packer: Packer, run: list
         first, len(raws), max(block.received for block in run), sum(map(len, raws)),
         load.jobs, load.realtime_ms, data,
     )  # fmt: skip
-    with sqlite.transaction(connection, "IMMEDIATE"):
-        sql = "DELETE FROM blocks WHERE first BETWEEN ? AND ?"
-        connection.execute(sql, (first, last)).fetchall()
-        sql = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)"
-        connection.execute(sql, row).fetchall()
-        _note(connection, last)
+    sql = "DELETE FROM blocks WHERE first BETWEEN ? AND ?"
+    connection.execute(sql, (first, last)).fetchall()
+    sql = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, NULL, ?)"
+    connection.execute(sql, row).fetchall()
+    _note(connection, last)
+
+
+def give_back(connection: apsw.Connection) -> None:
+    """Give some of the room that is left over to the file system, if there is much of it."""
+    if connection.pragma("freelist_count") > _SPARE_PAGES:
+        connection.execute(f"PRAGMA incremental_vacuum({_SPARE_PAGES})").fetchall()
 
 
 def _note(connection: apsw.Connection, sealed: int) -> None:
