@@ -106,7 +106,7 @@ def test_purging_works_on_a_full_disk_and_makes_room(small_disk: Path) -> None:
     """The reserve is there for it: what is old and sent goes, and events are taken again."""
     (small_disk / "filler").write_bytes(bytes(24 * 2**20))
     (small_disk / "data").mkdir()
-    ledgers = Ledgers(small_disk / "data", "c", "z", lambda: 1, reserve=4 * 10**6)
+    ledgers = Ledgers(small_disk / "data", "c", "z", lambda: 1, reserve=8 * 10**6)
     stored = _store_until_full(ledgers)
     assert ledgers.space.full
     end = stored // 2 // 100 * 100

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from usage_collector import events
-from usage_collector.events import Outcome
+from usage_collector.events import Event, Outcome
 from usage_collector.ledger.reader import Billed
 
 if TYPE_CHECKING:
@@ -18,16 +18,27 @@ if TYPE_CHECKING:
 
 def of_events(reader: Reader, first: int, last: int) -> Iterator[Billed]:
     """The identities in these positions, read from the events themselves."""
+    for position, received, event in dated(reader, first, last):
+        if billed := of_event(reader.ledger, position, received, event):
+            yield billed
+
+
+def of_event(ledger: str, position: int, received: int, event: Event) -> Billed | None:
+    """Who is billed for an event; None where it is nothing that is billed."""
+    if event.kind not in (Outcome.DONE, Outcome.ENDED) or event.warm_up:
+        return None
+    duration = None if event.implausible else event.duration
+    return Billed(event.identity, ledger, position, duration, event.time or received)
+
+
+def dated(reader: Reader, first: int, last: int) -> Iterator[tuple[int, int, Event]]:
+    """These positions, each with when (µs) it was received and its event."""
     position = first - 1
     for block in reader.blocks(first, last):
         stop = min(block.first + block.events - 1, last)
         for raw in reader.events(max(block.first, first), stop):
             position += 1
-            event = events.read(raw)
-            if event.kind in (Outcome.DONE, Outcome.ENDED) and not event.warm_up:
-                duration = None if event.implausible else event.duration
-                time = event.time or block.received
-                yield Billed(event.identity, reader.ledger, position, duration, time)
+            yield position, block.received, events.read(raw)
 
 
 def kept(reader: Reader, first: int, last: int) -> Iterator[Billed]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REST = 3.0
+"""How many times as long as a step of purging the writer is left to those who store."""
 PROOF_SECONDS = 5.0
 """How long proving that a commit is possible may take."""
 
@@ -151,8 +153,7 @@ class Ledgers:
 
         Those beyond ``sent`` are noted as a gap. Billing identities stay until `forget`.
         """
-        while self.writer.call(lambda book: self._purge_step(book, ledger, end, sent)).result():
-            pass
+        self._step_by_step(lambda book: self._purge_step(book, ledger, end, sent))
         self._closed.pop(ledger, None)
 
     def forget(self, ledger: str, before: int) -> None:
@@ -160,8 +161,14 @@ class Ledgers:
         with self.reader(ledger) as reader:
             if all(received >= before for _, received in reader.purged_receipts()):
                 return
-        while self.writer.call(lambda book: self._forget(book, ledger, before)).result():
-            pass
+        self._step_by_step(lambda book: self._forget(book, ledger, before))
+
+    def _step_by_step(self, step: Callable[[Book], bool]) -> None:
+        """Have the writer take steps until one says that none is left, mostly resting."""
+        began = time.monotonic()
+        while self.writer.call(step).result():
+            time.sleep(_REST * (time.monotonic() - began))
+            began = time.monotonic()
 
     def _purge_step(self, book: Book, ledger: str, end: int, sent: int) -> bool:
         if ledger == book.ledger and end > book.reader.indexed():

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from usage_collector import events
 from usage_collector.ledger import sqlite
-from usage_collector.ledger.identities import of_events
+from usage_collector.ledger.identities import dated, of_event
 from usage_collector.packages import MARK_EVERY
 
 if TYPE_CHECKING:
@@ -32,15 +31,11 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
     if first > end:
         return False
     last = min((first - 1) // STEP * STEP + STEP, end)
-    ids = [(events.read(raw).transport_id,) for raw in reader.events(first, last)]
-    found = list(reader.blocks(first, last))
-    untimed = [
-        (block.received, position)
-        for block in found
-        for position in range(block.first, block.first + block.events)
-        if first <= position <= last
-    ]
-    billed = [(b.position, b.identity, b.duration, b.time) for b in of_events(reader, first, last)]
+    found = list(dated(reader, first, last))
+    ids = [(event.transport_id,) for _, _, event in found]
+    untimed = [(received, position) for position, received, event in found if event.time is None]
+    identities = [of_event(reader.ledger, *one) for one in found]
+    billed = [(b.position, b.identity, b.duration, b.time) for b in identities if b]
     with (
         sqlite.translated(f"ledger {reader.ledger}"),
         sqlite.transaction(connection, "IMMEDIATE"),
@@ -59,10 +54,9 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
         connection.execute("DELETE FROM marks WHERE position < ?", (last,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'purged'", (last,))
         connection.execute("UPDATE meta SET value = max(value, ?) WHERE name = 'indexed'", (last,))
-        _note_received(connection, reader, last, found[-1].received)
+        _note_received(connection, reader, last, found[-1][1])
         if last > sent:
             _note_unsent(connection, reader, max(first, sent + 1), last)
-    with sqlite.translated(f"ledger {reader.ledger}"):
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
     return last < end
 
@@ -89,16 +83,18 @@ def forget(connection: apsw.Connection, reader: Reader, before: int) -> bool:
     if not old:
         return False
     end = old[-1][0]
-    with sqlite.translated(f"ledger {reader.ledger}"):
-        with sqlite.transaction(connection, "IMMEDIATE"):
-            connection.execute(
-                "DELETE FROM identities WHERE position <= (SELECT max(position) FROM (SELECT "
-                "position FROM identities WHERE position <= ? ORDER BY position LIMIT ?))",
-                (end, _FORGET_ROWS),
-            )
-            more = connection.changes() == _FORGET_ROWS
-            if not more:
-                _put(connection, "purged_receipts", notes[len(old) :])
+    with (
+        sqlite.translated(f"ledger {reader.ledger}"),
+        sqlite.transaction(connection, "IMMEDIATE"),
+    ):
+        connection.execute(
+            "DELETE FROM identities WHERE position <= (SELECT max(position) FROM (SELECT "
+            "position FROM identities WHERE position <= ? ORDER BY position LIMIT ?))",
+            (end, _FORGET_ROWS),
+        )
+        more = connection.changes() == _FORGET_ROWS
+        if not more:
+            _put(connection, "purged_receipts", notes[len(old) :])
         connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
     return more
 
