@@ -131,7 +131,7 @@ def read_only_told(connection: apsw.Connection) -> Iterator[None]:
     try:
         yield
     except apsw.IOError as error:
-        flushed = error.extendedresult in _FLUSHES
+        flushed = getattr(error, "extendedresult", 0) in _FLUSHES
         if not flushed and connection.system_errno == errno.EROFS:
             raise apsw.ReadOnlyError(str(error)) from None
         raise
