@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,7 +28,6 @@ from usage_collector.cli.clients import (
 )
 from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.peers import Peer, addresses, trust
-from usage_collector.periods import microseconds, rfc3339
 
 if TYPE_CHECKING:
     from usage_collector.backup import Index, Place
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 KEEP_DAYS = 396
+MOST_BYTES = 2048
 
 key_option = click.option(
     "--key-file",
@@ -110,8 +110,8 @@ def command(
         for url in urls:
             peer = stack.enter_context(Peer(url, token=word, tls=tls))
             results.append(_one(asked, peer))
-    ok = all(one["ok"] for one in results)
-    summary = {"ok": ok, "time": _now_text(), "collectors": results}
+    summary = _summary(asked, results)
+    ok = summary["ok"]
     if summary_file:
         write_summary(summary_file, _short(summary))
     if as_json:
@@ -123,11 +123,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _now_text() -> str:
-    return rfc3339(microseconds(_now().replace(microsecond=0)))
-
-
-def _one(asked: _Asked, peer: Peer) -> dict[str, object]:
+def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
     """One collector's backup; what went wrong is part of the result."""
     started = time.monotonic()
     try:
@@ -162,7 +158,7 @@ def _proven(asked: _Asked, peer: Peer, taken: Taken) -> Index:
         )
 
 
-def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str, object]:
+def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str, Any]:
     proof = index.verified
     ok = proof is None or proof.ok
     if not asked.quiet:
@@ -177,7 +173,7 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
         "collector": taken.collector,
         "zone": index.zone,
         "place": taken.place,
-        "taken": index.taken.isoformat().replace("+00:00", "Z") if index.taken else None,
+        "taken": _text(index.taken),
         "new_events": taken.new,
         "fetched_bytes": taken.fetched,
         "events": index.events,
@@ -190,7 +186,7 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
         "verified": None
         if proof is None
         else {
-            "time": proof.at.isoformat().replace("+00:00", "Z"),
+            "time": _text(proof.at),
             "ok": proof.ok,
             "events": proof.events,
             "findings": proof.findings,
@@ -198,18 +194,37 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
     }
 
 
-def _short(summary: dict[str, object]) -> bytes:
-    """At most 2 KiB: lists of texts go first, where it would be more."""
+def _text(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+def _summary(asked: _Asked, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """All collectors together: as old as the oldest backup, as proven as the least."""
+    ok = all(one["ok"] for one in results)
+    taken = [one["taken"] for one in results if one.get("taken")]
+    proofs = [one["verified"] for one in results if one.get("verified")]
+    errors = [one["error"] for one in results if "error" in one]
+    errors += [finding for proof in proofs for finding in proof["findings"]]
+    return {
+        "result": "backed-up" if not any("error" in one for one in results) else "failed",
+        "ok": ok,
+        "time": min(taken, default=None),
+        "events": sum(one.get("events", 0) for one in results),
+        "bytes": sum(one.get("bytes", 0) for one in results),
+        "location": asked.place.name,
+        "verified": min((one["time"] for one in proofs), default=None)
+        if len(proofs) == len(results)
+        else None,
+        "verified_ok": all(one["ok"] for one in proofs) if proofs else None,
+        "error": "; ".join(errors) or None,
+        "collectors": results,
+    }
+
+
+def _short(summary: dict[str, Any]) -> bytes:
+    """At most 2 KiB: the collectors one by one are left out where it would be more."""
     text = json.dumps(summary, separators=(",", ":")).encode()
-    if len(text) <= 2048:
+    if len(text) <= MOST_BYTES:
         return text
-    collectors = summary["collectors"]
-    assert isinstance(collectors, list)  # noqa: S101 - made above
-    kept = ("ok", "collector", "taken", "events", "bytes", "error")
-    short = [{name: str(one[name])[:200] if name == "error" else one[name]
-              for name in kept if name in one} for one in collectors]  # fmt: skip
-    while True:
-        text = json.dumps({**summary, "collectors": short}, separators=(",", ":")).encode()
-        if len(text) <= 2048 or not short:
-            return text
-        short.pop()
+    short = {name: value for name, value in summary.items() if name != "collectors"}
+    return json.dumps(short | {"error": (summary["error"] or "")[:1000]}).encode()

@@ -34,7 +34,7 @@ def rows(facts: Facts, before: Mapping[str, Any]) -> list[ZoneBackup]:
 
 
 def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
-    """Put what a run said over what was known; one that failed leaves the last good one as it is."""
+    """Put what a run said over what was known; one that failed leaves the good one before."""
     said = run.summary or {}
     good = said.get("result") == "backed-up"
     error = None if good else str(said.get("error") or run.why or "it ended without a summary")
@@ -94,7 +94,9 @@ def verified(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
         return Verdict("Unknown", "NoBackup", "spec.backup is not set")
     if bad := [one for one in found if one.verified_ok is False]:
         text = "; ".join(f"zone {one.zone}: {one.error or 'see its job'}" for one in bad)
-        return Verdict("False", "VerifyFailed", f"a restored backup is not what it should be: {text}")
+        return Verdict(
+            "False", "VerifyFailed", f"a restored backup is not what it should be: {text}"
+        )
     proven = {one.zone: one.verified for one in found if one.verified}
     missing = [zone for zone in facts.backed_zones if zone not in proven]
     if missing:

@@ -97,9 +97,7 @@ class Reconciler:
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
         # The pods of an export are not watched, nor is what collectors that leave still hold.
-        under_way = leaving or any(
-            run.state == "running" for run in (*facts.runs, *facts.backups)
-        )
+        under_way = leaving or any(run.state == "running" for run in (*facts.runs, *facts.backups))
         if ready and secrets is not None and not under_way:
             self._calm.settle(key, secrets)
         if not ready:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GOOD = {"Ready": "True", "Degraded": "False", "Exported": "True", "BackedUp": "True", "BackupVerified": "True"}
+_GOOD = {
+    "Ready": "True",
+    "Degraded": "False",
+    "Exported": "True",
+    "BackedUp": "True",
+    "BackupVerified": "True",
+}
 """The conditions whose changes are told, and the status that is no reason to worry."""
 _PASSING = {
     *("Applying", "RollingOut", "NotYet", "Running"),

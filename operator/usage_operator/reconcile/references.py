@@ -36,7 +36,7 @@ class References:
 def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
     """List field, Secret and the keys it must have."""
     spec = context.spec
-    found = [
+    found: list[tuple[str, str | None, tuple[str, ...]]] = [
         ("spec.ingest.tls.secretName", spec.ingest.tls.secret_name, ("tls.crt", "tls.key")),
         (
             "spec.reporting.tokens.secretName",
@@ -112,9 +112,7 @@ async def _storage(client: Client, context: Context) -> list[Trouble]:
     }
     if name := context.spec.storage.storage_class_name:
         fields[name] = "spec.storage.storageClassName"
-    if context.spec.backup and (
-        name := context.spec.backup.destination.volume.storage_class_name
-    ):
+    if context.spec.backup and (name := context.spec.backup.destination.volume.storage_class_name):
         fields.setdefault(name, "spec.backup.destination.volume.storageClassName")
     volume = context.spec.export.destinations[0].volume
     if volume.storage_class_name:

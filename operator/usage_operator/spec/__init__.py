@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec.model import ClientCa, Spec, Zone
+from usage_operator.spec.model import Backup, ClientCa, Spec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ClientCa", "Resource", "Spec", "Zone", "parse"]
+__all__ = ["Backup", "ClientCa", "Resource", "Spec", "Zone", "parse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,10 @@ class Status(Part):
                 "x-kubernetes-list-map-keys": ["type"],
             }
         ),
-    ] = Field(default=[], description="Ready, Progressing, Degraded, Exported, BackedUp and BackupVerified.")
+    ] = Field(
+        default=[],
+        description="What can be said in one word each; Ready comes first.",
+    )
     summary: Summary | None = Field(default=None, description="Counts for kubectl get.")
     zones: Annotated[
         list[ZoneStatus],

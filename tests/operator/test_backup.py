@@ -1,0 +1,155 @@
+"""Backups: what is made for them, and what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.operator.support import NOW, context, golden
+from usage_operator import errors, naming
+from usage_operator.conditions import Facts, Run, judge
+from usage_operator.manifests import backup, network
+from usage_operator.reconcile import survey
+from usage_operator.reconcile.observe import Observed
+
+FULL: dict[str, Any] = {
+    "schedule": "@hourly",
+    "timeZone": "Europe/Berlin",
+    "destination": {"volume": {"size": "9Gi", "storageClassName": "far"}},
+    "verify": {"everyDays": 0},
+    "encryption": {"secretName": "backup-key"},
+    "keepDays": 30,
+}
+GOOD = {
+    "result": "backed-up",
+    "time": "2026-11-05T02:17:00Z",
+    "events": 7,
+    "bytes": 70,
+    "location": "/backups",
+    "verified": "2026-11-04T02:17:00Z",
+    "verified_ok": True,
+}
+
+
+def facts(*runs: Run, **more: Any) -> Facts:
+    """What was found of a resource with two zones that are backed up."""
+    return Facts(generation=1, now=NOW, backups=runs, backed_zones=("a", "b"), **more)
+
+
+def run(zone: str, job: str = "job-1", **said: Any) -> Run:
+    """A run that ended."""
+    return Run(job, "2026-11-05T02:17:00Z", "complete", GOOD | said, None, zone)
+
+
+def says(found: Facts, kind: str, before: dict[str, Any] | None = None) -> tuple[str, str, str]:
+    """One condition."""
+    status = judge(found, before or {})
+    one = next(one for one in status.conditions if one.type == kind)
+    return one.status, one.reason, one.message
+
+
+@pytest.mark.parametrize(("name", "fields"), [("default", {}), ("full", FULL)])
+def test_golden(name: str, fields: dict[str, Any]) -> None:
+    """The objects of a zone's backups are as they were reviewed."""
+    golden(f"{name}-backup", backup.build(context(backup=fields), {"eu-1a": 2}))
+
+
+def test_nothing_is_made_without_being_asked_for() -> None:
+    """A resource without the field gets no CronJob, no volume and no policy for them."""
+    assert backup.build(context(), {"eu-1a": 1}) == []
+    names = [one["metadata"]["name"] for one in network.build(context())]
+    assert "speech-backup" not in names
+    asked = [one["metadata"]["name"] for one in network.build(context(backup={}))]
+    assert "speech-backup" in asked
+
+
+@pytest.mark.parametrize("zone", ["a", "eu-1a", "z-9", "z" * 11])
+def test_names_fit_and_are_no_collectors(zone: str) -> None:
+    """A CronJob's name has at most 52 characters, and none ends as a collector's does."""
+    names = naming.Names("n" * 40, "ns")
+    assert len(names.backup(zone)) <= 52
+    assert names.backup(zone).endswith("-backup")
+    others = {names.backup(f"{zone[:9]}{n}") for n in range(9)}
+    assert len(others) == 9
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schedule", "daily"),
+        ("schedule", "1 2 3"),
+        ("keepDays", 0),
+        ("verify", {"everyDays": -1}),
+        ("encryption", {}),
+        ("destination", {"volume": {"size": "0"}}),
+    ],
+)
+def test_bad_values_are_named(field: str, value: object) -> None:
+    """What cannot work is refused with the field."""
+    with pytest.raises(errors.InvalidSpec, match=rf"spec\.backup\.{field}"):
+        context(backup={field: value})
+
+
+def test_all_zones_count() -> None:
+    """The resource is backed up when every zone is, and as old as the oldest."""
+    older = "2026-11-01T02:17:00Z"
+    status = judge(facts(run("a"), run("b", time=older, verified=older)), {})
+    assert status.last_backup
+    assert (status.last_backup.time, status.last_backup.events) == (older, 14)
+    assert status.last_backup.verified == older
+    assert says(facts(run("a"), run("b")), "BackedUp")[:2] == ("True", "BackedUp")
+    assert says(facts(run("a")), "BackedUp")[:2] == ("Unknown", "BackupPending")
+    assert says(facts(), "BackupVerified")[:2] == ("Unknown", "VerifyPending")
+    assert says(facts(run("a"), run("b")), "BackupVerified")[:2] == ("True", "Verified")
+    nothing = Facts(generation=1, now=NOW)
+    assert says(nothing, "BackedUp")[:2] == ("Unknown", "NoBackup")
+
+
+def test_a_failed_run_leaves_the_good_backup_in_the_status() -> None:
+    """The condition says why it failed, the row still when the last good one was taken."""
+    before = judge(facts(run("a"), run("b")), {}).document()
+    failed = run("a", "job-2", result="failed", time=None, error="S3 is away", verified=None)
+    status = judge(facts(failed), before)
+    row = next(one for one in status.backups if one.zone == "a")
+    assert (row.time, row.result, row.job) == (GOOD["time"], "failed", "job-2")
+    state, reason, message = says(facts(failed), "BackedUp", before)
+    assert (state, reason) == ("False", "BackupFailed")
+    assert "S3 is away" in message
+    assert says(facts(failed), "BackupVerified", before)[0] == "True"
+
+
+def test_a_run_that_says_nothing_failed() -> None:
+    """A job that was killed has no summary; its condition's words stand instead."""
+    killed = dataclasses.replace(run("a"), summary=None, state="failed", why="DeadlineExceeded")
+    assert "DeadlineExceeded" in says(facts(killed, run("b")), "BackedUp")[2]
+
+
+def test_a_backup_that_does_not_prove_is_loud() -> None:
+    """What was found wrong stands in the condition."""
+    wrong = run("a", result="backed-up", verified_ok=False)
+    state, reason, message = says(facts(wrong, run("b")), "BackupVerified")
+    assert (state, reason) == ("False", "VerifyFailed")
+    assert "zone a" in message
+
+
+def test_the_newest_run_counts() -> None:
+    """An older failure is forgotten when the next run succeeds."""
+    old = run("a", "job-1", result="failed", error="x")
+    assert says(facts(run("a", "job-2"), run("b"), old), "BackedUp")[0] == "True"
+
+
+def test_backup_and_data_in_one_zone_are_warned_of() -> None:
+    """A backup that ran on its collectors' node lies beside what it is of."""
+
+    def pod(zone: str, node: str | None) -> dict[str, Any]:
+        return {"metadata": {"labels": {naming.ZONE: zone}}, "spec": {"nodeName": node}}
+
+    seen = Observed(
+        collectors=[pod("a", "n1"), pod("b", "n2")],
+        backup_pods=[pod("a", "n1"), pod("b", "n1"), pod("c", None)],
+    )
+    assert survey.near(seen) == {"a"}
+    found = facts(run("a"), run("b"), near=survey.near(seen))
+    assert says(found, "BackedUp")[:2] == ("True", "SameZone")
