@@ -60,6 +60,11 @@ class Space:
         status = os.statvfs(self._folder)
         return status.f_bavail * status.f_frsize
 
+    def total(self) -> int:
+        """Bytes of the data volume."""
+        status = os.statvfs(self._folder)
+        return status.f_blocks * status.f_frsize
+
     def _reserved(self) -> bool:
         return self._file.is_file() and self._file.stat().st_blocks * 512 >= self._reserve
 

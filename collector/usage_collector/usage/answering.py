@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from usage_collector.sessions import HOUR
 from usage_collector.usage.asking import text
+from usage_collector.usage.folding import add
 from usage_collector.usage.schema import DETAILS, GROUPINGS
 from usage_collector.usage.states import LABELS
-from usage_collector.usage.store import add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,7 +107,7 @@ def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequ
             "WHERE grouping = ? AND day BETWEEN ? AND ? GROUP BY 1, 2 HAVING sum(count) > 0",
             (number, _since(query), query.until),
         )
-        texts, columns = store.groups.rows, GROUPINGS[number]
+        texts, columns = store.words.groups.rows, GROUPINGS[number]
     else:
         # One range of days for each combination of labels, in the order in which they are stored.
         keys = "labels.id, day" if by_day else "labels.id"
@@ -117,7 +117,7 @@ def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequ
             f"GROUP BY {keys} HAVING sum(count) > 0",
             (_since(query), query.until),
         )
-        texts = store.labels.rows
+        texts = store.words.labels.rows
     values = [_value(name, columns) for name in names]
     table: Table = defaultdict(lambda: [0] * 5)
     for day, label, *sums in found:

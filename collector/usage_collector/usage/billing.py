@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from usage_collector.sessions import HOUR
 from usage_collector.usage.answering import Table, grouped
+from usage_collector.usage.folding import add
 from usage_collector.usage.schema import INVOICES
-from usage_collector.usage.store import add
 
 if TYPE_CHECKING:
     from usage_collector.usage.asking import Query

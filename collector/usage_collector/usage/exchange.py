@@ -17,6 +17,7 @@ from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders read it
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
+from usage_collector.usage.texts import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,12 @@ class Exchange:
         self._store = store
         self._registry = registry
         self._now = now
-        rows = store.rows("SELECT url, collector, epoch, seq, heard FROM peers")
+        self._known: dict[str, Known] = {}
+        self.recall()
+
+    def recall(self) -> None:
+        """Go on from where the index says."""
+        rows = self._store.rows("SELECT url, collector, epoch, seq, heard FROM peers")
         self._known = {row[0]: Known(*row) for row in rows}
 
     def known(self, url: str) -> Known:
@@ -155,6 +161,6 @@ def news(
     if epoch != store.epoch:
         after = 0
     rows = store.rows("SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE)
-    states = [store.state(row) for row in rows if everything or row[2]]
+    states = [store.words.state(row) for row in rows if everything or row[OWN]]
     seq = rows[-1][0] if rows else after
     return seq, len(rows) == PAGE, states

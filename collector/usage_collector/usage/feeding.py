@@ -28,7 +28,8 @@ SHARE = 0.08
 _BUSY_SECONDS = 0.5
 _BREATH = 32
 _AT_ONCE = 4096
-_ROOM_BYTES = 16 * 10**6
+_ROOM_SHARE = 32
+"""The index leaves this part of the disk to the events."""
 
 
 class Feeder:
@@ -45,9 +46,14 @@ class Feeder:
         self._lock = threading.Lock()
         self._hurry = threading.Event()
         self._stopped = threading.Event()
-        self._positions: dict[str, int] = dict(store.rows("SELECT ledger, position FROM ledgers"))
+        self._positions: dict[str, int] = {}
         self.problems: dict[str, str] = {}
         """Ledgers that cannot be read, and why."""
+        self.recall()
+
+    def recall(self) -> None:
+        """Go on from where the index says."""
+        self._positions = dict(self._store.rows("SELECT ledger, position FROM ledgers"))
 
     def counted_to(self, ledger: str) -> int:
         """Up to which position that ledger is in the index."""
@@ -136,7 +142,7 @@ class Feeder:
     def _take(
         self, ledger: str, states: list[State], now: int, position: int | None = None
     ) -> None:
-        if self._ledgers.space.free() < _ROOM_BYTES:
+        if self._ledgers.space.free() < self._ledgers.space.total() // _ROOM_SHARE:
             raise StorageUnavailable("too little room for counting", "grow the data volume")
         mark = Mark.ledger(ledger, self.counted_to(ledger) if position is None else position)
         self._store.fold(states, now, own=True, mark=mark)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 FEED_SECONDS = 1.0
 EXCHANGE_SECONDS = 5.0
 """How often other collectors are asked; what they received is in answers here after that."""
+THREADS = 8
 WAIT_SECONDS = 2.0
 """How long an answer waits for events to be counted that this collector received before."""
 
@@ -64,6 +66,7 @@ class Fleet:
         self._now = now
         self._peers: dict[str, peers.Peer] = {}
         self._stamp: object = None
+        self._threads = ThreadPoolExecutor(THREADS, "usage")
         self._list_problem = ""
 
     async def run(self) -> None:
@@ -139,14 +142,18 @@ class Fleet:
         return [*reasons, *([f"{behind} events are not counted yet"] if behind else [])]
 
     async def _feed(self) -> None:
-        await asyncio.to_thread(self.feeder.run, self._now())
-        await asyncio.to_thread(self.store.settle, self._now())
+        await self._work(self._renew)
+        await self._work(self.feeder.run, self._now())
+        await self._work(self.store.settle, self._now())
 
     async def _ask(self) -> None:
-        await asyncio.to_thread(self._refresh)
-        await asyncio.gather(
-            *(asyncio.to_thread(self._exchange.ask, peer) for peer in self._peers.values())
-        )
+        await self._work(self._refresh)
+        asking = [self._work(self._exchange.ask, peer) for peer in self._peers.values()]
+        await asyncio.gather(*asking)
+
+    def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:
+        """In threads of its own: collectors that are away must not keep exports waiting."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
     def _refresh(self) -> None:
         """Read again who the others are, and with which token and CA they are asked."""
@@ -168,12 +175,25 @@ class Fleet:
         self._stamp, self._list_problem = stamp, ""
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        trouble = ""
         while True:
             try:
                 await work()
+                trouble = ""
             except UsageError as error:
-                _log.error("usage is not counted at the moment: %s", error)
+                if str(error) != trouble:
+                    _log.error("usage is not counted at the moment: %s", error)
+                trouble = str(error)
+            except Exception:
+                # Whatever it is: answers say that they are behind, and events go on being stored.
+                _log.exception("usage is not counted at the moment")
             await asyncio.sleep(seconds)
+
+    def _renew(self) -> None:
+        if self.store.damage:
+            self.store.renew(self.store.damage)
+            self.feeder.recall()
+            self._exchange.recall()
 
 
 def _token(settings: Settings) -> str | None:

@@ -33,6 +33,7 @@ class State(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     The first fields tell of the event whose duration counts: where it stands, the values of
     `LABELS`, whether it is an end. ``ended`` says whether any end that counts is known, and
     ``end`` when the earliest was; ``statuses`` are the times of the statuses until there is one.
+    ``received`` dates what has no time of its own, and is 0 where nothing needs it.
     """
 
     identity: bytes
@@ -89,7 +90,7 @@ def of(said: Use, contract: str, received: int) -> State:
         final=said.final,
         warm_up=said.warm_up,
         time=said.time,
-        received=received,
+        received=received if said.time is None else 0,
         duration=said.duration or 0,
         speech=said.speech,
         ended=said.final,
@@ -134,7 +135,7 @@ def merged(one: State, other: State) -> State:
     statuses = () if ended else tuple(sorted({*one.statuses, *other.statuses}))
     return msgspec.structs.replace(
         best,
-        received=min(one.received, other.received),
+        received=min(filter(None, (one.received, other.received)), default=0),
         ended=ended,
         end=min(ends, default=None),
         statuses=statuses,

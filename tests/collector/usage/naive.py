@@ -28,8 +28,9 @@ def usage(received: Iterable[Received], now: int, names: tuple[str, ...]) -> Ans
         said = use(event, place, f"zone-of-{collector}")
         if said is None or not said.counts:
             continue
-        first, contracts = known.get(said.identity, (at, {}))
-        known[said.identity] = (min(first, at), {**contracts, place: event.contract})
+        first, contracts = known.get(said.identity, (2**62, {}))
+        first = min(first, at) if said.time is None else first
+        known[said.identity] = (first, {**contracts, place: event.contract})
         sessions[said.identity].append(said)
     table: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     for identity, uses in sessions.items():

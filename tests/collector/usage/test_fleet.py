@@ -107,6 +107,26 @@ def test_a_lost_index_is_learnt_again(fleet: list[CollectorProcess]) -> None:
     assert _until(fleet[1], 60).json() == before
 
 
+def test_damage_to_the_index_heals_while_it_runs(fleet: list[CollectorProcess]) -> None:
+    """Pages that change on the disk make the index anew; no answer is wrong meanwhile."""
+    one = fleet[0]
+    _send(one, [event(n, session_id=f"s{n}") for n in range(500)])
+    before = _until(one, 500).json()
+    assert one.stop() == 0
+    (path,) = one.folder.glob("usage-*.db")
+    path.with_name(path.name + "-wal").unlink(missing_ok=True)
+    body = bytearray(path.read_bytes())
+    body[8192 : len(body)] = b"\xa5" * (len(body) - 8192)
+    path.write_bytes(body)
+    one.start()
+    deadline = time.monotonic() + 30
+    while (answer := _usage(one)).status_code == 500 or "Usage-Partial" in answer.headers:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
+    assert answer.json() == before
+    assert "made anew" in one.log.read_text()
+
+
 def test_questions_are_answered_or_refused_with_the_reason(fleet: list[CollectorProcess]) -> None:
     """CSV, tokens, unknown parameters: the documented statuses and bodies."""
     _send(fleet[0], [event(1)])
