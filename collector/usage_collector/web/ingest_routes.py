@@ -42,6 +42,7 @@ def routes(
             "Take one event, or an array of at most 1,000; all of them or none",
             {201: "The events are durable; one that was there already is not stored again."},
             body="A JSON object or an array of them, at most 8 MiB; gzip and zstd are understood.",
+            schema={"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
             errors=(400, 413, 415, 503),
         )
     ]

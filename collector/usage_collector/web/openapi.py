@@ -25,6 +25,9 @@ _ERROR = {
     },
 }
 
+_TEXT = {"type": "string"}
+_PATH = {"period": {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}}
+
 
 def route(routes: list[Route], title: str, version: str) -> Route:
     """``/openapi.json`` for these routes and itself."""
@@ -62,7 +65,7 @@ def _operation(entry: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": entry.summary,
         "parameters": [
-            {"name": n, "in": "path", "required": True, "schema": {"type": "string"}}
+            {"name": n, "in": "path", "required": True, "schema": _PATH.get(n, _TEXT)}
             for n in re.findall(r"\{(\w+)\}", entry.path)
         ]
         + [
@@ -84,7 +87,7 @@ def _operation(entry: Route) -> dict[str, Any]:
         operation["requestBody"] = {
             "required": True,
             "description": entry.body,
-            "content": {"application/json": {"schema": {}}},
+            "content": {"application/json": {"schema": dict(entry.schema)}},
         }
     if entry.access is not Access.OPEN:
         operation["security"] = [{"token": []}]

@@ -38,6 +38,7 @@ class Route:
     answers: Mapping[int, str]
     parameters: tuple[Parameter, ...] = ()
     body: str | None = None
+    schema: Mapping[str, object] = field(default_factory=dict)
     content: str = "application/json"
     errors: tuple[int, ...] = field(default=())
 
