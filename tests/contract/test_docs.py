@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.contract.conftest import Collector
 from usage_collector import settings
@@ -68,6 +69,24 @@ def test_every_reason_has_a_remedy() -> None:
     }
     reasons = {reason for group in REASONS.values() for reason in group}
     assert reasons <= told, reasons - told
+
+
+def test_every_right_is_justified() -> None:
+    """The table of rights has each rule of the roles, with exactly its verbs, and no other."""
+    rules = []
+    for file in ("role.yaml", "leader.yaml"):
+        for role in yaml.safe_load_all((ROOT / "deploy" / "base" / file).read_text()):
+            for rule in role.get("rules", []):
+                (group,) = rule["apiGroups"]
+                first, *more = rule["resources"]
+                names = [f"{group}/{first}" if group else first, *more]
+                rules.append((names, rule["verbs"]))
+    told = [
+        (re.findall(r"`([^`]+)`", row[0]), row[1].split(", "))
+        for row in _rows("operations.md", "Rights")[2:]
+    ]
+    assert told == rules
+    assert all(row[2] for row in _rows("operations.md", "Rights"))
 
 
 def test_every_command_is_documented() -> None:

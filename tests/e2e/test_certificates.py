@@ -158,7 +158,7 @@ def test_clients_without_a_certificate_are_refused(quick: System, tmp_path: Path
     """With a client CA only who shows a certificate of it may post; without the CA it is said."""
     issuer = pki.make_ca("clients", datetime.now(UTC))
     mutual = other(quick, "mutual", {"tls": {"clientCA": {"configMapName": "clients"}}})
-    until(lambda: reason(mutual) == "ClientCAMissing", "it is missed", seconds=30)
+    until(lambda: reason(mutual) == "ClientCAMissing", "it is missed", seconds=90)
     text = issuer.certificate.decode()
     quick.kubectl("create", "configmap", "clients", f"--from-literal=ca.crt={text}")
     mutual.wait_ready()

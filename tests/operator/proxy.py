@@ -46,7 +46,7 @@ class Proxy:
         self._session = aiohttp.ClientSession(connector=connector)
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -59,6 +59,7 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.leave()
         await self._runner.cleanup()
         await self._session.close()
 
@@ -113,6 +114,8 @@ class Proxy:
                 answer.set_status(upstream.status)
                 await answer.prepare(request)
                 async for chunk in upstream.content.iter_any():
+                    if request.transport.is_closing():
+                        break
                     await answer.write(chunk)
         finally:
             self.watches.discard(request.transport)
