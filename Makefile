@@ -66,6 +66,10 @@ generate: .venv/made ## Write again what is generated from the code: CRD and ref
 bench: .venv/made ## Measure again the figures of tests/bench/RESULTS.md
 	@$(BIN)/python -m tests.bench
 
+.PHONY: bench-operator
+bench-operator: .venv/made ## Measure how far the operator reaches (about an hour; leave the machine alone)
+	@$(BIN)/python -m tests.bench.operator --sizes 250,1000,4000 --plain 250,1000
+
 .PHONY: soak
 soak: .venv/made ## Kill a collector a thousand times under load and count (about a quarter of an hour)
 	@$(BIN)/python -m tests.bench.soak --kills 1000

@@ -32,6 +32,8 @@ _CHILDREN = (
     ("batch", "v1", "cronjobs"),
     ("batch", "v1", "jobs"),
 )
+_SILENCE = 3.0
+"""Seconds without a further object after which a list is complete."""
 _NOISE = ("resourceVersion", "managedFields")
 _TELLING = {
     "StatefulSet": (
@@ -57,12 +59,56 @@ def signature(thing: Mapping[str, Any]) -> int:
     return hash(repr((sorted(kept.items()), sorted(metadata.items()), telling)))
 
 
+class Lists:
+    """Finds what vanished while a watch was cut off: it is missing when all is listed again.
+
+    Of that no event tells, and lists come as single events without an end: after a moment of
+    silence a list is taken to be complete. Where nothing at all is left the next resync tells.
+    """
+
+    def __init__(self, vanished: Callable[[str, Key], None]) -> None:
+        self._vanished = vanished
+        self._known: dict[tuple[str, str], dict[str, Key]] = {}
+        self._listed: dict[tuple[str, str], set[str]] = {}
+        self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
+
+    def take(self, event: Mapping[str, Any], key: Key) -> None:
+        """Take an event of a child."""
+        thing = event["object"]
+        place, uid = (str(thing.get("kind")), key.namespace), thing["metadata"]["uid"]
+        known = self._known.setdefault(place, {})
+        if event["type"] == "DELETED":
+            known.pop(uid, None)
+            return
+        known[uid] = key
+        if event["type"] is None or place in self._listed:
+            self._listed.setdefault(place, set()).add(uid)
+        if event["type"] is None:
+            if timer := self._timers.pop(place, None):
+                timer.cancel()
+            loop = asyncio.get_running_loop()
+            self._timers[place] = loop.call_later(_SILENCE, self.complete, *place)
+
+    def complete(self, kind: str, namespace: str) -> None:
+        """Take a list of a kind in a namespace to be complete."""
+        place = (kind, namespace)
+        listed, known = self._listed.pop(place), self._known[place]
+        self._timers.pop(place).cancel()
+        for uid in known.keys() - listed:
+            self._vanished(uid, known.pop(uid))
+
+
 class Watch:
     """Puts a resource's key on the queue when it, or a child of it, changed."""
 
     def __init__(self, enqueue: Callable[[Key], None]) -> None:
         self._enqueue = enqueue
         self._seen: dict[str, int] = {}
+        self.lists = Lists(self._vanished)
+
+    def _vanished(self, uid: str, key: Key) -> None:
+        self._seen.pop(uid, None)
+        self._enqueue(key)
 
     def changed(self, event: Mapping[str, Any]) -> bool:
         """Tell whether an event says more than that a status or managed fields changed."""
@@ -87,8 +133,12 @@ class Watch:
         """Take an event of an object that carries our labels."""
         metadata = event["object"]["metadata"]
         name = (metadata.get("labels") or {}).get(naming.INSTANCE)
-        if name and self.changed(event):
-            self._enqueue(Key(metadata["namespace"], name))
+        if not name:
+            return
+        key = Key(metadata["namespace"], name)
+        self.lists.take(event, key)
+        if self.changed(event):
+            self._enqueue(key)
 
     def registry(self, access: Access) -> kopf.OperatorRegistry:
         """Register the handlers, and how kopf logs in."""

@@ -66,3 +66,38 @@ async def test_an_object_of_nobody_is_ignored() -> None:
     thing = as_observed(service.ingest(context()))
     thing["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "usage-operator"}
     assert await keys((None, thing)) == []
+
+
+async def test_what_vanished_while_the_watch_was_cut_is_noticed() -> None:
+    """A child that is missing when all is listed again puts its resource on the queue, once."""
+    asked: list[Key] = []
+    watch = Watch(asked.append)
+    thing = as_observed(service.ingest(context()))
+    things = {name: {**thing, "metadata": thing["metadata"] | {"uid": name}} for name in "abcd"}
+
+    async def listed(*names: str) -> None:
+        for name in names:
+            await watch.child({"type": None, "object": things[name]})
+        watch.lists.complete("Service", "metering")
+
+    await listed("a", "b", "c")
+    assert len(asked) == 3
+    await listed("a", "b", "c")
+    await watch.child({"type": "DELETED", "object": things["c"]})
+    assert len(asked) == 4
+    await listed("a", "d")
+    assert asked[4:] == [SPEECH, SPEECH]
+    await listed("a", "d")
+    assert len(asked) == 6
+
+
+async def test_what_was_made_during_a_list_has_not_vanished() -> None:
+    """An object that is added while all is listed is there, though it is not in the list."""
+    asked: list[Key] = []
+    watch = Watch(asked.append)
+    thing = as_observed(service.ingest(context()))
+    new = {**thing, "metadata": thing["metadata"] | {"uid": "new"}}
+    await watch.child({"type": None, "object": thing})
+    await watch.child({"type": "ADDED", "object": new})
+    watch.lists.complete("Service", "metering")
+    assert len(asked) == 2
