@@ -21,6 +21,7 @@ FULL: dict[str, Any] = {
     "verify": {"everyDays": 0},
     "encryption": {"secretName": "backup-key"},
     "keepDays": 30,
+    "autoRestore": True,
 }
 GOOD = {
     "result": "backed-up",
@@ -132,6 +133,14 @@ def test_a_backup_that_does_not_prove_is_loud() -> None:
     state, reason, message = says(facts(wrong, run("b")), "BackupVerified")
     assert (state, reason) == ("False", "VerifyFailed")
     assert "zone a" in message
+
+
+def test_what_came_back_is_told() -> None:
+    """A collector that was restored by itself is not passed over in silence."""
+    found = facts(run("a", restored=["speech-a-0: ledger L came back up to 7"]), run("b"))
+    state, reason, message = says(found, "BackedUp")
+    assert (state, reason) == ("True", "Restored")
+    assert "came back up to 7" in message
 
 
 def test_the_newest_run_counts() -> None:

@@ -54,7 +54,7 @@ def plan(index: Index, status: Status) -> list[Coming]:
         now, have = there.get(ledger), index.of(ledger)
         runs = _runs(have)
         last = have[-1].last if have else 0
-        state = _state(now)
+        state = _state(now, runs)
         needed = state in ("missing", "damaged")
         end = max(last, now.last if now else 0, _end(index, ledger))
         holes = [(a[1] + 1, b[0] - 1) for a, b in pairwise(runs)]
@@ -76,12 +76,16 @@ def _ids(index: Index) -> list[str]:
     return [one.ledger for one in index.packages]
 
 
-def _state(now: Ledger | None) -> str:
+def _state(now: Ledger | None, runs: Sequence[Run]) -> str:
     if now is None:
         return "missing"
     if now.state == "live":
         return "live"
-    return "present" if now.readable and not now.damaged else "damaged"
+    if now.readable and not now.damaged:
+        return "present"
+    # What was restored already is restored again only for what it still lacks.
+    gains = any(a <= last and first <= b for a, b in runs for first, last in now.lost)
+    return "present" if now.restored and not gains else "damaged"
 
 
 def _was_live(index: Index, ledger: str) -> bool:

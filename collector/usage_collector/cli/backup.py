@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from usage_collector.backup import Key, place, proving, taking
+from usage_collector.backup import Key, Source, place, plan, proving, send, taking
 from usage_collector.cli.clients import (
+    Number,
     ca_option,
     interruptible,
     json_option,
@@ -53,6 +54,7 @@ class _Asked:
     keep_days: int
     verify: bool
     verify_days: int | None
+    auto_restore: bool
     quiet: bool
 
     def due(self, index: Index, now: datetime) -> bool:
@@ -65,7 +67,9 @@ class _Asked:
 
 @click.command("backup")
 @click.option("--from", "sources", required=True, metavar="HOST:PORT,…|@FILE", help="Collectors.")
-@click.option("--to", "target", required=True, metavar="FOLDER", help="Where backups are kept.")
+@click.option(
+    "--to", "target", required=True, metavar="FOLDER|s3://…", help="Where backups are kept."
+)
 @key_option
 @click.option(
     "--keep-days",
@@ -76,6 +80,17 @@ class _Asked:
 )
 @click.option("--verify", is_flag=True, help="Then restore it into scratch space and prove it.")
 @click.option("--verify-every", type=click.IntRange(1), help="The same, every so many days.")
+@click.option(
+    "--auto-restore",
+    is_flag=True,
+    help="Bring back ledgers that a collector lost, or that are damaged there.",
+)
+@click.option(
+    "--every",
+    type=Number(1),
+    metavar="SECONDS",
+    help="Go on until interrupted, and begin again so many seconds after the last end.",
+)
 @click.option("--summary-file", type=_FILE, help="Write the result there, at most 2 KiB of JSON.")
 @secure_option
 @token_option
@@ -89,6 +104,8 @@ def command(
     keep_days: int,
     verify: bool,
     verify_every: int | None,
+    auto_restore: bool,
+    every: float | None,
     summary_file: Path | None,
     secure: bool,
     token_file: Path | None,
@@ -102,21 +119,20 @@ def command(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     key = Key.load(key_file) if key_file else None
-    asked = _Asked(place(target), key, keep_days, verify, verify_every, as_json)
+    asked = _Asked(place(target), key, keep_days, verify, verify_every, auto_restore, as_json)
     urls = addresses(sources, secure=secure)
     word, tls = token(token_file), trust(ca_file)
-    results = []
     with ExitStack() as stack:
-        for url in urls:
-            peer = stack.enter_context(Peer(url, token=word, tls=tls))
-            results.append(_one(asked, peer))
-    summary = _summary(asked, results)
-    ok = summary["ok"]
-    if summary_file:
-        write_summary(summary_file, _short(summary))
-    if as_json:
-        print_json(summary)
-    sys.exit(0 if ok else 1)
+        peers = [stack.enter_context(Peer(url, token=word, tls=tls)) for url in urls]
+        while True:
+            summary = _summary(asked, [_one(asked, peer) for peer in peers])
+            if summary_file:
+                write_summary(summary_file, _short(summary))
+            if as_json:
+                print_json(summary)
+            if every is None:
+                sys.exit(0 if summary["ok"] else 1)
+            time.sleep(every)
 
 
 def _now() -> datetime:
@@ -138,6 +154,7 @@ def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
             )
             taken = taking.take(order, peer)
         index = taken.index
+        restored = _restored(asked, peer, taken) if asked.auto_restore else []
         if asked.due(index, _now()):
             index = _proven(asked, peer, taken)
     except InvalidInput:
@@ -145,7 +162,23 @@ def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
         return {"ok": False, "collector": peer.url, "error": str(error)}
-    return _told(asked, taken, index, time.monotonic() - started)
+    told = _told(asked, taken, index, time.monotonic() - started)
+    return {**told, "restored": restored}
+
+
+def _restored(asked: _Asked, peer: Peer, taken: Taken) -> list[str]:
+    """Brings back what the collector no longer has; what came of it, in words."""
+    source = Source(asked.place.of(taken.collector), taken.index, asked.key)
+    said = []
+    for one in plan(taken.index, peer.status()):
+        if one.needed:
+            done = send(source, peer, one.ledger)
+            gone = f"; lost: {done['lost']}" if done["lost"] else ""
+            said.append(
+                f"{taken.collector}: ledger {one.ledger} came back up to {done['last']}{gone}"
+            )
+            click.echo(said[-1], err=True)
+    return said
 
 
 def _proven(asked: _Asked, peer: Peer, taken: Taken) -> Index:
@@ -217,6 +250,7 @@ def _summary(asked: _Asked, results: list[dict[str, Any]]) -> dict[str, Any]:
         else None,
         "verified_ok": all(one["ok"] for one in proofs) if proofs else None,
         "error": "; ".join(errors) or None,
+        "restored": [text for one in results for text in one.get("restored", ())],
         "collectors": results,
     }
 
@@ -227,4 +261,5 @@ def _short(summary: dict[str, Any]) -> bytes:
     if len(text) <= MOST_BYTES:
         return text
     short = {name: value for name, value in summary.items() if name != "collectors"}
-    return json.dumps(short | {"error": (summary["error"] or "")[:1000]}).encode()
+    error, restored = (summary["error"] or "")[:1000] or None, summary["restored"][:3]
+    return json.dumps(short | {"error": error, "restored": restored}).encode()

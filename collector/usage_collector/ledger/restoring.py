@@ -210,7 +210,11 @@ def _merged(known: Cut | None, cut: Cut, ledger: str) -> Cut:
         known = msgspec.structs.replace(known, ends=ends, files=[*files, *known.files])
     told = [(one.state, one.by, one.files) for one in known.receipts]
     more = [one for one in cut.receipts if (one.state, one.by, one.files) not in told]
-    return msgspec.structs.replace(known, receipts=[*known.receipts, *more]) if more else known
+    if not more:
+        return known
+    # The newest word of each destination counts, so they stand in the order of time.
+    receipts = sorted([*more, *known.receipts], key=lambda one: one.at)
+    return msgspec.structs.replace(known, receipts=receipts)
 
 
 def _install(ledgers: Ledgers, origin: Origin, done: Restored, now: int) -> None:

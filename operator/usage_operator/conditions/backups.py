@@ -47,6 +47,7 @@ def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
         "job": run.job,
         "result": said.get("result") or "failed",
         "error": error[:_LONGEST] if error else None,
+        "restored": [str(text)[:_LONGEST] for text in said.get("restored") or []],
     }
     return ZoneBackup.model_validate(values)
 
@@ -78,6 +79,8 @@ def backed_up(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
     if missing:
         return Verdict("Unknown", "BackupPending", f"no backup yet of {', '.join(missing)}")
     oldest = min(one.time or "" for one in found)
+    if back := [text for one in found for text in one.restored]:
+        return Verdict("True", "Restored", "; ".join(back))
     if facts.near:
         where = ", ".join(sorted(facts.near))
         text = (

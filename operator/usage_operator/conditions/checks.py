@@ -32,7 +32,7 @@ REASONS = {
         *("Leaving", "Paused"),
     ),
     "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "VolumeFilling", "DiscardInUse"),
-    "BackedUp": ("BackedUp", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
+    "BackedUp": ("BackedUp", "Restored", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),

@@ -21,6 +21,7 @@ def _command(context: Context, wanted: Backup, zone: str, replicas: int) -> list
     words += ["--to", naming.BACKUP_DIR, "--keep-days", str(wanted.keep_days)]
     if wanted.verify.every_days:
         words += ["--verify-every", str(wanted.verify.every_days)]
+    words += ["--auto-restore"] if wanted.auto_restore else []
     words += ["--token-file", f"{_FILES}/tokens/admin"]
     return [*words, "--summary-file", "/dev/termination-log"]
 

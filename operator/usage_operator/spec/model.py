@@ -343,6 +343,11 @@ class Backup(Part):
     encryption: Encryption | None = Field(
         default=None, description="Encrypt the backups; absent: they are not encrypted."
     )
+    auto_restore: bool = Field(
+        default=False,
+        description="Bring back, with each backup, ledgers that a collector lost with its volume, "
+        "or that are damaged there.",
+    )
     keep_days: int = Field(
         default=396,
         ge=1,

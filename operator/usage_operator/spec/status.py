@@ -103,6 +103,7 @@ class ZoneBackup(Part):
     verified_ok: bool | None = Field(default=None, description="What came of that.")
     job: str | None = Field(default=None, description="Job of the newest run.")
     error: str | None = Field(default=None, description="Why the newest run failed.")
+    restored: list[str] = Field(default=[], description="What the newest run brought back.")
 
 
 class LastBackup(Part):

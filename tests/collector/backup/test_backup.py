@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from tests.collector.processes import collectors, command, simulate
 from usage_collector import files
+from usage_collector.backup import stores, taking
 from usage_collector.cli import cli
 
 if TYPE_CHECKING:
@@ -276,6 +278,46 @@ def test_a_backup_that_is_killed_at_any_step_leaves_a_whole_one(
     assert backup(collector, folder, "--verify").code == 0
     left = {path.name for path in (folder / collector.name / "packages").iterdir()}
     assert left == {one["file"].split("/")[1] for one in index(collector, folder)["packages"]}
+
+
+def test_what_was_lost_comes_back_with_the_next_backup(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Where that is allowed, once; the run after it has nothing to bring back."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    lost = live(collector)
+    lose(collector)
+    load(collector, 20, seed=3)
+    found = backup(collector, folder, "--auto-restore")
+    assert (found.code, len(found.facts["restored"])) == (0, 1)
+    assert lost["id"] in found.facts["restored"][0]
+    ids = [one["id"] for one in status(collector)["ledgers"]]
+    assert sorted(ids) == sorted([lost["id"], live(collector)["id"]])
+    again = backup(collector, folder, "--auto-restore", "--verify")
+    assert (again.code, again.facts["restored"]) == (0, [])
+    assert again.facts["events"] == lost["last"] + live(collector)["last"]
+
+
+def test_a_shipper_follows_the_head(collector: Collector, tmp_path: Path) -> None:
+    """With --every it goes on by itself, until it is interrupted."""
+    folder = tmp_path / "backups"
+    shipper = subprocess.Popen(
+        [sys.executable, "-m", "usage_collector", "backup", "--from", collector.address,
+         "--to", folder, "--every", "1", "--json"], stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for seed in (2, 3):
+            load(collector, 30, seed=seed)
+            wanted = live(collector)["last"]
+            while True:
+                assert shipper.poll() is None
+                known = taking.load(stores.place(str(folder)).of(collector.name))
+                if known and known.events == wanted:
+                    break
+    finally:
+        shipper.send_signal(signal.SIGINT)
+        assert shipper.wait(20) == 130
 
 
 def test_wrong_flags_say_what_is_right(tmp_path: Path) -> None:
