@@ -10,7 +10,6 @@ the events themselves.
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from usage_collector import events
@@ -69,6 +68,25 @@ class _Batch:
             yield id_, position, self.weights[position - self.first]
 
 
+class _Filter:
+    """Tells of most ids that they were never added; each is a bit, found by its SHA-256."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray(1 << 21)
+
+    def add(self, ids: Iterable[bytes]) -> None:
+        """Remember them."""
+        bits = self._bits
+        for id_ in ids:
+            number = int.from_bytes(id_[8:11], "big")
+            bits[number >> 3] |= 1 << (number & 7)
+
+    def may_hold(self, id_: bytes) -> bool:
+        """False only for what was never added."""
+        number = int.from_bytes(id_[8:11], "big")
+        return bool(self._bits[number >> 3] >> (number & 7) & 1)
+
+
 class Index:
     """The index of the live ledger; used by the one thread that writes.
 
@@ -79,7 +97,8 @@ class Index:
     def __init__(self, connection: apsw.Connection, reader: Reader, last: int) -> None:
         self._connection = connection
         newest = connection.execute("SELECT max(id) FROM ids").get
-        self._newest: bytes = newest if isinstance(newest, bytes) else b""
+        self._newest = self._newest_at_start = newest if isinstance(newest, bytes) else b""
+        self._filter = _Filter()
         self._recent = _Batch(reader.indexed() + 1)
         for id_, _, weighed in entries(reader, self._recent.first, last):
             self._recent.add([id_], [weighed])
@@ -91,12 +110,20 @@ class Index:
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
         """Those of the ids that are there already."""
         known = {i for i in ids if i in self._recent.positions or i in self._filing.positions}
-        # Most events are newer than all that is filed, and need no look at the table.
-        asked = sorted(i for i in ids if i <= self._newest and i not in known)
+        asked = sorted(id_ for id_ in ids if self._may_be_filed(id_) and id_ not in known)
         if asked:
             rows: Iterable[tuple[bytes]] = self._connection.execute(_KNOWN, (b"".join(asked),))
             known.update(id_ for (id_,) in rows)
         return known
+
+    def _may_be_filed(self, id_: bytes) -> bool:
+        """False for what needs no look at the table: newer than all of it, or not in the filter.
+
+        The filter knows nothing of what was filed before this start.
+        """
+        if id_ > self._newest:
+            return False
+        return id_ <= self._newest_at_start or self._filter.may_hold(id_)
 
     def file(self, number: int, *, all_: bool = False) -> bool:
         """File about that many in the transaction under way, if it is time; whether any were."""
@@ -104,10 +131,11 @@ class Index:
         if not self._order and not self._begin(all_):
             return False
         end = len(self._order) if all_ else min(self._filed + number, len(self._order))
-        rows = self._filing.rows(islice(self._order, self._filed, end))
+        ids = self._order[self._filed : end]
+        self._filter.add(ids)
         # After a crash some of them are there already.
         sql = "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)"
-        self._connection.executemany(sql, rows).fetchall()
+        self._connection.executemany(sql, self._filing.rows(ids)).fetchall()
         if end == len(self._order):
             sql = "UPDATE meta SET value = ? WHERE name = 'indexed'"
             self._connection.execute(sql, (self._filing.last,)).fetchall()
