@@ -68,7 +68,7 @@ def test_no_client_text_makes_a_line_of_its_own(tmp_path: Path, form: str) -> No
         with httpx.Client(base_url=collector.ingest_url) as client:
             agent = forged.replace("\x0b", "\t").replace("\x1b", "").encode()
             path = "/%0d%0a" + quote(forged)
-            assert client.get(path, headers={"User-Agent": agent}).status_code == 404
+            assert client.get(path, headers={b"User-Agent": agent}).status_code == 404
             odd = event(session_id=forged, customer_id="Secret & Sons", event=forged)
             assert client.post("/v1/log", content=odd).status_code == 201
             assert client.post("/v1/log", content=odd[:-1]).status_code == 400
