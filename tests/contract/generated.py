@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.contract import values
 from usage_operator.spec import crd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ def files() -> dict[Path, str]:
         _CHART / "usagecollectors.yaml": crd.text(),
         _CHART / "role.yaml": (base / "role.yaml").read_text(),
         _CHART / "delete-warning.yaml": (base / "delete-warning.yaml").read_text(),
+        _CHART.parent / "README.md": values.readme(_CHART.parent),
         REFERENCE: reference(crd.definition()),
     }
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.system import COLLECTOR, OPERATOR, ROOT, SAMPLE, System
+from tests.e2e.system import CHART, COLLECTOR, OPERATOR, ROOT, SAMPLE, System
 from tests.kind_helper.cluster import Cluster
+from tests.kind_helper.run import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -125,6 +126,21 @@ def test_an_upgrade_restarts_no_collector(helm: System) -> None:
     helm.install("--set=logLevel=DEBUG")
     helm.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
     helm.apply({**helm.resource(), "metadata": {"name": helm.name, "labels": {"seen": "by-new"}}})
+    helm.wait_ready()
+    assert collectors(helm) == pods
+
+
+def test_a_rollback_brings_the_old_operator_back(helm: System) -> None:
+    """An upgrade that cannot start leaves an operator at work; its rollback restarts nothing."""
+    pods = collectors(helm)
+    revision = helm.get("deployment", "usage-operator")["metadata"]["generation"]
+    broken = ["--set=image.tag=none-such", "--wait=false"]
+    release = ["upgrade", "usage-operator", str(CHART), "--reuse-values"]
+    helm.cluster.helm(*release, f"--namespace={helm.namespace}", *broken)
+    assert helm.get("deployment", "usage-operator")["metadata"]["generation"] > revision
+    helm.kubectl("delete", "pdb", f"{helm.name}-collector")
+    until(lambda: f"{helm.name}-collector" in helm.kubectl("get", "pdb"), "it works", seconds=30)
+    helm.cluster.helm("rollback", "usage-operator", "--wait", f"--namespace={helm.namespace}")
     helm.wait_ready()
     assert collectors(helm) == pods
 
