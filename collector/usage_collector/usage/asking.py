@@ -25,8 +25,12 @@ class Query:
     group_by: tuple[str, ...] = ()
 
 
-def query(since: str | None, until: str | None, group_by: str | None, today: int) -> Query:
-    """What is asked for; today is never in it (https://docs.speechmatics.com, usage of the API).
+def query(
+    since: str | None, until: str | None, group_by: str | None, today: int, longest: int = 0
+) -> Query:
+    """What is asked for, of at most so many days where ``longest`` says so.
+
+    Today is never in it (https://docs.speechmatics.com, usage of the API).
 
     Raises:
         InvalidInput: names the parameter and what it may be.
@@ -35,7 +39,10 @@ def query(since: str | None, until: str | None, group_by: str | None, today: int
     last = today - 1 if until is None else _day("until", until)
     if first is not None and until is not None and first > last:
         raise InvalidInput(f"since {since} is after until {until}", "swap the two")
-    return Query(first, min(last, today - 1), _groups(group_by))
+    last = min(last, today - 1)
+    if longest and first is not None and last - first >= longest:
+        raise InvalidInput(f"since {since} is too long ago", f"ask for at most {longest} days")
+    return Query(first, last, _groups(group_by))
 
 
 def text(day: int) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from usage_collector.errors import PeerUnavailable, UsageError
+from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders read it
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
@@ -38,14 +39,17 @@ class News(msgspec.Struct, frozen=True, array_like=True):
 
     ``customers`` are all it knows of, unless the asking one knows just the same.
 
-    ``problems`` says why what it knows of itself is not all; ``more``: ask again at once.
+    ``troubles`` says why what it knows of itself is not all, ``early`` how many events came from
+    the future, by day; ``more``: ask again at once.
     """
 
     collector: str
+    zone: str
     epoch: str
     seq: int
     more: bool
-    problems: list[str]
+    troubles: list[Trouble]
+    early: dict[int, int]
     states: list[State]
     customers: list[Customer]
 
@@ -73,18 +77,22 @@ class Known:
     seq: int = 0
     heard: int | None = None
     error: str = ""
-    problems: list[str] = field(default_factory=list)
+    zone: str = ""
+    troubles: list[Trouble] = field(default_factory=list)
+    early: dict[int, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """What to call it: its name, or its address while that is not known."""
         return self.collector or self.url
 
-    def trouble(self, now: int) -> str:
-        """Why what is known of it may not be all; empty when it is."""
+    def source(self, now: int) -> Source:
+        """It, with all that is not known of it."""
+        troubles = self.troubles
         if self.heard is None or now - self.heard > STALE:
-            return self.error or "it was not asked yet"
-        return "; ".join(self.problems)
+            why = self.error or "it was not asked yet"
+            troubles = [*troubles, Trouble(why, self.heard)]
+        return Source(self.name, self.zone, troubles, self.early)
 
 
 class Exchange:
@@ -99,8 +107,11 @@ class Exchange:
 
     def recall(self) -> None:
         """Go on from where the index says."""
-        rows = self._store.rows("SELECT url, collector, epoch, seq, heard FROM peers")
-        self._known = {row[0]: Known(*row) for row in rows}
+        rows = self._store.rows("SELECT url, collector, epoch, seq, heard, zone FROM peers")
+        self._known = {
+            url: Known(url, collector, epoch, seq, heard, zone=zone)
+            for url, collector, epoch, seq, heard, zone in rows
+        }
 
     def known(self, url: str) -> Known:
         """How the collector at that address stands."""
@@ -133,19 +144,19 @@ class Exchange:
         try:
             news = _decode(answer)
             heard = known.heard if news.more else began
-            mark = Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard)
+            mark = Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard, news.zone)
             if news.epoch == self._store.epoch:
-                known.epoch, known.heard = news.epoch, began
+                known.epoch = news.epoch
                 return False
             if news.states or news.seq != known.seq:
-                self._store.fold(news.states, began, own=False, mark=mark)
+                self._store.fold(news.states, began, own=False, marks=[mark])
             self._registry.join(news.customers)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
             raise PeerUnavailable(
                 f"{peer.url} gave no answer of a collector: {error}", "upgrade both to one version"
             ) from None
         known.collector, known.epoch, known.seq = news.collector, news.epoch, news.seq
-        known.problems = news.problems
+        known.zone, known.troubles, known.early = news.zone, news.troubles, news.early
         if not news.more:
             known.heard = began
         return news.more

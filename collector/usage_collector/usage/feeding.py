@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from usage_collector import events
 from usage_collector.errors import NotFound, StorageUnavailable, UsageError
 from usage_collector.ledger import stretches
 from usage_collector.sessions import SECOND, Place
-from usage_collector.usage.states import purged, state
+from usage_collector.usage import coverage
+from usage_collector.usage.coverage import Trouble
+from usage_collector.usage.states import DAY, purged, state
 from usage_collector.usage.store import Mark
 
 if TYPE_CHECKING:
@@ -47,9 +50,11 @@ class Feeder:
         self._hurry = threading.Event()
         self._stopped = threading.Event()
         self._positions: dict[str, int] = {}
-        self.problems: dict[str, str] = {}
-        """Ledgers that cannot be read, and why."""
+        self._problems: dict[str, Trouble] = {}
+        self._ends: dict[str, int] = {}
         self.recall()
+
+        self._complete_at: int | None = None
 
     def recall(self) -> None:
         """Go on from where the index says."""
@@ -67,9 +72,10 @@ class Feeder:
                     break
                 if self.counted_to(status.id) < status.last:
                     self._ledger(status, now)
-                elif not status.readable:
-                    self.problems[status.id] = status.problem or "it cannot be read"
-        return self.behind()
+        behind = self.behind()
+        if not behind:
+            self._complete_at = now
+        return behind
 
     def catch_up(self, now: int, seconds: float) -> int:
         """The same at full speed, for somebody who waits for it for so long at most."""
@@ -88,6 +94,29 @@ class Feeder:
         """How many stored events are not counted yet."""
         return sum(max(s.last - self.counted_to(s.id), 0) for s in self._ledgers.all())
 
+    def troubles(self) -> list[Trouble]:
+        """What is not known of this collector's own usage."""
+        statuses = self._ledgers.all()
+        ends = {one.id: self._end(one) for one in statuses if one.damaged and one.readable}
+        lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
+        found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
+        if behind := self.behind():
+            found.append(Trouble(f"{behind} events are not counted yet", self._complete_at))
+        return found
+
+    def _end(self, status: Status) -> int:
+        """When (µs) the last event that can be read of a ledger was received."""
+        if status.id not in self._ends:
+            self._ends[status.id] = status.began
+            with suppress(UsageError), self._ledgers.reader(status.id) as reader:
+                last = next(reader.blocks(status.last, status.last), None)
+                self._ends[status.id] = last.received if last else status.began
+        return self._ends[status.id]
+
+    def early(self) -> dict[int, int]:
+        """How many events were dated later than they were received, by day of their receipt."""
+        return dict(self._store.rows("SELECT day, count FROM early"))
+
     def stop(self) -> None:
         """Return from `run` soon, and read nothing more."""
         self._stopped.set()
@@ -96,56 +125,66 @@ class Feeder:
         try:
             with self._ledgers.reader(status.id) as reader:
                 self._read(reader, status, now)
-            self.problems.pop(status.id, None)
+            self._problems.pop(status.id, None)
         except NotFound:
             _log.info("ledger %s was purged while it was read; it is read again", status.id)
         except UsageError as error:
-            if self.problems.get(status.id) != str(error):
-                _log.error("usage of ledger %s cannot be counted: %s", status.id, error)
-            self.problems[status.id] = str(error)
+            why = f"ledger {status.id}: {error}"
+            old = self._problems.get(status.id)
+            if old is None or old.reason != why:
+                _log.error("usage cannot be counted; %s", why)
+            self._problems[status.id] = Trouble(why, status.began)
 
     def _read(self, reader: Reader, status: Status, now: int) -> None:
         first = self.counted_to(status.id) + 1
         kept, last = reader.bounds()
         if first < kept:
-            self._take(status.id, _purged(reader, first, kept - 1, self._place, self._zone), now)
+            left = _purged(reader, first, kept - 1, self._place, self._zone)
+            self._take(left, now, [Mark.ledger(status.id, kept - 1)])
             self._note(status.id, kept - 1)
             first = kept
-        runs = stretches(reader, first, last) if status.damaged else iter([(first, last)])
-        for start, end in runs:
+        read = 0
+        for start, end in stretches(reader, first, last) if status.damaged else [(first, last)]:
+            read += end - start + 1
             for position in self._stretch(reader, start, end, now):
                 self._note(status.id, position)
                 if self._stopped.is_set():
                     return
+        if lost := last - first + 1 - read:
+            self._store.put(Mark.lost(status.id, lost))
         self._store.put(Mark.ledger(status.id, last))
         self._note(status.id, last)
 
     def _stretch(self, reader: Reader, first: int, last: int, now: int) -> Iterator[int]:
         """Fold these positions in some at a time; up to where, after each of them."""
         found: list[State] = []
+        early: dict[int, int] = {}
         began = time.perf_counter()
         for block in reader.blocks(first, last):
             start, end = max(block.first, first), min(block.first + block.events - 1, last)
             for position, raw in enumerate(reader.events(start, end), start):
                 place = self._place(reader.ledger, position)
-                known = state(events.read(raw), place, self._zone, block.received)
+                event = events.read(raw)
+                known = state(event, place, self._zone, block.received)
                 if known is not None:
                     found.append(known)
+                if event.time is not None and event.time > block.received + coverage.EARLY:
+                    day = block.received // DAY
+                    early[day] = early.get(day, 0) + 1
                 if position % _BREATH == 0:
                     began = self._breathe(began)
             if len(found) >= _AT_ONCE or end == last or self._busy():
-                self._take(reader.ledger, found, now, end)
+                marks = [Mark.ledger(reader.ledger, end)]
+                marks += [Mark.early(day, count) for day, count in early.items()]
+                self._take(found, now, marks)
                 yield end
-                found = []
+                found, early = [], {}
                 began = self._breathe(began)
 
-    def _take(
-        self, ledger: str, states: list[State], now: int, position: int | None = None
-    ) -> None:
+    def _take(self, states: list[State], now: int, marks: list[Mark]) -> None:
         if self._ledgers.space.free() < self._ledgers.space.total() // _ROOM_SHARE:
             raise StorageUnavailable("too little room for counting", "grow the data volume")
-        mark = Mark.ledger(ledger, self.counted_to(ledger) if position is None else position)
-        self._store.fold(states, now, own=True, mark=mark)
+        self._store.fold(states, now, own=True, marks=marks)
 
     def _note(self, ledger: str, position: int) -> None:
         self._positions[ledger] = max(position, self.counted_to(ledger))

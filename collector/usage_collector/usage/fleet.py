@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
-from usage_collector.usage import answering, billing, exchange
-from usage_collector.usage.asking import Query
+from usage_collector.usage import answering, billing, coverage, exchange
+from usage_collector.usage.asking import Query, text
+from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
     from usage_collector.usage.billing import Line
+    from usage_collector.usage.customers import Register
 
 _log = logging.getLogger(__name__)
 
@@ -80,25 +82,14 @@ class Fleet:
 
     def answer(self, query: Query) -> tuple[dict[str, object], list[Missing]]:
         """The usage asked for, and what is missing from it."""
-        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
-        missing = self.missing(behind)
+        missing = self._missing(query)
         return answering.answer(self.store, query), missing
 
-    def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
-        """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
-        reasons = self._own_problems(self.feeder.catch_up(self._now(), WAIT_SECONDS))
-        seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
-        customers = self.registry.news(register)
-        name = self._settings.name
-        return exchange.encode(
-            exchange.News(name, self.store.epoch, seq, more, reasons, states, customers)
-        )
-
-    def unknown_customers(self) -> tuple[list[Line], list[Missing]]:
-        """Customers in events that nobody registered, and what is missing from the list."""
-        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
+    def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
+        """Customers in events that are not in that register, and what is missing from the list."""
         query = Query(None, self.today)
-        return billing.unknown(self.store, query, self.registry.register), self.missing(behind)
+        missing = self._missing(query)
+        return billing.unknown(self.store, query, register), missing
 
     def customer_usage(self, query: Query, only: str | None) -> tuple[list[Line], list[Missing]]:
         """Usage by customer and month, of one customer where one is named.
@@ -109,22 +100,70 @@ class Fleet:
         register = self.registry.register
         if only is not None:
             register.get(only)
-        behind = self.feeder.catch_up(self._now(), WAIT_SECONDS)
-        return billing.monthly(self.store, query, register, only), self.missing(behind)
+        missing = self._missing(query)
+        return billing.monthly(self.store, query, register, only), missing
 
-    def missing(self, behind: int) -> list[Missing]:
-        """Who is not wholly counted; ``behind`` events of our own are not yet."""
+    def covered(self, query: Query) -> dict[str, object]:
+        """How much of each day is known, by zone; see `coverage.days`."""
+        self._catch_up()
+        first = query.until - 29 if query.since is None else query.since
+        with self.store.reading() as connection:
+            asked = Query(first, query.until)
+            counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
+        lines = coverage.days(self.sources(), counts, first, query.until, self._now())
+        return {"since": text(first), "until": text(query.until), "days": lines}
+
+    def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
+        """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
+        self._catch_up()
+        seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
+        return exchange.encode(
+            exchange.News(
+                collector=self._settings.name,
+                zone=self._settings.zone,
+                epoch=self.store.epoch,
+                seq=seq,
+                more=more,
+                troubles=self.feeder.troubles(),
+                early=self.feeder.early(),
+                states=states,
+                customers=self.registry.news(register),
+            )
+        )
+
+    def figures(self) -> dict[str, Callable[[], float]]:
+        """What is watched of it, by the name of the metric."""
+        return {
+            "uncounted": self.feeder.behind,
+            "missing": lambda: sum(
+                any(trouble.until is None for trouble in one.troubles) for one in self.sources()
+            ),
+            "early": lambda: sum(self.feeder.early().values()),
+        }
+
+    def sources(self) -> list[Source]:
+        """All collectors that should exist, with what is not known of each."""
         now = self._now()
-        found = [
-            Missing(self._settings.name, reason, None) for reason in self._own_problems(behind)
-        ]
+        name, zone = self._settings.name, self._settings.zone
+        found = [Source(name, zone, self.feeder.troubles(), self.feeder.early())]
         if self._list_problem:
-            found.append(Missing("unknown", self._list_problem, None))
-        for url in self._peers:
-            known = self._exchange.known(url)
-            if not self._exchange.is_self(url) and (reason := known.trouble(now)):
-                found.append(Missing(known.name, reason, known.heard))
-        return found
+            found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
+        others = [url for url in self._peers if not self._exchange.is_self(url)]
+        return found + [self._exchange.known(url).source(now) for url in others]
+
+    def _missing(self, query: Query) -> list[Missing]:
+        """What may be missing from these days, after waiting a little for what is under way."""
+        self._catch_up()
+        first = 0 if query.since is None else query.since
+        return [
+            Missing(one.collector, trouble.reason, trouble.since)
+            for one in self.sources()
+            for trouble in one.troubles
+            if trouble.touches(first, query.until)
+        ]
+
+    def _catch_up(self) -> None:
+        self.feeder.catch_up(self._now(), WAIT_SECONDS)
 
     @property
     def today(self) -> int:
@@ -136,10 +175,6 @@ class Fleet:
         self.store.close()
         for peer in self._peers.values():
             peer.close()
-
-    def _own_problems(self, behind: int) -> list[str]:
-        reasons = [f"ledger {ledger}: {why}" for ledger, why in self.feeder.problems.items()]
-        return [*reasons, *([f"{behind} events are not counted yet"] if behind else [])]
 
     async def _feed(self) -> None:
         await self._work(self._renew)

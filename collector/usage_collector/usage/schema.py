@@ -13,7 +13,9 @@ collectors ask by. ``due`` is set while a session has no end and is not counted 
 the number of one, and ``value`` names its values in ``groups``.
 
 ``labels`` and ``sources`` keep texts once. ``ledgers``: up to which position each was read.
-``peers``: up to which number each other collector was asked, and when (µs) it answered last.
+``lost``: how many positions of each could not be read. ``early``: events of this collector dated
+later than they were received, by day of their receipt. ``peers``: up to which number each other
+collector was asked, and when (µs) it answered last.
 """
 
 from usage_collector.usage.states import LABELS
@@ -49,8 +51,11 @@ CREATE TABLE daily(
   grouping INTEGER, day INTEGER, value INTEGER, {_SUMS},
   PRIMARY KEY (grouping, day, value)) WITHOUT ROWID;
 CREATE TABLE ledgers(ledger TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE lost(ledger TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE early(day INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE peers(
-  url TEXT PRIMARY KEY, collector TEXT, epoch TEXT, seq INTEGER NOT NULL, heard INTEGER)
+  url TEXT PRIMARY KEY, collector TEXT, epoch TEXT, seq INTEGER NOT NULL, heard INTEGER,
+  zone TEXT NOT NULL)
   WITHOUT ROWID;
 """
 

@@ -34,7 +34,7 @@ _EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Where reading stands, written together with what was read."""
+    """Something to be written together with what was read, such as up to where."""
 
     sql: str
     values: tuple[Any, ...]
@@ -45,10 +45,26 @@ class Mark(msgspec.Struct, frozen=True):
         return cls("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (ledger, position))
 
     @classmethod
-    def peer(cls, url: str, collector: str, epoch: str, seq: int, heard: int | None) -> Mark:
+    def peer(
+        cls, url: str, collector: str, epoch: str, seq: int, heard: int | None, zone: str
+    ) -> Mark:
         """Up to that number of another collector, which told everything then (µs)."""
-        sql = "INSERT OR REPLACE INTO peers VALUES (?, ?, ?, ?, ?)"
-        return cls(sql, (url, collector, epoch, seq, heard))
+        sql = "INSERT OR REPLACE INTO peers VALUES (?, ?, ?, ?, ?, ?)"
+        return cls(sql, (url, collector, epoch, seq, heard, zone))
+
+    @classmethod
+    def lost(cls, ledger: str, count: int) -> Mark:
+        """So many positions of a ledger could not be read."""
+        return cls("INSERT OR REPLACE INTO lost VALUES (?, ?)", (ledger, count))
+
+    @classmethod
+    def early(cls, day: int, count: int) -> Mark:
+        """So many more events came from the future on that day."""
+        sql = (
+            "INSERT INTO early VALUES (?, ?) "
+            "ON CONFLICT(day) DO UPDATE SET count = count + excluded.count"
+        )
+        return cls(sql, (day, count))
 
 
 class Store:
@@ -72,15 +88,16 @@ class Store:
         except Damaged as error:
             self.renew(str(error))
 
-    def fold(self, states: Iterable[State], now: int, *, own: bool, mark: Mark) -> None:
-        """Take in what these states say, and where they were read, in one transaction.
+    def fold(self, states: Iterable[State], now: int, *, own: bool, marks: Iterable[Mark]) -> None:
+        """Take in what these states say, and what else was found, in one transaction.
 
         ``now`` (µs) decides which sessions without an end count.
         """
         with self._writing() as connection:
             folding = Folding(connection, self.words, self.next_seq, now, own=own)
             folding.take(states)
-            connection.execute(mark.sql, mark.values).fetchall()
+            for mark in marks:
+                connection.execute(mark.sql, mark.values).fetchall()
             self.next_seq = folding.seq
 
     def settle(self, now: int) -> None:

@@ -40,9 +40,9 @@ class Customers:
     async def get_all(self, request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         """All customers, and whom nobody registered."""
         queries.only(request)
-        fleet = self._fleet
-        unknown, missing = await asyncio.to_thread(fleet.unknown_customers)
-        known = sorted(fleet.registry.register.customers.values(), key=lambda one: one.id)
+        register = self._fleet.registry.register
+        unknown, missing = await asyncio.to_thread(self._fleet.unknown_customers, register)
+        known = sorted(register.customers.values(), key=lambda one: one.id)
         body = {"customers": [_described(one) for one in known], "unknown": unknown}
         headers = partial(body, missing)
         return web.Response(

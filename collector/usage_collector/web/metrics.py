@@ -19,6 +19,8 @@ from prometheus_client import (
 from usage_collector.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from usage_collector.events import Outcome
     from usage_collector.ledger import Ledgers
 
@@ -114,6 +116,16 @@ class Metrics:
         """A group of events became durable."""
         self._commits.observe(seconds)
         self._batches.observe(events)
+
+    def watch_usage(self, figures: Mapping[str, Callable[[], float]]) -> None:
+        """Ask for these at each scrape; see `usage.Fleet.figures`."""
+        texts = {
+            "usage_uncounted_events": ("uncounted", "Stored events that no usage counts yet"),
+            "usage_collectors_missing": ("missing", "Collectors of which not all usage is known"),
+            "usage_early_events": ("early", "Events dated over a minute later than received"),
+        }
+        for name, (figure, text) in texts.items():
+            self._gauge(name, text).set_function(figures[figure])
 
     def set_expiry(self, timestamp: float) -> None:
         """The certificate in use expires then (s since the Unix epoch)."""

@@ -132,6 +132,7 @@ class Collector:
         settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
         exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
         reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
+        metrics.watch_usage(parts.fleet.figures())
         gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
         restoring = Restoring(ledgers, now)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from usage_collector.usage import Fleet
 
+MAX_DAYS = 400
+"""Of coverage in one answer."""
 PARTIAL = "Usage-Partial"
 """Header that names the collectors of which not all is in the answer."""
 
@@ -50,6 +52,14 @@ def routes(fleet: Fleet) -> list[Route]:
         body = msgspec.json.encode(answered)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
+    async def get_coverage(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
+        given = queries.only(request, "since", "until")
+        query = usage.query(
+            given.get("since"), given.get("until"), None, fleet.today + 1, longest=MAX_DAYS
+        )
+        body = msgspec.json.encode(await asyncio.to_thread(fleet.covered, query))
+        return web.Response(body=body, content_type="application/json")
+
     async def get_news(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         given = queries.only(request, "epoch", "after", "everything", "register")
         after = given.get("after", "0")
@@ -70,6 +80,10 @@ def routes(fleet: Fleet) -> list[Route]:
         Parameter("group_by", f"also by these, separated by commas: {', '.join(usage.GROUPS)}"),
         Parameter("format", "json (default) or csv"),
     )
+    days = (
+        Parameter("since", "first day, UTC, inclusive; 30 days in all if left out"),
+        Parameter("until", "last day, inclusive; today if left out, and never later"),
+    )
     cursor = (
         Parameter("epoch", "that of the last answer"),
         Parameter("after", "the number of the last answer"),
@@ -82,6 +96,11 @@ def routes(fleet: Fleet) -> list[Route]:
             "Jobs, sessions and hours of all collectors, by UTC day, each counted once",
             {200: "The usage; `partial` names collectors of which not all is in it."},
             window, errors=(400, 401, 403, 500),
+        ),
+        Route(
+            "GET", "/v1/coverage", get_coverage, Access.READ,
+            "How much of each day is known, by zone, and what is not",
+            {200: "A line for each day and zone."}, days, errors=(400, 401, 403, 500),
         ),
         Route(
             "GET", "/v1/usage/news", get_news, Access.READ,

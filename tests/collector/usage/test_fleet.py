@@ -88,6 +88,12 @@ def test_any_collector_answers_for_all(fleet: list[CollectorProcess]) -> None:
     assert away["collector"] == "b-0"
     assert away["as_of"]
     assert "cannot be reached" in away["reason"]
+    days = _usage(fleet[0], "/v1/coverage").json()["days"]
+    assert len(days) == 60
+    assert {line["coverage"] for line in days if line["zone"] == "eu-1a"} == {1.0}
+    (lacking,) = [line for line in days if line["coverage"] < 1]
+    assert (lacking["zone"], lacking["count"]) == ("eu-1b", None)
+    assert "usage_collectors_missing 1.0" in _usage(fleet[0], "/metrics").text
     _send(fleet[1], [event(31, session_id="more")])
     _until(fleet[0], 31, "b-0")
     fleet[2].start()

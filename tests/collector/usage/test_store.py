@@ -74,7 +74,7 @@ class Local:
 
     def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
-        news = exchange.News(self.url, self.store.epoch, seq, more, [], states, [])
+        news = exchange.News(self.url, "z", self.store.epoch, seq, more, [], {}, states, [])
         return exchange.encode(news)
 
 
@@ -112,7 +112,7 @@ def test_any_collector_counts_what_a_naive_count_comes_to(
                 # An early clock leaves sessions open, which are then settled or go on.
                 now = NOW if random.random() < 0.5 else 0
                 part = told[first : first + batch]
-                store.fold(part, now, own=True, mark=Mark.ledger(name, first + len(part)))
+                store.fold(part, now, own=True, marks=[Mark.ledger(name, first + len(part))])
                 random.choice(exchanges).ask(random.choice(peers))
         for _ in range(2):
             for asking in exchanges:
@@ -162,7 +162,7 @@ def _event_of(day: int, session: str, seconds: float = 3600, **fields: object) -
 def _filled(folder: Path, raws: list[bytes]) -> Store:
     store = Store(folder)
     told = _states([("one", NOW, raw) for raw in raws], "one")
-    store.fold(told, NOW, own=True, mark=Mark.ledger("one", len(raws)))
+    store.fold(told, NOW, own=True, marks=[Mark.ledger("one", len(raws))])
     return store
 
 

@@ -1,0 +1,150 @@
+"""Whether usage is known, by day and zone: "none used" and "nobody knows" are different answers.
+
+What may be missing is a stretch of time at a collector: since it was last heard, or while it had a
+ledger that lost its end or cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector.periods import rfc3339
+from usage_collector.usage.asking import text
+from usage_collector.usage.states import DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from usage_collector.ledger import Status
+
+EARLY = 60_000_000
+"""An event dated later than its receipt by more than this (µs) tells of a clock that is wrong."""
+LATE_DAYS = 2
+"""Sessions run for two days at most, so what arrived this long after a day may belong to it."""
+
+
+class Trouble(msgspec.Struct, frozen=True, array_like=True):
+    """Why not all is known, and of which stretch (µs); None: open at that end."""
+
+    reason: str
+    since: int | None = None
+    until: int | None = None
+
+    def touches(self, first: int, last: int) -> bool:
+        """Whether what was received then may belong to these days (since the Unix epoch)."""
+        begins = self.since is None or self.since < (last + 1 + LATE_DAYS) * DAY
+        return begins and (self.until is None or self.until >= first * DAY)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A collector that should be covered; ``early`` counts events from the future by day."""
+
+    collector: str
+    zone: str
+    troubles: Sequence[Trouble]
+    early: Mapping[int, int]
+
+
+def of_ledgers(
+    statuses: Sequence[Status], ends: Mapping[str, int], lost: Mapping[str, int]
+) -> list[Trouble]:
+    """What the ledgers of a collector, the oldest first, say of stretches that they lack.
+
+    ``ends`` are the times (µs) of the last events that can be read, ``lost`` how many positions
+    before cannot and were not counted in time. A damaged ledger may have lost its end, up to when
+    the next one began.
+    """
+    found = []
+    for status, following in zip(statuses, [*statuses[1:], None], strict=True):
+        until = following.began if following else None
+        if status.damaged or not status.readable:
+            why = status.problem or "it cannot be read"
+            since = ends.get(status.id, status.began)
+            found.append(Trouble(f"ledger {status.id}: {why}", since, until))
+        if status.id in lost:
+            why = f"ledger {status.id}: {lost[status.id]} events cannot be read"
+            found.append(Trouble(why, status.began, until))
+    return found
+
+
+def days(
+    sources: Iterable[Source],
+    counts: Mapping[tuple[str, ...], Sequence[int]],
+    first: int,
+    last: int,
+    now: int,
+) -> list[dict[str, object]]:
+    """A line for each day from ``first`` to ``last`` and zone, and the sum of each day's zones.
+
+    ``counts`` are sums by day (text) and zone, as `answering.grouped` has them. Coverage is the
+    part of the day's time of which everything received is known, on average of the collectors.
+    """
+    zones: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        zones[source.zone].append(source)
+    for _, zone in counts:
+        zones.setdefault(zone, [])
+    return [
+        _line(zones[zone], counts.get((text(day), zone)), day, zone, now)
+        for day in range(first, last + 1)
+        for zone in sorted(zones)
+    ]
+
+
+def _line(
+    sources: Sequence[Source], sums: Sequence[int] | None, day: int, zone: str, now: int
+) -> dict[str, object]:
+    begin, end = day * DAY, min((day + 1) * DAY, max(now, day * DAY + 1))
+    lacking = [(one, trouble) for one in sources for trouble in one.troubles]
+    lacking = [(one, trouble) for one, trouble in lacking if _within(trouble, begin, end)]
+    shares = [
+        1 - _length([t for other, t in lacking if other is one], begin, end) / (end - begin)
+        for one in sources
+    ]
+    covered = sum(shares) / len(shares) if shares else 1.0
+    count = sums[0] if sums else 0
+    return {
+        "day": text(day),
+        "zone": zone,
+        "coverage": round(covered, 6) if not lacking else min(round(covered, 6), 0.999999),
+        # Nothing counted is only said to be nothing used where everything is known.
+        "count": count if count or not lacking else None,
+        "silent_sessions": sums[3] if sums else 0,
+        "early_events": sum(one.early.get(day, 0) for one in sources),
+        "problems": [_problem(one.collector, trouble) for one, trouble in lacking],
+    }
+
+
+def _within(trouble: Trouble, begin: int, end: int) -> bool:
+    return (trouble.since is None or trouble.since < end) and (
+        trouble.until is None or trouble.until > begin
+    )
+
+
+def _length(troubles: Iterable[Trouble], begin: int, end: int) -> int:
+    """How long (µs) any of these lasted between two moments."""
+    total, at = 0, begin
+    stretches = sorted(
+        (begin if one.since is None else one.since, end if one.until is None else one.until)
+        for one in troubles
+    )
+    for since, until in stretches:
+        start, stop = max(since, at), min(until, end)
+        if stop > start:
+            total, at = total + stop - start, stop
+    return total
+
+
+def _problem(collector: str, trouble: Trouble) -> dict[str, object]:
+    def time(us: int | None) -> str | None:
+        return None if us is None else rfc3339(us)
+
+    return {
+        "collector": collector,
+        "reason": trouble.reason,
+        "since": time(trouble.since),
+        "until": time(trouble.until),
+    }
