@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -69,6 +70,15 @@ def _write(path: Path, number: int) -> None:
             out.write(piece)
 
 
+def _gzip(path: Path, number: int) -> None:
+    """What others would do, to compare with: Python's gzip at its level 6, and no signature."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    with path.open("rb") as plain, path.with_suffix(".plain.gz").open("wb") as out:
+        while chunk := plain.read(256 * 1024):
+            out.write(packer.compress(chunk))
+        out.write(packer.flush())
+
+
 def _read(path: Path, number: int) -> None:
     with path.with_suffix(".json.gz").open("rb") as file:
         package = Package(file, {KEYS.signing_kid: KEYS.signing})
@@ -83,7 +93,7 @@ def _verify(path: Path, number: int) -> None:
     assert report.events == number
 
 
-_STEPS = {"store": _store, "write": _write, "read": _read, "verify": _verify}
+_STEPS = {"store": _store, "gzip": _gzip, "write": _write, "read": _read, "verify": _verify}
 
 
 def say(text: str) -> None:

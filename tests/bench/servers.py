@@ -21,7 +21,7 @@ from tests.collector.process import CollectorProcess, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+_POSTGRES = "/usr/lib/postgresql/15/bin"
 _START_SECONDS = 20
 _SETTINGS = """
 listen_addresses = ''
@@ -75,8 +75,16 @@ class Server:
         return int(match[1]) / 1024 if match else 0.0
 
 
-class Missing(Exception):
-    """A program that is compared with is not installed."""
+class Missing(SystemExit):
+    """A program that is needed is not installed; ends the benchmark with its message."""
+
+
+def needed(program: str, package: str) -> str:
+    """Where that program is."""
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:{_POSTGRES}")
+    if found is None:
+        raise Missing(f"{program} is not installed (Debian: apt-get install {package})")
+    return found
 
 
 @contextmanager
@@ -91,20 +99,19 @@ def ours(folder: Path, core: int) -> Iterator[tuple[Server, CollectorProcess]]:
 @contextmanager
 def postgres(folder: Path, keys: Path, core: int) -> Iterator[Server]:
     """The same front over PostgreSQL 15, both on that core."""
-    if not (_POSTGRES / "postgres").exists():
-        raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql-15)")
+    program, initdb = (needed(name, "postgresql-15") for name in ("postgres", "initdb"))
     folder.mkdir(mode=0o755)
     user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
     if user is not None:
         os.chown(folder, user, -1)
     data = folder / "data"
     subprocess.run(
-        [_POSTGRES / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-N"],
+        [initdb, "-D", data, "-A", "trust", "-U", "postgres", "-N"],
         check=True, capture_output=True, user=user, cwd=folder,
     )  # fmt: skip
     with (data / "postgresql.conf").open("a") as config:
         config.write(_SETTINGS.format(folder=folder))
-    command = [*_pinned(core), str(_POSTGRES / "postgres"), "-D", str(data)]
+    command = [*_pinned(core), program, "-D", str(data)]
     with ExitStack() as stack:
         root = stack.enter_context(_running(command, signal.SIGINT, user, folder))
         _wait(lambda: (folder / ".s.PGSQL.5432").exists(), "PostgreSQL")
@@ -123,9 +130,7 @@ def noop(folder: Path, keys: Path, core: int) -> Iterator[Server]:
 @contextmanager
 def nginx(folder: Path, keys: Path, core: int) -> Iterator[Server]:
     """nginx with TLS that does nothing."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        raise Missing("nginx is not installed (Debian: apt-get install nginx-light)")
+    program = needed("nginx", "nginx-light")
     folder.mkdir()
     port = free_port()
     config = folder / "nginx.conf"
