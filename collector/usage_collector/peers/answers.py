@@ -72,7 +72,7 @@ class Cut(msgspec.Struct, frozen=True):
     files: list[CutFile] = []
     ends: dict[str, int] = {}
     receipts: list[Receipt] = []
-    limits: dict[str, float] = {}
+    limits: dict[str, int | float] = {}
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.collector.processes import collectors, command, simulate
+from tests.collector import disks
+from tests.collector.processes import Collector, collectors, command, make_keys, simulate
 from usage_collector import files
 from usage_collector.backup import stores, taking
 from usage_collector.cli import cli
@@ -24,7 +26,7 @@ from usage_collector.cli import cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.collector.processes import Collector, Result
+    from tests.collector.processes import Result
 
 
 @pytest.fixture
@@ -318,6 +320,44 @@ def test_a_shipper_follows_the_head(collector: Collector, tmp_path: Path) -> Non
     finally:
         shipper.send_signal(signal.SIGINT)
         assert shipper.wait(20) == 130
+
+
+def test_a_full_volume_leaves_the_last_good_backup(collector: Collector, tmp_path: Path) -> None:
+    """The message says what is full; with more room the next run goes on."""
+    with disks.memory(100 * 1024) as folder:
+        assert backup(collector, folder).code == 0
+        before = index(collector, folder)
+        load(collector, 2500, seed=2)
+        full = backup(collector, folder)
+        assert (full.code, "No space left" in full.err) == (1, True)
+        after = index(collector, folder)
+        assert after["taken"] == before["taken"]
+        assert command("verify", folder / collector.name / "packages").code == 0
+        subprocess.run(["mount", "-o", "remount,size=4M", folder], check=True)
+        assert backup(collector, folder, "--verify").code == 0
+
+
+def test_another_collector_takes_a_backup_over(collector: Collector, tmp_path: Path) -> None:
+    """What was delivered under the old name stays delivered; the rest is in the next month."""
+    folder, exports = tmp_path / "backups", tmp_path / "exports"
+    month = f"{datetime.now(UTC):%Y-%m}"
+    keys = make_keys(tmp_path)
+    order = ("export-month", "--period", month, "--to", exports, "--json")
+    first = command(*order, "--peers", collector.address, environment=keys)
+    assert first.code == 0, first.err
+    load(collector, 30, seed=2)
+    assert backup(collector, folder).code == 0
+    ledger = live(collector)
+    heir = Collector("heir", tmp_path, make_keys(tmp_path))
+    heir.start()
+    try:
+        refused = restore(heir, folder)
+        assert (refused.code, f"there are: {collector.name}" in refused.err) == (1, True)
+        assert restore(heir, folder, "--collector", collector.name).code == 0
+        found = next(one for one in status(heir)["ledgers"] if one["id"] == ledger["id"])
+        assert (found["sent"], found["last"]) == (first.facts["events"], ledger["last"])
+    finally:
+        heir.stop()
 
 
 def test_wrong_flags_say_what_is_right(tmp_path: Path) -> None:

@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.collector import made
+from tests.collector import disks, made
 from tests.collector.ledger.conftest import NOW
 from usage_collector import events
-from usage_collector.errors import Conflict, InvalidInput
-from usage_collector.ledger import Cut, CutFile, Limits, Origin, Part, Receipt, ReceiptFile, restore
+from usage_collector.errors import Conflict, InvalidInput, StorageUnavailable
+from usage_collector.ledger import (
+    Cut,
+    CutFile,
+    Ledgers,
+    Limits,
+    Origin,
+    Part,
+    Receipt,
+    ReceiptFile,
+    restore,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from usage_collector.ledger import Ledgers, Restored
+    from usage_collector.ledger import Restored
 
     Open = Callable[[], Ledgers]
 
@@ -185,6 +195,21 @@ def test_a_cut_that_was_made_meanwhile_keeps_its_own(open_ledgers: Open) -> None
         assert merged.ends == {ledgers.live: 5, LOST.id: 700}
         assert [file.ledger for file in merged.files] == [LOST.id, ledgers.live]
         assert [one.state for one in merged.receipts] == ["sent"]
+
+
+def test_a_full_disk_is_left_to_the_events_that_come() -> None:
+    """Where there is no room for it nothing comes back, and events are stored as before."""
+    with disks.memory(4 * 2**20) as folder:
+        ledgers = Ledgers(folder, "collector-0", "eu-1a", lambda: NOW)
+        (folder / "filler").write_bytes(bytes(3 * 2**20 + 2**18))
+        with pytest.raises(StorageUnavailable, match="no room"):
+            back(ledgers, (1, 950))
+        assert [one.live for one in ledgers.all()] == [True]
+        assert not list(ledgers.catalog.folder.glob(".*"))
+        assert ledgers.writer.append_and_wait(events.parse(made.event("x"))) == [True]
+        (folder / "filler").unlink()
+        assert back(ledgers, (1, 950)).last == 950
+        ledgers.close()
 
 
 def test_a_damaged_ledger_is_completed(open_ledgers: Open) -> None:
