@@ -102,9 +102,9 @@ class _Operator:
             await self._queue.close()
             await runner.cleanup()
 
-    def _notice(self, key: Key) -> None:
+    def _notice(self, key: Key, after: float) -> None:
         self._reconciler.disturb(key)
-        self._queue.add(key)
+        self._queue.add(key, after)
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()

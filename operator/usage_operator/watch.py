@@ -32,6 +32,8 @@ _CHILDREN = (
     ("batch", "v1", "cronjobs"),
     ("batch", "v1", "jobs"),
 )
+_TOGETHER = 0.3
+"""Seconds within which changes of a resource's children are one: they come in bursts."""
 _SILENCE = 3.0
 """Seconds without a further object after which a list is complete."""
 _NOISE = ("resourceVersion", "managedFields")
@@ -101,14 +103,15 @@ class Lists:
 class Watch:
     """Puts a resource's key on the queue when it, or a child of it, changed."""
 
-    def __init__(self, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, enqueue: Callable[[Key, float], None]) -> None:
         self._enqueue = enqueue
         self._seen: dict[str, int] = {}
+        self._keys: dict[Key, Key] = {}
         self.lists = Lists(self._vanished)
 
     def _vanished(self, uid: str, key: Key) -> None:
         self._seen.pop(uid, None)
-        self._enqueue(key)
+        self._enqueue(key, 0.0)
 
     def changed(self, event: Mapping[str, Any]) -> bool:
         """Tell whether an event says more than that a status or managed fields changed."""
@@ -127,7 +130,7 @@ class Watch:
         """Take an event of a resource."""
         metadata = event["object"]["metadata"]
         if self.changed(event):
-            self._enqueue(Key(metadata["namespace"], metadata["name"]))
+            self._enqueue(Key(metadata["namespace"], metadata["name"]), 0.0)
 
     async def child(self, event: Mapping[str, Any], **_: Any) -> None:
         """Take an event of an object that carries our labels."""
@@ -136,9 +139,11 @@ class Watch:
         if not name:
             return
         key = Key(metadata["namespace"], name)
+        # One object for all children: there are many.
+        key = self._keys.setdefault(key, key)
         self.lists.take(event, key)
         if self.changed(event):
-            self._enqueue(key)
+            self._enqueue(key, _TOGETHER)
 
     def registry(self, access: Access) -> kopf.OperatorRegistry:
         """Register the handlers, and how kopf logs in."""
@@ -179,7 +184,7 @@ async def watch(
     access: Access,
     settings: Settings,
     namespaces: tuple[str, ...],
-    enqueue: Callable[[Key], None],
+    enqueue: Callable[[Key, float], None],
     *,
     ready: asyncio.Event,
     stop: asyncio.Event,
@@ -198,7 +203,10 @@ async def watch(
 
 
 async def relist(
-    client: Client, settings: Settings, namespaces: tuple[str, ...], enqueue: Callable[[Key], None]
+    client: Client,
+    settings: Settings,
+    namespaces: tuple[str, ...],
+    enqueue: Callable[[Key, float], None],
 ) -> None:
     """Put every resource on the queue, again and again: events can be lost."""
     places: tuple[str | None, ...] = (None,) if settings.all_namespaces else namespaces
@@ -210,5 +218,5 @@ async def relist(
                 _log.warning("resources could not be listed: %s", error)
                 continue
             for one in found:
-                enqueue(Key(one["metadata"]["namespace"], one["metadata"]["name"]))
+                enqueue(Key(one["metadata"]["namespace"], one["metadata"]["name"]), 0.0)
         await asyncio.sleep(settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311

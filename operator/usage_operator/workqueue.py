@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 120.0
+LONGEST_PATIENCE = 60.0
 _WORKERS = 8
 
 
@@ -34,6 +35,15 @@ def backoff(failures: int, retry_after: float | None, jitter: float) -> float:
     """
     wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20), LONGEST_WAIT) * (1 - jitter / 2)
     return max(wait, retry_after * (1 + jitter / 10) if retry_after else 0.0)
+
+
+def stretched(wait: float, load: float) -> float:
+    """Give the seconds after which a key is looked at again without cause.
+
+    ``load`` is how many keys wait for each worker: who has been looked at gives way to them, for
+    a minute at most.
+    """
+    return max(wait, min(wait * (1 + load), LONGEST_PATIENCE))
 
 
 @dataclass(slots=True)
@@ -60,6 +70,8 @@ class WorkQueue(Generic[K]):
         self._slots = asyncio.Semaphore(workers)
         self._jitter = jitter
         self._entries: dict[K, _Entry] = {}
+        self._waiting = 0
+        self._workers = workers
         self._closed = False
 
     def __len__(self) -> int:
@@ -95,8 +107,17 @@ class WorkQueue(Generic[K]):
     async def _work(self, key: K, entry: _Entry) -> None:
         wait: float | None = None
         try:
-            async with self._slots:
+            self._waiting += 1
+            try:
+                await self._slots.acquire()
+            finally:
+                self._waiting -= 1
+            try:
                 wait = await self._handler(key)
+            finally:
+                self._slots.release()
+            if wait is not None:
+                wait = stretched(wait, self._waiting / self._workers)
             entry.failures = 0
         except errors.OperatorError as error:
             wait = self._failed(entry, error)

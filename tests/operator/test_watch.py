@@ -14,7 +14,7 @@ from usage_operator.watch import Watch
 async def keys(*events: tuple[str | None, dict[str, Any]]) -> list[Key]:
     """Give the keys that a series of events puts on the queue."""
     found: list[Key] = []
-    watch = Watch(found.append)
+    watch = Watch(lambda key, _: found.append(key))
     for kind, thing in events:
         event = {"type": kind, "object": thing}
         handler = watch.resource if thing["kind"] == "UsageCollector" else watch.child
@@ -71,7 +71,7 @@ async def test_an_object_of_nobody_is_ignored() -> None:
 async def test_what_vanished_while_the_watch_was_cut_is_noticed() -> None:
     """A child that is missing when all is listed again puts its resource on the queue, once."""
     asked: list[Key] = []
-    watch = Watch(asked.append)
+    watch = Watch(lambda key, _: asked.append(key))
     thing = as_observed(service.ingest(context()))
     things = {name: {**thing, "metadata": thing["metadata"] | {"uid": name}} for name in "abcd"}
 
@@ -94,7 +94,7 @@ async def test_what_vanished_while_the_watch_was_cut_is_noticed() -> None:
 async def test_what_was_made_during_a_list_has_not_vanished() -> None:
     """An object that is added while all is listed is there, though it is not in the list."""
     asked: list[Key] = []
-    watch = Watch(asked.append)
+    watch = Watch(lambda key, _: asked.append(key))
     thing = as_observed(service.ingest(context()))
     new = {**thing, "metadata": thing["metadata"] | {"uid": "new"}}
     await watch.child({"type": None, "object": thing})

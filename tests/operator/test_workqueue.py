@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usage_operator import errors, workqueue
-from usage_operator.workqueue import WorkQueue
+from usage_operator.workqueue import WorkQueue, stretched
 
 
 class Recorder:
@@ -130,3 +130,11 @@ def test_backoff_doubles() -> None:
     """Without jitter each wait is twice the last."""
     waits = [workqueue.backoff(failures, None, 0) for failures in range(1, 5)]
     assert waits == pytest.approx([0.5, 1, 2, 4])
+
+
+@pytest.mark.parametrize(
+    ("wait", "load", "expected"), [(5, 0, 5), (5, 1, 10), (5, 100, 60), (55, 3, 60), (600, 9, 600)]
+)
+def test_who_was_looked_at_gives_way(wait: float, load: float, expected: float) -> None:
+    """While others wait for a worker, looks without cause are put off, for a minute at most."""
+    assert stretched(wait, load) == expected
