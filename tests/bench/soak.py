@@ -1,9 +1,10 @@
 """kill -9 again and again under load: `python -m tests.bench.soak --kills 1000`.
 
 Senders post arrays, each again and again until it is acknowledged; meanwhile periods are cut,
-exported and receipted, and what was sent is purged after a second. A real collector is killed at
-moments of chance and started again. The ledger is checked as it was left, and at the end every
-acknowledged event must have been exported or still be there, once. Exit 0 only when all is well.
+exported and receipted, small blocks are packed, and what was sent is purged after a second. A
+real collector is killed at moments of chance and started again. The ledger is checked as it was
+left, and at the end every acknowledged event must have been exported or still be there, once.
+Exit 0 only when all is well.
 """
 
 from __future__ import annotations
@@ -159,11 +160,12 @@ def stored(collector: CollectorProcess) -> collections.Counter[str]:
 
 
 def _purging_soon(folder: Path) -> CollectorProcess:
-    """A collector for which a day is a second, and that trusts its clock at once."""
+    """A collector for which a day or an hour is a second, and that trusts its clock at once."""
     collector = CollectorProcess(folder, EATS_SECURE="false", USAGE_RETENTION_DAYS="1")
     collector.patch("usage_collector.web.serving.PURGE_SECONDS", 0.1)
     collector.patch("usage_collector.upkeep.clock.START_WAIT", 0.0)
     collector.patch("usage_collector.upkeep.purging.DAY_US", 10**6)
+    collector.patch("usage_collector.ledger.sealing.HOUR_US", 10**6)
     return collector.patch("usage_collector.upkeep.purging.IDENTITY_DAYS", 30)
 
 
