@@ -76,8 +76,9 @@ def run(server: Server, load: Load, seconds: int, number: int, folder: Path, cor
     script.write_text(head + _SCRIPT.replace("EVENT", EVENT))
     busy = server.cpu_seconds()
     done = subprocess.run(
-        ["taskset", "-c", str(core), needed("wrk", "wrk"), "-t1",
-         f"-c{load.connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(script), server.url + "/v1/log"],
+        ["taskset", "-c", str(core), needed("wrk", "wrk"), "-t1", f"-c{load.connections}",
+         f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(script),
+         server.url + "/v1/log"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     return read(done, load.size, server.cpu_seconds() - busy)

@@ -22,7 +22,7 @@ from tests.collector import traced
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 from usage_collector.errors import Damaged
-from usage_collector.ledger import Ledgers
+from usage_collector.ledger import Ledgers, open_reader
 from usage_collector.upkeep import check
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def _stored(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def test_the_recording_is_worth_something(recorded: _Recorded) -> None:
-    """It holds commits, flushes, at least one checkpoint in the middle, and the answers."""
+    """It holds commits, flushes, at least one checkpoint in the middle, and the answers.
+
+    Events were filed and small blocks packed together meanwhile.
+    """
     answers, moved = [], []
     for number, call in enumerate(recorded.calls):
         if call.data.startswith(b"HTTP/1.1 201"):
@@ -152,6 +155,10 @@ def test_the_recording_is_worth_something(recorded: _Recorded) -> None:
             moved.append(number)
     assert len(answers) == REQUESTS
     assert any(answers[0] < number < answers[-1] for number in moved)
+    left = recorded.base.parent / "data" / recorded.ledger
+    with open_reader(left, recorded.ledger.name) as reader:
+        assert reader.indexed() > 0
+        assert reader.sealed() > 0
 
 
 def test_without_flushes_the_replay_loses_events(recorded: _Recorded, tmp_path: Path) -> None:

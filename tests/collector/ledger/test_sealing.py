@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench import room
 from tests.collector.samples import array, event
 from usage_collector import events
 from usage_collector.ledger import Block, Ledgers, Load
@@ -81,6 +82,13 @@ def test_events_that_came_one_by_one_take_as_little_room_as_others(tmp_path: Pat
         assert reader.hash_at(700) == before
     ledgers.close()
     assert not check(tmp_path, lambda *_: None).findings
+
+
+def test_events_at_rest_take_at_most_150_bytes() -> None:
+    """Stored one by one, 1 kB each as received; tests/bench/room.py measures many more."""
+    plain, _, rest = room.measure(3000, 1)
+    assert 950 < plain < 1050
+    assert rest <= 150
 
 
 def test_blocks_read_while_they_are_sealed_hold_each_position_once(tmp_path: Path) -> None:
