@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -199,9 +200,11 @@ def test_a_cut_that_was_made_meanwhile_keeps_its_own(open_ledgers: Open) -> None
 
 def test_a_full_disk_is_left_to_the_events_that_come() -> None:
     """Where there is no room for it nothing comes back, and events are stored as before."""
-    with disks.memory(4 * 2**20) as folder:
-        ledgers = Ledgers(folder, "collector-0", "eu-1a", lambda: NOW)
-        (folder / "filler").write_bytes(bytes(3 * 2**20 + 2**18))
+    with (
+        disks.memory(4 * 2**20) as folder,
+        closing(Ledgers(folder, "collector-0", "eu-1a", lambda: NOW)) as ledgers,
+    ):
+        (folder / "filler").write_bytes(bytes(7 * 2**19))
         with pytest.raises(StorageUnavailable, match="no room"):
             back(ledgers, (1, 950))
         assert [one.live for one in ledgers.all()] == [True]
@@ -209,7 +212,6 @@ def test_a_full_disk_is_left_to_the_events_that_come() -> None:
         assert ledgers.writer.append_and_wait(events.parse(made.event("x"))) == [True]
         (folder / "filler").unlink()
         assert back(ledgers, (1, 950)).last == 950
-        ledgers.close()
 
 
 def test_a_damaged_ledger_is_completed(open_ledgers: Open) -> None:
