@@ -7,7 +7,7 @@ each other theirs come to the same register in any order. Nothing is ever remove
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -26,13 +26,17 @@ class Details(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What people say of a customer.
 
     Events are its where their `customer_id` is its id or one of ``customer_ids``, or, where that
-    names nobody, where their `contract_id` is one of ``contracts``.
+    names nobody, where their `contract_id` is one of ``contracts``. ``plan`` says what it may use,
+    and the figures do in its place.
     """
 
     name: _Name
     customer_ids: _Names = []
     contracts: _Names = []
     archived: bool = False
+    plan: Literal["", "free", "paid", "enterprise"] = ""
+    monthly_hours: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
+    concurrent_sessions: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
 
 
 class Customer(msgspec.Struct, frozen=True):

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
-from usage_collector.usage import answering, billing, coverage, exchange
+from usage_collector.usage import answering, billing, coverage, exchange, quotas
 from usage_collector.usage.asking import Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
+from usage_collector.usage.limits import HISTORY_DAYS, THRESHOLDS
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY
 from usage_collector.usage.store import Store
@@ -103,6 +104,11 @@ class Fleet:
         missing = self._missing(query)
         return billing.monthly(self.store, query, register, only), missing
 
+    def limits(self) -> tuple[list[Line], list[Missing]]:
+        """Usage against quotas, today's too; see `quotas.lines`."""
+        missing = self._missing(Query(self.today - HISTORY_DAYS, self.today))
+        return quotas.lines(self.store, self.registry.register, self._now()), missing
+
     def covered(self, query: Query) -> dict[str, object]:
         """How much of each day is known, by zone; see `coverage.days`."""
         self._catch_up()
@@ -139,7 +145,13 @@ class Fleet:
                 any(trouble.until is None for trouble in one.troubles) for one in self.sources()
             ),
             "early": lambda: sum(self.feeder.early().values()),
+            "warned": lambda: self._reached(THRESHOLDS[0]),
+            "exceeded": lambda: self._reached(THRESHOLDS[1]),
         }
+
+    def _reached(self, threshold: float) -> int:
+        lines = quotas.lines(self.store, self.registry.register, self._now())
+        return sum(float(str(line["reached"])) >= threshold for line in lines)
 
     def sources(self) -> list[Source]:
         """All collectors that should exist, with what is not known of each."""

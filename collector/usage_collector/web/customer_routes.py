@@ -73,6 +73,16 @@ class Customers:
             raise InvalidInput(f"the merge cannot be read: {error}", 'send {"into": "…"}') from None
         return _json(await asyncio.to_thread(self._fleet.registry.merge, path["customer"], into))
 
+    async def get_limits(self, request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
+        """Usage against quotas."""
+        queries.only(request)
+        lines, missing = await asyncio.to_thread(self._fleet.limits)
+        body: dict[str, Any] = {"limits": lines}
+        headers = partial(body, missing)
+        return web.Response(
+            body=msgspec.json.encode(body), content_type="application/json", headers=headers
+        )
+
     async def get_usage(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.Response:
         """What a customer, or each of them, used by month."""
         given = queries.only(request, "since", "until", "format")
@@ -111,7 +121,8 @@ class Customers:
             Route(
                 "PUT", "/v1/customers/{customer}", self.put, Access.ADMIN,
                 "Register, rename, change or archive a customer", {200: "As it is kept."},
-                body="name; customer_ids, contracts: whose events are its; archived",
+                body="name; customer_ids, contracts, archived, plan, monthly_hours, "
+                "concurrent_sessions",
                 errors=(400, 401, 403, 409, 413, 415, 503),
             ),
             Route(
@@ -119,6 +130,11 @@ class Customers:
                 "Let another customer take its place, for all months; itself: undo that",
                 {200: "As it is kept."}, body="into: the other's id",
                 errors=(400, 401, 403, 404, 409, 413, 415, 503),
+            ),
+            Route(
+                "GET", "/v1/limits", self.get_limits, Access.READ,
+                "Usage against quotas: this month so far, by its end, and sessions at once",
+                {200: "A line for each customer with a quota."}, errors=(400, 401, 403, 500),
             ),
             Route(
                 "GET", "/v1/customers/{customer}/usage", self.get_usage, Access.READ,

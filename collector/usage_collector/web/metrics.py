@@ -122,6 +122,8 @@ class Metrics:
         texts = {
             "usage_uncounted_events": ("uncounted", "Stored events that no usage counts yet"),
             "usage_collectors_missing": ("missing", "Collectors of which not all usage is known"),
+            "usage_quotas_warned": ("warned", "Customers that used 80 % of their month's quota"),
+            "usage_quotas_exceeded": ("exceeded", "Customers that used all of their month's quota"),
             "usage_early_events": ("early", "Events dated over a minute later than received"),
         }
         for name, (figure, text) in texts.items():

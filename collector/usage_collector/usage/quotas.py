@@ -1,0 +1,95 @@
+"""Usage against quotas, now and by the month's end, for each customer that has one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from usage_collector.periods import Period, moment
+from usage_collector.usage import limits
+from usage_collector.usage.answering import grouped
+from usage_collector.usage.asking import Query, text
+from usage_collector.usage.states import DAY
+
+if TYPE_CHECKING:
+    import apsw
+
+    from usage_collector.usage.customers import Customer, Register
+    from usage_collector.usage.limits import Quota
+    from usage_collector.usage.store import Store
+
+_LIVE = """
+SELECT customer, contract, count(*) FROM sessions JOIN labels ON label = labels.id
+WHERE due > ? AND NOT warm_up GROUP BY 1, 2
+"""
+
+
+@dataclass(slots=True)
+class Used:
+    """What a customer used: µs by day since the Unix epoch, and sessions that are alive."""
+
+    days: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    live: int = 0
+
+
+def lines(store: Store, register: Register, now: int) -> list[dict[str, object]]:
+    """A line for each customer with a plan or a quota, at ``now`` (µs), sorted by its id."""
+    today = now // DAY
+    first = min(Period.of(moment(now)).start // DAY, today - limits.HISTORY_DAYS)
+    with store.reading() as connection:
+        used = _used(connection, store, register, Query(first, today), now)
+    return [
+        _line(customer, quota, used[customer.id], now)
+        for customer in sorted(register.customers.values(), key=lambda one: one.id)
+        if customer.merged_into is None
+        and (quota := limits.quota(customer.details)) != (None, None)
+    ]
+
+
+def _used(
+    connection: apsw.Connection, store: Store, register: Register, query: Query, now: int
+) -> dict[str, Used]:
+    used: dict[str, Used] = defaultdict(Used)
+    by_day = grouped(connection, store, query, ("day", "customer", "contract"))
+    for (day, name, contract), sums in by_day.items():
+        customer = register.of(name, contract)
+        if customer is not None:
+            number = (date.fromisoformat(day) - date(1970, 1, 1)).days
+            used[customer.id].days[number] += sums[1]
+    live: list[Any] = connection.execute(_LIVE, (now,)).fetchall()
+    for name, contract, count in live:
+        customer = register.of(name, contract)
+        if customer is not None:
+            used[customer.id].live += count
+    return used
+
+
+def _line(customer: Customer, quota: Quota, used: Used, now: int) -> dict[str, object]:
+    today, month = now // DAY, Period.of(moment(now))
+    so_far = sum(us for day, us in used.days.items() if day >= month.start // DAY)
+    return {
+        "customer": customer.id,
+        "name": customer.details.name,
+        "plan": customer.details.plan or None,
+        "month": str(month),
+        "used_hrs": limits.hours(so_far),
+        "quota_hrs": quota.monthly_hours,
+        "reached": limits.reached(limits.hours(so_far), quota.monthly_hours),
+        "forecast": _forecast(used, limits.hours(so_far), month, now),
+        "sessions": used.live,
+        "quota_sessions": quota.concurrent_sessions,
+        "as_of": text(today),
+    }
+
+
+def _forecast(used: Used, so_far: float, month: Period, now: int) -> dict[str, object] | None:
+    today = now // DAY
+    # The days before the first one that was used say nothing of those to come.
+    first = max(min(used.days, default=today), today - limits.HISTORY_DAYS)
+    history = [limits.hours(used.days.get(day, 0)) for day in range(first, today)]
+    found = limits.forecast(so_far, history, now % DAY / DAY, month.end // DAY - today - 1)
+    if found is None:
+        return None
+    return {name: round(hours, 6) for name, hours in found._asdict().items()}
