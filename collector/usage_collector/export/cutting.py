@@ -10,7 +10,7 @@ import msgspec
 from usage_collector import events
 from usage_collector.errors import Conflict, Damaged, InvalidInput, NotFound, StorageUnavailable
 from usage_collector.export import files
-from usage_collector.ledger import Cut, CutFile, Receipt, stretches
+from usage_collector.ledger import Cut, CutFile, Receipt, stretches, unreported
 from usage_collector.ledger import weight as weight_of
 
 if TYPE_CHECKING:
@@ -64,15 +64,26 @@ def _files(ledgers: Ledgers, status: Status, limits: Limits) -> list[CutFile]:
     if not status.readable:
         _recheck(ledgers, status)
         return []
-    first = max(ledgers.cuts.end(status.id) + 1, status.first)
-    if first > status.last:
-        return []
+    runs = [(ledgers.cuts.end(status.id) + 1, status.last)]
+    if status.restored:
+        # What could not be read when its period was cut may have come back since.
+        runs = [*unreported(ledgers.cuts.all(), status.id), *runs]
     with ledgers.reader(status.id) as reader:
-        try:
-            return list(_split(reader, [(first, status.last)], limits))
-        except Damaged:
-            # What cannot be read is in no period, which is told; the rest is.
-            return list(_split(reader, stretches(reader, first, status.last), limits))
+        return [
+            file
+            for first, last in runs
+            for file in _readable(reader, max(first, status.first), min(last, status.last), limits)
+        ]
+
+
+def _readable(reader: Reader, first: int, last: int, limits: Limits) -> list[CutFile]:
+    if first > last:
+        return []
+    try:
+        return list(_split(reader, [(first, last)], limits))
+    except Damaged:
+        # What cannot be read is in no period, which is told; the rest is.
+        return list(_split(reader, stretches(reader, first, last), limits))
 
 
 def _split(reader: Reader, runs: Iterable[tuple[int, int]], limits: Limits) -> Iterator[CutFile]:

@@ -16,16 +16,14 @@ SENT = frozenset({"sent", "acknowledged"})
 
 def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
     """The position up to which every event of the ledger is in a file that was sent."""
-    end = 0
+    end, unsent = 0, []
     for cut in cuts:
         names = {f.name for r in cut.receipts if r.state in SENT for f in r.files}
         mine = [file for file in cut.files if file.ledger == ledger]
-        for file in sorted(mine, key=lambda file: file.first):
-            if _name(file, collector, cut.period) not in names:
-                return end
-            end = file.last
-        end = max(end, cut.ends.get(ledger, 0))
-    return end
+        unsent += [f.first for f in mine if _name(f, collector, cut.period) not in names]
+        end = max([end, cut.ends.get(ledger, 0), *(file.last for file in mine)])
+    # What came back to a ledger is in a later cut than what follows it.
+    return min(unsent) - 1 if unsent else end
 
 
 def unreported(cuts: Iterable[Cut], ledger: str) -> list[tuple[int, int]]:
@@ -33,15 +31,15 @@ def unreported(cuts: Iterable[Cut], ledger: str) -> list[tuple[int, int]]:
 
     They could not be read when they were to be cut, or were purged before.
     """
+    cuts = list(cuts)
+    files = sorted((f.first, f.last) for cut in cuts for f in cut.files if f.ledger == ledger)
+    last = max((cut.ends.get(ledger, 0) for cut in cuts), default=0)
     found = []
-    end = last = 0
-    for cut in cuts:
-        for file in sorted(cut.files, key=lambda file: file.first):
-            if file.ledger == ledger:
-                if file.first > end + 1:
-                    found.append((end + 1, file.first - 1))
-                end = file.last
-        last = max(last, cut.ends.get(ledger, 0))
+    end = 0
+    for first, until in files:
+        if first > end + 1:
+            found.append((end + 1, first - 1))
+        end = max(end, until)
     return [*found, (end + 1, last)] if last > end else found
 
 

@@ -7,10 +7,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from tests.collector import disks, made
 from tests.collector.ledger.conftest import NOW
-from usage_collector import events
+from usage_collector import events, export
 from usage_collector.errors import Conflict, InvalidInput, StorageUnavailable
 from usage_collector.ledger import (
     Cut,
@@ -22,7 +23,9 @@ from usage_collector.ledger import (
     Receipt,
     ReceiptFile,
     restore,
+    unreported,
 )
+from usage_collector.periods import Period
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,6 +185,21 @@ def test_delivered_periods_stay_delivered(open_ledgers: Open) -> None:
     assert done.periods == ("2026-09",)
     assert ledgers.cuts.end(LOST.id) == 700
     assert ledgers.sent_to(LOST.id) == 700
+
+
+def test_what_was_in_no_period_is_in_the_next_once_it_came_back(open_ledgers: Open) -> None:
+    """Positions that could not be read when they were to be cut are cut now, and only once."""
+    ledgers = open_ledgers()
+    hurt = cut("2026-09", 1, 300, "sent")
+    hurt = structs.replace(hurt, ends={LOST.id: 700})
+    back(ledgers, (1, 950), cuts=[hurt])
+    assert unreported(ledgers.cuts.all(), LOST.id) == [(301, 700)]
+    made_now = export.cut(ledgers, Period(2026, 10), LIMITS, NOW)
+    runs = [(file.first, file.last) for file in made_now.files if file.ledger == LOST.id]
+    assert runs == [(301, 700), (701, 950)]
+    assert unreported(ledgers.cuts.all(), LOST.id) == []
+    assert ledgers.sent_to(LOST.id) == 300
+    assert export.cut(ledgers, Period(2026, 11), LIMITS, NOW + 31 * 86_400_000_000).files == []
 
 
 def test_a_cut_that_was_made_meanwhile_keeps_its_own(open_ledgers: Open) -> None:
