@@ -22,6 +22,7 @@ _FLAGS = {
     "--cluster-domain": "DNS domain of the cluster (default: cluster.local)",
     "--ca-days": "how long an authority made by the operator lives (default: 3650)",
     "--certificate-days": "how long a certificate made by it lives (default: 90)",
+    "--proxy-image": "image of HAProxy, for resources with spec.ingest.proxy",
     "--runbooks": "URL of the runbooks that alerts point to (default: docs/operations.md)",
     "--log-format": "line or json",
     "--log-level": "DEBUG, INFO, WARNING or ERROR",

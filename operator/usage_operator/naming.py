@@ -36,6 +36,8 @@ EXPORT = "export"
 BACKUP = "backup"
 """Component, and the collector's command word."""
 
+PROXY = "proxy"
+
 SERVE = "serve"
 EXPORT_MONTH = "export-month"
 USER = 65532
@@ -144,6 +146,11 @@ class Names:
     def backups(self) -> str:
         """Name the ServiceAccount and NetworkPolicy of all backups."""
         return f"{self.name}-backup"
+
+    @property
+    def proxy(self) -> str:
+        """Name the proxies' Deployment, and all that they need."""
+        return f"{self.name}-proxy"
 
     def backup(self, zone: str) -> str:
         """Name a zone's backup CronJob and claim; it never ends like a collector's name."""

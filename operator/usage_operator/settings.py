@@ -31,6 +31,8 @@ class Settings:
     ca_days: float = 3650.0
     certificate_days: float = 90.0
     """How long the authorities and certificates live that the operator makes."""
+    proxy_image: str = "docker.io/library/haproxy:3.2"
+    """HAProxy 2.6 or newer, for resources that want proxies."""
     runbooks: str = "docs/operations.md"
     """Where alerts say that their runbooks are, less the heading."""
     kubeconfig: str | None = None
@@ -107,6 +109,7 @@ def read(environment: Mapping[str, str]) -> Settings:
             0.0005,
             3650,
         ),
+        proxy_image=value("PROXY_IMAGE", default.proxy_image),
         runbooks=value("RUNBOOKS", default.runbooks),
         kubeconfig=value("KUBECONFIG", "") or environment.get("KUBECONFIG") or None,
         context=value("CONTEXT", "") or None,

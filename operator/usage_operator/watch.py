@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _CHILDREN = (
     ("apps", "v1", "statefulsets"),
+    ("apps", "v1", "deployments"),
     ("", "v1", "services"),
     ("", "v1", "configmaps"),
     ("", "v1", "serviceaccounts"),
@@ -46,6 +47,7 @@ _TELLING = {
         "updateRevision",
         "observedGeneration",
     ),
+    "Deployment": ("availableReplicas", "updatedReplicas", "observedGeneration"),
     "Job": ("succeeded", "failed", "conditions"),
     "PersistentVolumeClaim": ("phase", "capacity"),
 }

@@ -25,13 +25,16 @@ REASONS = {
         *("Serving", "Paused", "InvalidSpec", "SecretMissing", "SecretInvalid"),
         *("ClientCAMissing", "ClientCAInvalid", "CertificatePending"),
         *("StorageClassMissing", "NameTaken", "ApplyFailed", "Applying", "RollingOut"),
-        *("WaitingForWindow", "PodsNotReady", "Unreachable"),
+        *("WaitingForWindow", "PodsNotReady", "ProxiesNotReady", "Unreachable"),
     ),
     "Progressing": (
         *("Settled", "Blocked", "Applying", "RollingOut", "Waiting", "WaitingForWindow"),
         *("Leaving", "Paused"),
     ),
-    "Degraded": ("AsExpected", "RolloutStuck", "ZonesNotReady", "VolumeFilling", "DiscardInUse"),
+    "Degraded": (
+        *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
+        *("VolumeFilling", "DiscardInUse"),
+    ),
     "BackedUp": ("BackedUp", "Restored", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
     "Exported": (
@@ -59,6 +62,25 @@ def _merge(troubles: Iterable[Trouble]) -> Verdict:
     return Verdict("False", found[0].reason, "; ".join(one.message for one in found))
 
 
+def _proxies(facts: Facts) -> str | None:
+    there = facts.proxies
+    if there is None or there.ready >= there.wanted:
+        return None
+    goes = "" if there.ready else "; until one is, the Service leads to the collectors themselves"
+    return f"{there.ready} of {_count(there.wanted, 'proxy', 'proxies')} ready{goes}"
+
+
+def _closed(facts: Facts) -> Verdict | None:
+    """Judge whether what is rolled out does not serve as it should."""
+    if short := _short(facts.zones):
+        return Verdict("False", "PodsNotReady", _say(short))
+    if words := _proxies(facts):
+        return Verdict("False", "ProxiesNotReady", words)
+    if facts.unreachable:
+        return Verdict("False", "Unreachable", facts.unreachable)
+    return None
+
+
 def ready(facts: Facts) -> Verdict:
     """Judge whether what is wanted is rolled out, serving and reachable."""
     if facts.blocked:
@@ -75,10 +97,8 @@ def ready(facts: Facts) -> Verdict:
         return Verdict("False", "RollingOut", "; ".join([*about, *_short_notes(facts)]))
     if not facts.zones:
         return Verdict("False", "Applying", "no collector has been made yet")
-    if short := _short(facts.zones):
-        return Verdict("False", "PodsNotReady", _say(short))
-    if facts.unreachable:
-        return Verdict("False", "Unreachable", facts.unreachable)
+    if closed := _closed(facts):
+        return closed
     if facts.paused:
         return Verdict("True", "Paused", "collectors serve; spec.paused holds back every change")
     total, zones = sum(zone.replicas for zone in facts.zones), len(facts.zones)
@@ -86,8 +106,8 @@ def ready(facts: Facts) -> Verdict:
     return Verdict("True", "Serving", f"{words} serve{'s' if total == 1 else ''}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, what: str, many: str = "") -> str:
+    return f"{number} {what if number == 1 else many or what + 's'}"
 
 
 def _short_notes(facts: Facts) -> list[str]:
@@ -140,6 +160,8 @@ def degraded(facts: Facts) -> Verdict:
         return Verdict("True", "RolloutStuck", _say(stuck) + goes)
     if late:
         return Verdict("True", "ZonesNotReady", _say(late))
+    if (words := _proxies(facts)) and facts.proxies and not facts.proxies.settling:
+        return Verdict("True", "ProxiesNotReady", words)
     if facts.filling:
         hint = ": raise spec.storage.size, volumes grow without a restart"
         return Verdict("True", "VolumeFilling", "; ".join(facts.filling) + hint)

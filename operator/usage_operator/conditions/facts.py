@@ -48,6 +48,15 @@ class ZoneFacts:
     """What its collectors that leave wait for."""
 
 
+class Proxies(NamedTuple):
+    """The proxies: how many are wanted, and how many are as wanted and take connections."""
+
+    wanted: int
+    ready: int
+    settling: bool
+    """Whether they have only just been made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of the export. ``summary`` is what it said at its end, if it got that far."""
@@ -80,6 +89,8 @@ class Facts:
     """Why what waits may not be done now: there is a maintenance window, and it is closed."""
     unreachable: str | None = None
     """Why nothing could be reached through the Service; None: it was reached, or was before."""
+    proxies: Proxies | None = None
+    """None where none are wanted."""
     filling: tuple[str, ...] = ()
     """Which volumes are nearly full."""
     idle_discards: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ class Kind(NamedTuple):
 KINDS = {
     naming.KIND: Kind(naming.API_VERSION, naming.PLURAL),
     "StatefulSet": Kind("apps/v1", "statefulsets"),
+    "Deployment": Kind("apps/v1", "deployments"),
     "Service": Kind("v1", "services"),
     "ConfigMap": Kind("v1", "configmaps"),
     "Secret": Kind("v1", "secrets"),

@@ -9,9 +9,11 @@ from usage_operator.manifests.metadata import Context, Manifest, base
 def build(context: Context, component: str) -> Manifest:
     """Build the ServiceAccount of a component's pods."""
     names = context.names
-    name = {naming.EXPORT: names.export, naming.BACKUP: names.backups}.get(
-        component, names.collector
-    )
+    name = {
+        naming.EXPORT: names.export,
+        naming.BACKUP: names.backups,
+        naming.PROXY: names.proxy,
+    }.get(component, names.collector)
     manifest = base(context, ("v1", "ServiceAccount"), name, component)
     if annotations := context.spec.template.service_account_annotations:
         manifest["metadata"]["annotations"] = dict(annotations)

@@ -16,6 +16,7 @@ from usage_operator.manifests import (
     monitoring,
     network,
     peers,
+    proxy,
     secrets,
     service,
     statefulset,
@@ -35,8 +36,8 @@ class Known:
     ``secrets`` holds the data of generated Secrets by name, ``collectors`` the replicas that
     should run in each zone, leaving ones included, ``claims`` the claims of collectors that
     exist, ``templates`` the claim templates of the StatefulSets of zones that left the spec,
-    ``labelled`` whether every pod says if it is to get events, and ``trusted`` the certificates
-    of authorities that the user's Secrets bring.
+    ``labelled`` whether every pod says if it is to get events, ``proxied`` whether a proxy can
+    take them, and ``trusted`` the certificates of authorities that the user's Secrets bring.
     """
 
     collectors: Mapping[str, int]
@@ -44,6 +45,7 @@ class Known:
     claims: Sequence[claims.Claim] = ()
     templates: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     labelled: bool = True
+    proxied: bool = False
     trusted: Sequence[bytes] = ()
 
 
@@ -110,7 +112,8 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         *_material(context, known, now),
         peers.build(context, known.collectors, known.claims),
         *(service.headless(context, zone) for zone in known.collectors),
-        service.ingest(context, labelled=known.labelled),
+        *proxy.build(context),
+        service.ingest(context, labelled=known.labelled, proxied=known.proxied),
         service.reporting(context),
         disruption.build(context),
         *network.build(context),

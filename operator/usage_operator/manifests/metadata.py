@@ -26,6 +26,7 @@ class Context:
     ca_life: dt.timedelta = pki.CA_LIFE
     leaf_life: dt.timedelta = pki.LEAF_LIFE
     operator_namespace: str | None = None
+    proxy_image: str = "haproxy"
     runbooks: str = "docs/operations.md"
     """Where alerts say that their runbooks are."""
     offered: frozenset[str] = frozenset()

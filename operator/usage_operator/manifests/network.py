@@ -38,7 +38,7 @@ def _collectors(context: Context) -> Manifest:
         ours = {"podSelector": {"matchLabels": {naming.INSTANCE: names.name}}}
         rules = [
             {"from": sources, "ports": both},
-            {"from": [ours], "ports": ports["reporting"]},
+            {"from": [ours], "ports": both if spec.ingest.proxy else ports["reporting"]},
             {"from": [_operator(context)], "ports": both},
         ]
     manifest["spec"] = {
@@ -61,6 +61,21 @@ def _jobs(context: Context, name: str, component: str) -> Manifest:
     return manifest
 
 
+def _proxies(context: Context) -> Manifest:
+    """Let those of ``from`` and the operator connect to the proxies."""
+    names, sources = context.names, context.spec.network_policy.sources
+    manifest = base(context, _KIND, names.proxy, naming.PROXY)
+    rule: dict[str, Any] = {"ports": [{"port": "ingest", "protocol": "TCP"}]}
+    if sources:
+        rule["from"] = [*sources, _operator(context)]
+    manifest["spec"] = {
+        "podSelector": {"matchLabels": names.selector(naming.PROXY)},
+        "policyTypes": ["Ingress"],
+        "ingress": [rule],
+    }
+    return manifest
+
+
 def build(context: Context) -> list[Manifest]:
     """Build the policies; none where the user wants none."""
     if not context.spec.network_policy.enabled:
@@ -69,4 +84,6 @@ def build(context: Context) -> list[Manifest]:
     made = [_collectors(context), _jobs(context, names.export, naming.EXPORT)]
     if context.spec.backup:
         made.append(_jobs(context, names.backups, naming.BACKUP))
+    if context.spec.ingest.proxy:
+        made.append(_proxies(context))
     return made

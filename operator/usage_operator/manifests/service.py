@@ -31,20 +31,22 @@ def headless(context: Context, zone: str) -> Manifest:
     return manifest
 
 
-def ingest(context: Context, *, labelled: bool = True) -> Manifest:
+def ingest(context: Context, *, labelled: bool = True, proxied: bool = False) -> Manifest:
     """Build the Service that spreads transcribers' connections over all collectors.
 
-    Those that leave are left out, once every pod is ``labelled`` with whether it does.
+    Those that leave are left out, once every pod is ``labelled`` with whether it does. When it is
+    ``proxied``, connections go to the proxies instead, which spread them.
     """
     wanted = context.spec.ingest
     manifest = base(context, _KIND, context.names.ingest, naming.COLLECTOR)
     if wanted.service.annotations:
         annotations: Mapping[str, str] = wanted.service.annotations
         manifest["metadata"]["annotations"] = dict(annotations)
+    chosen = {naming.INGEST: naming.ON} if labelled else {}
+    collectors = context.names.selector(naming.COLLECTOR) | chosen
     manifest["spec"] = {
         "type": wanted.service.type,
-        "selector": context.names.selector(naming.COLLECTOR)
-        | ({naming.INGEST: naming.ON} if labelled else {}),
+        "selector": context.names.selector(naming.PROXY) if proxied else collectors,
         "ports": [_port("ingest", wanted.port)],
     }
     if wanted.service.traffic_distribution:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PRUNED = frozenset(
     {
         *("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget"),
-        *("CronJob", "NetworkPolicy", "Certificate", "PodMonitor", "PrometheusRule"),
+        *("CronJob", "NetworkPolicy", "Deployment", "Certificate", "PodMonitor", "PrometheusRule"),
     }
 )
 """Kinds that are removed when they are not desired any more; never claims, never Secrets."""

@@ -155,6 +155,7 @@ def context_of(resource: Resource, settings: Settings, seen: Observed) -> manife
         ca_life=dt.timedelta(days=settings.ca_days),
         leaf_life=dt.timedelta(days=settings.certificate_days),
         operator_namespace=settings.own_namespace,
+        proxy_image=settings.proxy_image,
         runbooks=settings.runbooks,
         offered=seen.offered,
     )
@@ -216,6 +217,7 @@ def _found(
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
         near=survey.near(seen),
+        proxies=survey.proxies(context, seen, facts.now),
         endpoints=survey.endpoints(context),
         ca_bundle=context.names.ca,
     )

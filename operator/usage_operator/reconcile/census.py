@@ -81,6 +81,13 @@ def standing(observed: Observed, name: str, uid: str) -> Fleet:
     return Fleet(existing(observed.of("StatefulSet"), observed.collectors, volumes), {}, ())
 
 
+def _proxied(context: Context, observed: Observed) -> bool:
+    """Tell whether the Service may lead to proxies: without one it leads to the collectors."""
+    there = observed.objects.get(Ref("Deployment", context.names.proxy))
+    available = ((there or {}).get("status") or {}).get("availableReplicas") or 0
+    return context.spec.ingest.proxy is not None and available > 0
+
+
 def known(
     context: Context,
     observed: Observed,
@@ -101,6 +108,7 @@ def known(
             for zone in fleet.leaving
             if (there := observed.objects.get(Ref("StatefulSet", names.zone(zone))))
         },
+        proxied=_proxied(context, observed),
         labelled=all(ingests(pod) for pod in observed.collectors),
         trusted=[one for one in references.trusted if one],
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from usage_operator.plan import Object
 
 _LISTED = (
-    *("StatefulSet", "Service", "ConfigMap", "ServiceAccount"),
+    *("StatefulSet", "Deployment", "Service", "ConfigMap", "ServiceAccount"),
     *("PersistentVolumeClaim", "PodDisruptionBudget", "CronJob", "NetworkPolicy"),
 )
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import duedates, naming, windows
-from usage_operator.conditions import Trouble, ZoneFacts, ready, runs, why, young
+from usage_operator.conditions import Proxies, Trouble, ZoneFacts, ready, runs, why, young
 from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
@@ -75,6 +75,20 @@ def zones(
     ``waits``: what each collector that leaves waits for.
     """
     return tuple(_zone(name, observed, fleet, names, now, waits) for name in fleet.running)
+
+
+def proxies(context: Context, observed: Observed, now: dt.datetime) -> Proxies | None:
+    """Give the facts about the proxies, if there are to be any."""
+    wanted = context.spec.ingest.proxy
+    if wanted is None:
+        return None
+    there = observed.objects.get(Ref("Deployment", context.names.proxy))
+    if there is None:
+        return Proxies(wanted.replicas, 0, settling=True)
+    status = there.get("status") or {}
+    seen = status.get("observedGeneration") == there["metadata"].get("generation")
+    counts = (status.get("availableReplicas") or 0, status.get("updatedReplicas") or 0)
+    return Proxies(wanted.replicas, min(counts) if seen else 0, settling=young(there, now))
 
 
 def taken(plan: Plan) -> list[Trouble]:

@@ -173,12 +173,23 @@ class Service(Part):
     )
 
 
+class Proxy(Part):
+    """Proxies in front of the collectors."""
+
+    replicas: int = Field(default=2, ge=1, le=9, description="How many proxies run.")
+
+
 class Ingest(Part):
     """The listener that takes events."""
 
     port: Port = Field(default=9090, description="TCP port of the ingest listener and Service.")
     tls: Tls = Field(default=Tls(), description="Certificate of the collectors.")
     service: Service = Field(default=Service(), description="Service in front of all collectors.")
+    proxy: Proxy | None = Field(
+        default=None,
+        description="Pass-through proxies (HAProxy) between the Service and the collectors, which "
+        "lead around a node that is lost before Kubernetes notices; absent: none.",
+    )
 
 
 class Tokens(Part):
