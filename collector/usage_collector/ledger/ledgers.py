@@ -198,7 +198,13 @@ class Ledgers:
         # What came back from another collector's backup was sent under that one's name.
         owners = {about.collector for about, _ in self.catalog.all() if about.id == ledger}
         cuts = self.cuts.all()
-        return max(receipts.sent_to(cuts, ledger, name) for name in owners | {self._collector})
+        sent = max(receipts.sent_to(cuts, ledger, name) for name in owners | {self._collector})
+        closing = self.catalog.closing(ledger)
+        if closing and closing.restored:
+            # What came back of positions that are in no period is in the next one.
+            sent = min([sent, *(first - 1 for first, last in receipts.unreported(cuts, ledger)
+                                if not _all_lost(closing.lost, first, last))])  # fmt: skip
+        return sent
 
     def oldest_unsent(self) -> int | None:
         """When (µs) the oldest event was received that is not known to be sent; None: all are.
@@ -274,6 +280,11 @@ class Ledgers:
             problem = status.problem or self._damage[about.id]
             return replace(status, damaged=True, problem=problem)
         return status
+
+
+def _all_lost(lost: Iterable[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether all of these positions are among those that are lost."""
+    return any(a <= first and last <= b for a, b in lost)
 
 
 @contextmanager

@@ -194,6 +194,7 @@ def test_what_was_in_no_period_is_in_the_next_once_it_came_back(open_ledgers: Op
     hurt = structs.replace(hurt, ends={LOST.id: 700})
     back(ledgers, (1, 950), cuts=[hurt])
     assert unreported(ledgers.cuts.all(), LOST.id) == [(301, 700)]
+    assert ledgers.sent_to(LOST.id) == 300
     made_now = export.cut(ledgers, Period(2026, 10), LIMITS, NOW)
     runs = [(file.first, file.last) for file in made_now.files if file.ledger == LOST.id]
     assert runs == [(301, 700), (701, 950)]
