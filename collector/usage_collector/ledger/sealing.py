@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOUR_US = 3_600_000_000
 """A block's time of receipt counts for all its events: those of different hours stay apart."""
 _LOOK_AHEAD = 4 * MAX_EVENTS
-_SPARE_PAGES = 64
+_SPARE_PAGES, _PAGES_A_STEP = 16, 64
 
 
 def runs(blocks: Iterable[Block], now: int) -> Iterator[list[Block]]:
@@ -96,7 +96,7 @@ def _pack(connection: apsw.Connection, reader: Reader, packer: Packer, run: list
 def give_back(connection: apsw.Connection) -> None:
     """Give some of the room that is left over to the file system, if there is much of it."""
     if connection.pragma("freelist_count") > _SPARE_PAGES:
-        connection.execute(f"PRAGMA incremental_vacuum({_SPARE_PAGES})").fetchall()
+        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_A_STEP})").fetchall()
 
 
 def _note(connection: apsw.Connection, sealed: int) -> None:

@@ -34,6 +34,8 @@ MAX_WAITING = 20_000
 HEAD_SECONDS = 0.9
 TIDY_SECONDS = 0.45
 SEAL_SECONDS = 0.01
+BUSY_EVENTS = 32
+"""When more than that wait, they come first; what comes so fast is in large blocks anyway."""
 _IDLE_SECONDS = 0.5
 
 
@@ -262,8 +264,8 @@ class Writer:
         if self._damage is not None:
             return
         try:
-            due = time.monotonic() - self._tidied_at >= TIDY_SECONDS
-            if now or (due and not self._space.full):
+            idle = self._waiting <= BUSY_EVENTS and not self._space.full
+            if now or (idle and time.monotonic() - self._tidied_at >= TIDY_SECONDS):
                 self.book.file_ids(all_=now)
                 self.book.seal(self._now(), SEAL_SECONDS)
                 self._tidied_at = time.monotonic()
