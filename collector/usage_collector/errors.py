@@ -39,6 +39,10 @@ class TooLarge(UsageError):
         self.windows = windows or []
 
 
+class TooSlow(UsageError):
+    """What was announced did not arrive in time; sending it again may work."""
+
+
 class NotFound(UsageError):
     """What was asked for is not kept here."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from usage_collector.errors import InvalidInput, TooLarge, UnsupportedEncoding
+from usage_collector.errors import InvalidInput, TooLarge, TooSlow, UnsupportedEncoding
 from usage_collector.web.room import FREE_BYTES
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
     """The body, inflated where it came compressed; the lease holds its bytes afterwards.
 
     Raises:
-        InvalidInput: broken compression, or too slow.
+        InvalidInput: broken compression.
+        TooSlow: it did not arrive in time.
         StorageUnavailable: there is no room for it at the moment.
         UnsupportedEncoding: an encoding that is not known, or several.
         TooLarge: more than ``MAX_BYTES``.
@@ -52,7 +53,7 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
             async with asyncio.timeout(READ_SECONDS):
                 data = await _read_up_to(request, lease, inflated_bytes)
     except TimeoutError:
-        raise InvalidInput(
+        raise TooSlow(
             f"the body did not arrive within {READ_SECONDS:.0f} s", "send it again"
         ) from None
     if not inflated_bytes:

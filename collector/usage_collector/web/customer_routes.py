@@ -123,13 +123,13 @@ class Customers:
                 "Register, rename, change or archive a customer", {200: "As it is kept."},
                 body="name; customer_ids, contracts, archived, plan, monthly_hours, "
                 "concurrent_sessions",
-                errors=(400, 401, 403, 409, 413, 415, 503),
+                errors=(400, 401, 403, 408, 409, 413, 415, 503),
             ),
             Route(
                 "POST", "/v1/customers/{customer}/merge", self.merge, Access.ADMIN,
                 "Let another customer take its place, for all months; itself: undo that",
                 {200: "As it is kept."}, body="into: the other's id",
-                errors=(400, 401, 403, 404, 409, 413, 415, 503),
+                errors=(400, 401, 403, 404, 408, 409, 413, 415, 503),
             ),
             Route(
                 "GET", "/v1/limits", self.get_limits, Access.READ,

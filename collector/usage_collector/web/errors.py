@@ -16,6 +16,7 @@ _STATUSES: tuple[tuple[type[errors.UsageError], HTTPStatus], ...] = (
     (errors.UnsupportedEncoding, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.InvalidInput, HTTPStatus.BAD_REQUEST),
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.TooSlow, HTTPStatus.REQUEST_TIMEOUT),
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),

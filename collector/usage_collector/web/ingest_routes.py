@@ -43,6 +43,6 @@ def routes(
             {201: "The events are durable; one that was there already is not stored again."},
             body="A JSON object or an array of them, at most 8 MiB; gzip and zstd are understood.",
             schema={"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
-            errors=(400, 413, 415, 503),
+            errors=(400, 408, 413, 415, 503),
         )
     ]

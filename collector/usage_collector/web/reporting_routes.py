@@ -160,7 +160,18 @@ class Reporting:
                 "POST", "/v1/periods/{period}/receipts", self.post_receipts, Access.ADMIN,
                 "Note that files of a period were delivered", {201: "The receipt, as kept."},
                 body="state (exported, sent, acknowledged), by, files: [{name, sha256}]",
-                errors=(400, 401, 403, 404, 413, 415, 503),
+                errors=(400, 401, 403, 404, 408, 413, 415, 503),
+            ),
+            Route(
+                "PUT", "/v1/periods/{period}/manifest", self.put_manifest, Access.ADMIN,
+                "Keep a period's manifest, gzipped, for the month after", {204: "It is kept."},
+                body="the manifest as a gzip file, up to 8 MiB",
+                errors=(400, 401, 403, 404, 408, 413, 415, 503),
+            ),
+            Route(
+                "GET", "/v1/periods/{period}/manifest", self.get_manifest, Access.READ,
+                "The manifest that was left here", {200: "It, gzipped."},
+                content=_GZIP, errors=(400, 401, 403, 404),
             ),
             Route(
                 "GET", "/v1/periods/{period}/sessions", self.get_sessions, Access.READ,
