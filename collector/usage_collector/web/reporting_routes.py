@@ -163,17 +163,6 @@ class Reporting:
                 errors=(400, 401, 403, 404, 408, 413, 415, 503),
             ),
             Route(
-                "PUT", "/v1/periods/{period}/manifest", self.put_manifest, Access.ADMIN,
-                "Keep a period's manifest, gzipped, for the month after", {204: "It is kept."},
-                body="the manifest as a gzip file, up to 8 MiB",
-                errors=(400, 401, 403, 404, 408, 413, 415, 503),
-            ),
-            Route(
-                "GET", "/v1/periods/{period}/manifest", self.get_manifest, Access.READ,
-                "The manifest that was left here", {200: "It, gzipped."},
-                content=_GZIP, errors=(400, 401, 403, 404),
-            ),
-            Route(
                 "GET", "/v1/periods/{period}/sessions", self.get_sessions, Access.READ,
                 "Billing identities of a cut, sorted, one a line", {200: "The lines."},
                 content="application/x-ndjson", errors=(400, 401, 403, 404),
