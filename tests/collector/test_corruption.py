@@ -107,6 +107,7 @@ def _missing(kept: _Kept, folder: Path) -> tuple[bool, set[int]]:
     return bool(report.findings) or report.events < len(kept.raws), told
 
 
+@pytest.mark.timeout(60 + PLACES)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_damage_is_never_served_and_never_passed_over(
     kept: _Kept, tmp_path: Path, batch: int
