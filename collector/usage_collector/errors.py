@@ -59,6 +59,14 @@ class Forbidden(UsageError):
     """A known caller without the role that this needs."""
 
 
+class TooMany(UsageError):
+    """More requests than a client may send; after ``seconds`` the next one is welcome."""
+
+    def __init__(self, detail: str, hint: str, seconds: float) -> None:
+        super().__init__(detail, hint)
+        self.seconds = seconds
+
+
 class StorageUnavailable(UsageError):
     """Nothing can be made durable at the moment; trying again later may work."""
 

@@ -46,6 +46,8 @@ class Settings:
     keepalive_requests: int
     keepalive_seconds: float
     reserve_mb: int
+    gets_per_second: float
+    posts_per_second: float
     log_format: str
 
 
@@ -94,6 +96,16 @@ def _seconds(text: str) -> float:
     raise ValueError("use seconds, from 0 to 86400")
 
 
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if 0 <= value <= 1e6:
+        return value
+    raise ValueError("use a number from 0 to 1000000")
+
+
 def _file(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -138,6 +150,8 @@ VARIABLES = (
     Variable("USAGE_KEEPALIVE_REQUESTS", "1000", _whole(1, 10**9), "requests a connection"),
     Variable("USAGE_KEEPALIVE_SECONDS", "60", _seconds, "age of a connection, in seconds"),
     Variable("USAGE_RESERVE_MB", "64", _whole(0, 10**6), "MB of disk kept back for purging"),
+    Variable("USAGE_GETS_PER_SECOND", "0", _rate, "reading requests of one token; 0: any number"),
+    Variable("USAGE_POSTS_PER_SECOND", "0", _rate, "changing requests of one token; 0: any number"),
     Variable("USAGE_LOG_FORMAT", "line", _one_of("line", "json"), "line or json"),
 )
 

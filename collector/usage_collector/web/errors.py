@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 
 import msgspec
@@ -21,6 +22,7 @@ _STATUSES: tuple[tuple[type[errors.UsageError], HTTPStatus], ...] = (
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (errors.TooMany, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.StorageUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.PeerUnavailable, HTTPStatus.BAD_GATEWAY),
 )
@@ -37,6 +39,8 @@ def answer(error: Exception) -> web.Response:
         _log.error("a request failed: %s", error)
     windows = error.windows if isinstance(error, errors.TooLarge) else []
     response = body(int(status), str(error), **({"windows": windows} if windows else {}))
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(math.ceil(error.seconds))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = _RETRY_SECONDS
     if status == HTTPStatus.UNAUTHORIZED:

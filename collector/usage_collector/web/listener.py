@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from usage_collector.web.rates import Rates
     from usage_collector.web.routing import Router
     from usage_collector.web.tokens import Guard
 
@@ -84,6 +85,7 @@ class Listener:
         *,
         requests: int = 0,
         seconds: float = 0,
+        rates: Rates | None = None,
     ) -> None:
         self.name = name
         self.draining = False
@@ -92,6 +94,7 @@ class Listener:
         self._count = count
         self._requests = requests
         self._seconds = seconds
+        self._rates = rates
         self._socket: socket.socket | None = None
         self._site: web.SockSite | None = None
         self._runner: web.ServerRunner | None = None
@@ -158,6 +161,8 @@ class Listener:
         route, variables = self._router.find(request.method, request.rel_url.path)
         if self._guard is not None:
             self._guard.check(route.access, request.headers.get("Authorization"), request.remote)
+        if self._rates is not None and route.limited:
+            self._rates.check(request.method, request.headers.get("Authorization"), request.remote)
         return await route.handle(request, variables)
 
     def _is_over(self, connection: Any) -> bool:

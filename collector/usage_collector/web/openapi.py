@@ -81,6 +81,7 @@ def _operation(entry: Route) -> dict[str, Any]:
         "responses": {
             **{str(code): _answer(entry, text) for code, text in entry.answers.items()},
             **{str(code): _error(code) for code in entry.errors},
+            **({"429": _error(429)} if entry.limited else {}),
         },
     }
     if entry.body is not None:

@@ -41,6 +41,12 @@ class Route:
     schema: Mapping[str, object] = field(default_factory=dict)
     content: str = "application/json"
     errors: tuple[int, ...] = field(default=())
+    unlimited: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether a client may send only so many of them a second; what is open to all is not."""
+        return bool(self.access) and not self.unlimited
 
 
 class NoSuchMethod(NotFound):

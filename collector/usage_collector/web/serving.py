@@ -25,6 +25,7 @@ from usage_collector.web.customer_routes import Customers
 from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
 from usage_collector.web.metrics import Metrics
+from usage_collector.web.rates import Rates
 from usage_collector.web.reporting_routes import Reporting
 from usage_collector.web.restore_routes import Restoring
 from usage_collector.web.routing import Router
@@ -163,6 +164,7 @@ class Collector:
             Router([*described, openapi.route(described, "Usage collector: reporting", build)]),
             parts.guard,
             metrics.count_request,
+            rates=Rates(settings.gets_per_second, settings.posts_per_second),
         )
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()

@@ -106,6 +106,6 @@ def routes(fleet: Fleet) -> list[Route]:
             "GET", "/v1/usage/news", get_news, Access.READ,
             "What this collector learnt of usage since it was last asked, for other collectors",
             {200: "MessagePack."}, cursor, content="application/msgpack",
-            errors=(400, 401, 403, 500, 503),
+            errors=(400, 401, 403, 500, 503), unlimited=True,
         ),
     ]  # fmt: skip
