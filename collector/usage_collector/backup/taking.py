@@ -72,10 +72,11 @@ def take(order: Order, peer: Peer) -> Taken:
     store = order.place.of(_plain(status.collector))
     with store.lock(), tempfile.TemporaryDirectory(prefix="usage-backup-") as spool:
         index = load(store) or Index(collector=status.collector, zone=status.zone)
-        if order.key and index.key not in (None, order.key.id) and index.packages:
+        given = order.key.id if order.key else None
+        if index.packages and index.key not in (None, given):
             raise InvalidInput(
-                f"the backup in {store.name} is encrypted with key {index.key}",
-                f"give that key, or another place for one with key {order.key.id}",
+                f"the backup in {store.name} is encrypted with key {index.key}, not {given}",
+                "give that key (--key-file), or another place",
             )
         run = _Run(order, peer, store, index, Path(spool), _proofs(peer, Path(spool)))
         run.sweep()
@@ -136,9 +137,9 @@ class _Run:
                 run for piece in wanted for run in self._piece(ledger, piece, total)
             )
             if unreadable:
-                self.index = msgspec.structs.replace(
-                    self.index, unreadable={**self.index.unreadable, ledger.id: unreadable}
-                )
+                known = self.index.unreadable.get(ledger.id, [])
+                told = {**self.index.unreadable, ledger.id: _joined({*known, *unreadable})}
+                self.index = msgspec.structs.replace(self.index, unreadable=told)
             if unreadable or not ledger.readable:
                 runs = ", ".join(f"{a} to {b}" for a, b in unreadable) or "all of it"
                 self.notes.append(f"ledger {ledger.id} cannot be read there: {runs}")
@@ -288,11 +289,13 @@ def _hash_at(path: Path, position: int) -> bytes:
 
 
 def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same positions in as few runs as can be."""
     found: list[tuple[int, int]] = []
-    for first, last in runs:
-        if found and found[-1][1] == first - 1:
-            first = found.pop()[0]
-        found.append((first, last))
+    for first, last in sorted(runs):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
     return found
 
 

@@ -131,7 +131,8 @@ def command(
             if as_json:
                 print_json(summary)
             if every is None:
-                sys.exit(0 if summary["ok"] else 1)
+                wrong = any(one.get("usage") for one in summary["collectors"])
+                sys.exit(2 if wrong else 0 if summary["ok"] else 1)
             time.sleep(every)
 
 
@@ -157,11 +158,10 @@ def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
         restored = _restored(asked, peer, taken) if asked.auto_restore else []
         if asked.due(index, _now()):
             index = _proven(asked, peer, taken)
-    except InvalidInput:
-        raise
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
-        return {"ok": False, "collector": peer.url, "error": str(error)}
+        wrong = isinstance(error, InvalidInput)
+        return {"ok": False, "collector": peer.url, "error": str(error), "usage": wrong}
     told = _told(asked, taken, index, time.monotonic() - started)
     return {**told, "restored": restored}
 
