@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec.model import Backup, ClientCa, Spec, Zone
+from usage_operator.spec.delivery import Backup
+from usage_operator.spec.listeners import ClientCa
+from usage_operator.spec.model import Spec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

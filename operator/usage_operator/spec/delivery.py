@@ -1,0 +1,156 @@
+"""The fields of the resource about exports and backups."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from usage_operator.spec import rules
+from usage_operator.spec.types import (
+    Country,
+    Day,
+    ExportDay,
+    Name,
+    Part,
+    Schedule,
+    Size,
+    TimeOfDay,
+    TimeZone,
+)
+
+
+class Holidays(Part):
+    """Days that are no working days, besides Saturdays and Sundays."""
+
+    country: Country | None = Field(
+        default=None, description="Country whose public holidays count, ISO 3166-1 alpha-2 (DE)."
+    )
+    dates: list[Day] = Field(
+        default=[], max_length=366, description="Further holidays, as YYYY-MM-DD."
+    )
+
+
+class Limits(Part):
+    """What one file of an export may hold."""
+
+    megabytes: int = Field(
+        default=18, ge=1, le=10000, description="Size of a file in MB (10^6 bytes), compressed."
+    )
+    batch_jobs: int = Field(
+        default=10000, ge=1, le=10_000_000, description="Batch jobs in one file."
+    )
+    realtime_hours: int = Field(
+        default=1250, ge=1, le=10_000_000, description="Hours of real-time sessions in one file."
+    )
+
+
+class ExportVolume(Part):
+    """A volume that keeps the exported months."""
+
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.EXPORT_VOLUME))
+
+    size: Size | None = Field(
+        default=None, description="Size of a volume made for the exports; 5Gi if absent."
+    )
+    storage_class_name: Name | None = Field(
+        default=None, description="Storage class of that volume; the cluster's default if absent."
+    )
+    claim_name: Name | None = Field(
+        default=None, description="Existing claim to write to instead of a volume of its own."
+    )
+
+
+class Destination(Part):
+    """Where a month's packages go."""
+
+    volume: ExportVolume = Field(description="A folder for each month on a volume.")
+
+
+class Export(Part):
+    """The monthly export."""
+
+    day: ExportDay = Field(
+        default="LastWorkingDay",
+        description="LastWorkingDay of the month itself, or 1 to 28 of the following month.",
+    )
+    at: TimeOfDay = Field(default="06:00", description="Time of day, HH:MM, in timeZone.")
+    time_zone: TimeZone = Field(
+        default="Etc/UTC", description="IANA name of the time zone of day, at and holidays."
+    )
+    holidays: Holidays = Field(
+        default=Holidays(), description="Days on which LastWorkingDay does not fall."
+    )
+    limits: Limits = Field(default=Limits(), description="What one file may hold.")
+    destinations: list[Destination] = Field(
+        default=[Destination(volume=ExportVolume())],
+        min_length=1,
+        max_length=1,
+        description="Where the packages are delivered.",
+    )
+
+
+class BackupVolume(Part):
+    """Volumes that keep backups, one for each zone."""
+
+    size: Size = Field(default="5Gi", description="Size of each zone's volume of backups.")
+    storage_class_name: Name | None = Field(
+        default=None, description="Storage class of these volumes; the cluster's default if absent."
+    )
+
+
+class BackupDestination(Part):
+    """Where backups lie."""
+
+    volume: BackupVolume = Field(
+        default=BackupVolume(),
+        description="A volume for each zone, made on a node of another zone where there is one.",
+    )
+
+
+class BackupVerify(Part):
+    """How backups are proven."""
+
+    every_days: int = Field(
+        default=7,
+        ge=0,
+        le=366,
+        description="Days after which a backup is restored into scratch space again and compared "
+        "with its original; 0: never.",
+    )
+
+
+class Encryption(Part):
+    """The key that encrypts backups."""
+
+    secret_name: Name = Field(
+        description="Secret with the key backup.key, at least 32 bytes. Keep a copy elsewhere: "
+        "without it no backup can be read."
+    )
+
+
+class Backup(Part):
+    """Copies of all that the collectors hold."""
+
+    schedule: Schedule = Field(
+        default="17 2 * * *", description="When backups are taken, as in a CronJob."
+    )
+    time_zone: TimeZone = Field(
+        default="Etc/UTC", description="IANA name of the time zone of the schedule."
+    )
+    destination: BackupDestination = Field(
+        default=BackupDestination(), description="Where the backups lie."
+    )
+    verify: BackupVerify = Field(default=BackupVerify(), description="How backups are proven.")
+    encryption: Encryption | None = Field(
+        default=None, description="Encrypt the backups; absent: they are not encrypted."
+    )
+    auto_restore: bool = Field(
+        default=False,
+        description="Bring back, with each backup, ledgers that a collector lost with its volume, "
+        "or that are damaged there.",
+    )
+    keep_days: int = Field(
+        default=396,
+        ge=1,
+        le=36500,
+        description="Days that a backup of events is kept once they were sent; others stay.",
+    )
