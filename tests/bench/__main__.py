@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("speed", "tls", "growth", "room", "packages", "usage", "backup", "cluster")
+BENCHMARKS = ("speed", "tls", "growth", "room", "upkeep", "packages", "usage", "backup", "cluster")
 
 for name in BENCHMARKS:
     print(f"\n## python -m tests.bench.{name}\n", flush=True)
