@@ -13,6 +13,8 @@ from usage_collector.usage.states import LABELS
 GROUPS = ("day", "month", *LABELS)
 """What `group_by` may name."""
 _EPOCH = date(1970, 1, 1)
+FIRST_DAY = (date.min - _EPOCH).days
+"""The first day that can be written."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 

@@ -16,7 +16,7 @@ from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
 from usage_collector.usage import answering, billing, coverage, exchange, quotas
-from usage_collector.usage.asking import Query, text
+from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.limits import HISTORY_DAYS, THRESHOLDS
@@ -112,7 +112,7 @@ class Fleet:
     def covered(self, query: Query) -> dict[str, object]:
         """How much of each day is known, by zone; see `coverage.days`."""
         self._catch_up()
-        first = query.until - 29 if query.since is None else query.since
+        first = max(query.until - 29, FIRST_DAY) if query.since is None else query.since
         with self.store.reading() as connection:
             asked = Query(first, query.until)
             counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
