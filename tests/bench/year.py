@@ -2,8 +2,8 @@
 
 Three real collectors and the real monthly export live through a year on a clock that is set by
 hand: retries, re-sends to other zones, late, lost and impossible ends, warm-ups, wrong clocks, a
-zone away for a week around a month's end, a volume that is lost. Then all twelve months are
-verified. Exit 0 only when the manifests say what the story says.
+zone away for a week around a month's end, a volume that is lost, another that is restored. Then all
+twelve months are verified. Exit 0 only when the manifests say what the story says.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench.month import run
 from tests.collector.year import life
-from usage_collector.packages import Kind, Trust, verify
 
 
 def main() -> None:
@@ -29,12 +29,14 @@ def main() -> None:
         began = time.perf_counter()
         lived = life.live(Path(folder), asked.jobs, asked.sessions, asked.seed)
         print(f"{lived.events} events in {time.perf_counter() - began:.0f} s")
-        began = time.perf_counter()
-        report = verify([lived.out], Trust())
-        took = time.perf_counter() - began
+        verified = run("verify", lived.out, environment={})
         problems = life.differences(lived)
-    problems += [str(one) for one in report.findings if one.kind is not Kind.GAP]
-    print(f"verified: {len(report.files)} packages, {report.events} events in {took:.1f} s")
+    report = verified.facts
+    problems += [str(one) for one in report["findings"] if one["kind"] != "gap"]
+    print(
+        f"verified: {len(report['files'])} packages, {report['events']} events "
+        f"in {verified.seconds:.1f} s with {verified.peak_mb:.0f} MB"
+    )
     print(f"{len(lived.count.best)} jobs and sessions, {lived.count.duration / 3.6e9:.6f} hours")
     print("\n".join(problems) or "the twelve manifests say the same, and name the one gap there is")
     sys.exit(1 if problems else 0)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 _YEAR = range(1, 13)
+GAPS = [
+    (f"{story.YEAR}-{month:02}", ZONES[zone])
+    for zone, month in [
+        (story.LOST, story.LOST_MONTH),
+        (story.RESTORED, story.RESTORED_MONTH),
+    ]
+]
+"""The months in which something is missing for good, and where."""
 
 
 @dataclass
@@ -32,7 +40,7 @@ class Lived:
     out: Path
     count: Count
     lost: Count
-    lost_ledger: str
+    lost_ledger: str = ""
     runs: list[dict[str, Any]] = field(default_factory=list)
     events: int = 0
 
@@ -80,9 +88,39 @@ class _Fleet:
         self.say(f"{facts['period']}: {facts['result']}, {facts['events']} events, {took:.1f} s")
         return {**facts, "code": result.code}
 
-    def lose(self) -> str:
+    def do(self, what: str, lived: Lived) -> None:
+        """What happens besides that events come in."""
+        if what == "export":
+            lived.runs.append(self.export())
+        elif what == "away":
+            self.zones[story.AWAY].stop()
+        elif what == "back":
+            self.zones[story.AWAY].start()
+        elif what == "lose":
+            lived.lost_ledger = self.lose(self.zones[story.LOST])
+        elif what == "back up":
+            self.back_up()
+        elif what == "restore":
+            self.restore()
+
+    def back_up(self) -> None:
+        """What another CronJob does."""
+        collector = self.zones[story.RESTORED]
+        self._done("backup", "--from", collector.address, "--to", self.folder / "backup")
+
+    def restore(self) -> None:
+        """A volume is lost, and comes back from the backup."""
+        collector = self.zones[story.RESTORED]
+        self.lose(collector)
+        self._done("restore", self.folder / "backup", "--to", collector.address)
+
+    def _done(self, *words: object) -> None:
+        done = command(*words, environment={**self.keys, **self.clock.from_now})
+        self.say(done.out.strip())
+        assert done.code == 0, done.err
+
+    def lose(self, collector: Collector) -> str:
         """A volume is lost, and the collector begins anew; the id of the ledger that is gone."""
-        collector = self.zones[story.LOST]
         collector.stop()
         (ledger,) = (collector.data / "ledgers").iterdir()
         shutil.rmtree(collector.data)
@@ -99,6 +137,8 @@ def moments() -> list[tuple[int, str]]:
         (story.AWAY_UNTIL, "back"),
         (story.AWAY_UNTIL + DAY, "export"),
         (story.LOST_AT, "lose"),
+        (story.BACKED_UP_AT, "back up"),
+        (story.RESTORED_AT, "restore"),
     ]
     return sorted(found)
 
@@ -108,31 +148,24 @@ def live(
 ) -> Lived:
     """Lives the year through; the files of the year are in ``folder`` afterwards."""
     sent = sorted(story.tell(jobs, sessions, seed), key=lambda one: one.at)
-    year = _Fleet(folder, say)
-    lived = Lived(folder / "out", Count(), Count(), "", events=len(sent))
+    fleet = _Fleet(folder, say)
+    lived = Lived(folder / "out", Count(), Count(), events=len(sent))
     for one in sent:
         (lived.lost if story.is_lost(one) else lived.count).add(one)
     try:
-        for collector in year.zones:
+        for collector in fleet.zones:
             collector.start()
         done = 0
         for moment, what in moments():
-            year.clock.set(moment)
+            fleet.clock.set(moment)
             begin = done
             while done < len(sent) and sent[done].at <= moment:
                 done += 1
-            year.post(sent[begin:done])
-            if what == "export":
-                lived.runs.append(year.export())
-            elif what == "away":
-                year.zones[story.AWAY].stop()
-            elif what == "back":
-                year.zones[story.AWAY].start()
-            elif what == "lose":
-                lived.lost_ledger = year.lose()
+            fleet.post(sent[begin:done])
+            fleet.do(what, lived)
         assert done == len(sent)
     finally:
-        for collector in year.zones:
+        for collector in fleet.zones:
             collector.stop()
     return lived
 
@@ -148,7 +181,7 @@ def differences(lived: Lived) -> list[str]:
         for line in total["by_customer"]:
             known = customers.get(line["customer"], 0)
             customers[line["customer"]] = known + line["count"]
-    gaps = [(month["period"], gap["ledger"]) for month in months for gap in month["gaps"]]
+    gaps = [(month["period"], gap["collector"]) for month in months for gap in month["gaps"]]
     compared: dict[str, tuple[object, object]] = {
         "months": ([month["period"] for month in months], [f"{story.YEAR}-{n:02}" for n in _YEAR]),
         "jobs and sessions": (sum(total["count"] for total in after), len(count.best)),
@@ -159,7 +192,7 @@ def differences(lived: Lived) -> list[str]:
             len(count.warm_ups),
         ),
         "implausible": (sum(len(month["implausible"]) for month in months), count.implausible),
-        "gaps": (gaps, [(f"{story.YEAR}-{story.LOST_MONTH:02}", lived.lost_ledger)]),
+        "gaps": (gaps, GAPS),
         "revisions": (
             [month["revision"] for month in months],
             [2 if n == story.AWAY_MONTH else 1 for n in _YEAR],

@@ -30,6 +30,8 @@ AWAY, AWAY_MONTH = 2, 4
 """The zone that is down for a week around the end of this month."""
 LOST, LOST_MONTH = 1, 8
 """The zone whose volume is lost on the 12th of this month."""
+RESTORED, RESTORED_MONTH = 2, 10
+"""Another one whose volume is lost, and restored from a backup of two days before."""
 
 
 def at(month: int, day: int, hour: int = 0) -> int:
@@ -47,6 +49,7 @@ def due(month: int) -> int:
 
 AWAY_SINCE, AWAY_UNTIL = due(AWAY_MONTH) - 3 * DAY, due(AWAY_MONTH) + 4 * DAY
 LOST_SINCE, LOST_AT = due(LOST_MONTH - 1), at(LOST_MONTH, 12)
+BACKED_UP_AT, RESTORED_AT = at(RESTORED_MONTH, 10), at(RESTORED_MONTH, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ class Count:
 
 
 def is_lost(sent: Sent) -> bool:
-    """Whether it was acknowledged by the volume that was lost, and not exported before that."""
+    """Whether it was acknowledged by a volume that was lost, and neither exported nor copied."""
+    if sent.zone == RESTORED and BACKED_UP_AT < sent.at <= RESTORED_AT:
+        return True
     return sent.zone == LOST and LOST_SINCE < sent.at <= LOST_AT
 
 
