@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from usage_operator.kube import Access, Client
 from usage_operator.reconcile import Key
-from usage_operator.reconcile.calm import Calm, versions
+from usage_operator.reconcile.calm import Calm, Patience, versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,3 +84,11 @@ def test_versions_are_by_name() -> None:
     """The API's own versions are compared, not what Secrets hold."""
     secret = {"metadata": {"name": "speech-keys", "resourceVersion": "7"}, "data": {"a": "b"}}
     assert versions([secret]) == {"speech-keys": "7"}
+
+
+def test_looks_become_less_frequent_while_nothing_happens() -> None:
+    """Often at first, up to 20 s apart then; whatever happens begins anew."""
+    patience = Patience()
+    assert [patience.seconds(KEY) for _ in range(8)] == [5, 5, 5, 5, 5, 10, 20, 20]
+    patience.forget(KEY)
+    assert patience.seconds(KEY) == 5

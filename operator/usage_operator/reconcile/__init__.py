@@ -11,7 +11,7 @@ from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff, doors, failing
 from usage_operator.reconcile import census, filling, inquiry, survey
-from usage_operator.reconcile.calm import Calm, versions
+from usage_operator.reconcile.calm import Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.key import Key
@@ -32,8 +32,6 @@ __all__ = ["Key", "Reconciler", "plan", "utc_now"]
 
 _log = logging.getLogger(__name__)
 
-UNSETTLED_SECONDS = 5.0
-"""How soon a resource that is not Ready is looked at again: pods are not watched."""
 LEAVING_SECONDS = 20.0
 """How soon one with collectors that leave is: they are asked what they still hold."""
 SETTLED_SECONDS = 55.0
@@ -60,10 +58,12 @@ class Reconciler:
         self._inquiry = inquiry.Inquiry(settings)
         self._draining = Draining(settings)
         self._calm = Calm()
+        self._patience = Patience()
 
     def disturb(self, key: Key) -> None:
         """Take note that something happened to a resource, or may have."""
         self._calm.disturb(key)
+        self._patience.forget(key)
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile a resource; give the seconds until it should be looked at again."""
@@ -101,7 +101,8 @@ class Reconciler:
         if ready and secrets is not None and not under_way:
             self._calm.settle(key, secrets)
         if not ready:
-            return UNSETTLED_SECONDS
+            return self._patience.seconds(key)
+        self._patience.forget(key)
         return LEAVING_SECONDS if leaving else SETTLED_SECONDS
 
     async def _pursue(

@@ -16,12 +16,37 @@ if TYPE_CHECKING:
     from usage_operator.reconcile.key import Key
 
 
+UNSETTLED_SECONDS = 5.0
+SLOWEST_SECONDS = 20.0
+_OFTEN = 4
+"""That many looks come one soon after the other."""
+
 Versions = dict[str, str | None]
 
 
 def versions(secrets: Iterable[Object]) -> Versions:
     """Give the resource version of each Secret, by name."""
     return {one["metadata"]["name"]: one["metadata"].get("resourceVersion") for one in secrets}
+
+
+class Patience:
+    """How soon resources that are not Ready are looked at again; their pods are not watched.
+
+    At first often, then less often while nothing happens to them, for there may be many.
+    """
+
+    def __init__(self) -> None:
+        self._looks: dict[Key, int] = {}
+
+    def forget(self, key: Key) -> None:
+        """Begin anew: something happened, or all is well."""
+        self._looks.pop(key, None)
+
+    def seconds(self, key: Key) -> float:
+        """Give the seconds until the next look."""
+        before = self._looks.get(key, 0)
+        self._looks[key] = before + 1
+        return min(UNSETTLED_SECONDS * 2.0 ** max(0, before - _OFTEN), SLOWEST_SECONDS)
 
 
 class Calm:
