@@ -51,7 +51,20 @@ def says(found: Facts, kind: str, before: dict[str, Any] | None = None) -> tuple
     return one.status, one.reason, one.message
 
 
-@pytest.mark.parametrize(("name", "fields"), [("default", {}), ("full", FULL)])
+BUCKET = {
+    "destination": {
+        "s3": {
+            "bucket": "usage",
+            "prefix": "/eu/",
+            "endpoint": "https://s3.example.org:9000",
+            "region": "eu-1",
+            "secretName": "s3-key",
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(("name", "fields"), [("default", {}), ("full", FULL), ("bucket", BUCKET)])
 def test_golden(name: str, fields: dict[str, Any]) -> None:
     """The objects of a zone's backups are as they were reviewed."""
     golden(f"{name}-backup", backup.build(context(backup=fields), {"eu-1a": 2}))
@@ -85,6 +98,8 @@ def test_names_fit_and_are_no_collectors(zone: str) -> None:
         ("verify", {"everyDays": -1}),
         ("encryption", {}),
         ("destination", {"volume": {"size": "0"}}),
+        ("destination", {"s3": {"bucket": "No Such"}}),
+        ("destination", {"s3": {"bucket": "usage", "endpoint": "s3.example.org"}}),
     ],
 )
 def test_bad_values_are_named(field: str, value: object) -> None:
@@ -159,6 +174,8 @@ def test_backup_and_data_in_one_zone_are_warned_of() -> None:
         collectors=[pod("a", "n1"), pod("b", "n2")],
         backup_pods=[pod("a", "n1"), pod("b", "n1"), pod("c", None)],
     )
-    assert survey.near(seen) == {"a"}
-    found = facts(run("a"), run("b"), near=survey.near(seen))
+    spec = context(backup={}).spec
+    assert survey.near(spec, seen) == {"a"}
+    assert survey.near(context(backup=BUCKET).spec, seen) == frozenset()
+    found = facts(run("a"), run("b"), near=survey.near(spec, seen))
     assert says(found, "BackedUp")[:2] == ("True", "SameZone")

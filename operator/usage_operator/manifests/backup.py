@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from usage_operator import naming
 from usage_operator.manifests import peers, pod
 from usage_operator.manifests.metadata import Context, Manifest, base
+from usage_operator.spec import BackupVolume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +20,27 @@ _FILES = naming.FILES_DIR
 
 def _command(context: Context, wanted: Backup, zone: str, replicas: int) -> list[str]:
     words = [naming.BACKUP, "--from", ",".join(peers.urls(context, {zone: replicas}))]
-    words += ["--to", naming.BACKUP_DIR, "--keep-days", str(wanted.keep_days)]
+    words += ["--to", place(wanted), "--keep-days", str(wanted.keep_days)]
     if wanted.verify.every_days:
         words += ["--verify-every", str(wanted.verify.every_days)]
     words += ["--auto-restore"] if wanted.auto_restore else []
     words += ["--token-file", f"{_FILES}/tokens/admin"]
     return [*words, "--summary-file", "/dev/termination-log"]
+
+
+def place(wanted: Backup) -> str:
+    """Give the place of all backups as the collector's commands take it."""
+    bucket = wanted.destination.s3
+    if bucket is None:
+        return naming.BACKUP_DIR
+    options = {
+        "endpoint": bucket.endpoint,
+        "region": bucket.region,
+        "credentials": f"{_FILES}/s3" if bucket.secret_name else None,
+    }
+    query = urlencode({name: value for name, value in options.items() if value}, safe=":/")
+    path = "/".join(filter(None, (bucket.bucket, bucket.prefix.strip("/"))))
+    return f"s3://{path}" + (f"?{query}" if query else "")
 
 
 def _affinity(context: Context, zone: str) -> dict[str, Any]:
@@ -43,7 +60,7 @@ def _affinity(context: Context, zone: str) -> dict[str, Any]:
 
 def claim(context: Context, wanted: Backup, zone: str) -> Manifest:
     """Build the claim of a zone's backups. It has no owner: it is for when all else is gone."""
-    volume = wanted.destination.volume
+    volume = wanted.destination.volume or BackupVolume()
     kind = ("v1", "PersistentVolumeClaim")
     name = context.names.backup(zone)
     manifest = base(context, kind, name, naming.BACKUP, zone=zone, owned=False)
@@ -65,9 +82,16 @@ def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str
     }
     if wanted.encryption:
         environment["USAGE_BACKUP_KEY_FILE"] = f"{_FILES}/backup/{naming.BACKUP_KEY}"
-        secret = {"secretName": wanted.encryption.secret_name, "defaultMode": 0o440}
-        volumes.append({"name": "backup", "secret": secret})
+        volumes.append({"name": "backup", "secret": _readable(wanted.encryption.secret_name)})
         mounts.append({"name": "backup", "mountPath": f"{_FILES}/backup", "readOnly": True})
+    bucket = wanted.destination.s3
+    if bucket is None:
+        source = {"persistentVolumeClaim": {"claimName": context.names.backup(zone)}}
+        volumes.insert(0, {"name": "backups", **source})
+        mounts.insert(0, {"name": "backups", "mountPath": naming.BACKUP_DIR})
+    elif bucket.secret_name:
+        volumes.append({"name": "s3", "secret": _readable(bucket.secret_name)})
+        mounts.append({"name": "s3", "mountPath": f"{_FILES}/s3", "readOnly": True})
     container = {
         "name": "backup",
         "image": context.collector_image,
@@ -77,23 +101,25 @@ def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str
         "securityContext": pod.CONTAINER_SECURITY,
         "terminationMessagePolicy": "File",
         "volumeMounts": [
-            {"name": "backups", "mountPath": naming.BACKUP_DIR},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             *mounts,
         ],
     }
-    claim_name = context.names.backup(zone)
     return {
         "serviceAccountName": context.names.backups,
         "restartPolicy": "Never",
         "affinity": _affinity(context, zone),
         "volumes": [
-            {"name": "backups", "persistentVolumeClaim": {"claimName": claim_name}},
             {"name": "tmp", "emptyDir": {}},
             *volumes,
         ],
         "containers": [container],
     }
+
+
+def _readable(secret: str) -> dict[str, Any]:
+    """Mount a Secret so that the pod's group, not everyone, can read it."""
+    return {"secretName": secret, "defaultMode": 0o440}
 
 
 def cronjob(context: Context, wanted: Backup, zone: str, replicas: int) -> Manifest:
@@ -125,8 +151,7 @@ def build(context: Context, collectors: Mapping[str, int]) -> list[Manifest]:
     wanted = context.spec.backup
     if wanted is None:
         return []
-    return [
-        made
-        for zone, replicas in collectors.items()
-        for made in (claim(context, wanted, zone), cronjob(context, wanted, zone, replicas))
-    ]
+    jobs = [cronjob(context, wanted, zone, replicas) for zone, replicas in collectors.items()]
+    if wanted.destination.s3:
+        return jobs
+    return [*(claim(context, wanted, zone) for zone in collectors), *jobs]

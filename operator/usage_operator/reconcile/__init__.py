@@ -217,7 +217,7 @@ def _found(
         runs=survey.export_runs(seen),
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
-        near=survey.near(seen),
+        near=survey.near(context.spec, seen),
         proxies=survey.proxies(context, seen, facts.now),
         endpoints=survey.endpoints(context),
         ca_bundle=context.names.ca,

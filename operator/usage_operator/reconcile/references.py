@@ -48,6 +48,10 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
     if spec.backup and spec.backup.encryption:
         name = spec.backup.encryption.secret_name
         found.append(("spec.backup.encryption.secretName", name, (naming.BACKUP_KEY,)))
+    if spec.backup and spec.backup.destination.s3:
+        credentials = spec.backup.destination.s3.secret_name
+        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        found.append(("spec.backup.destination.s3.secretName", credentials, keys))
     return [(field, name, keys) for field, name, keys in found if name]
 
 
@@ -112,7 +116,8 @@ async def _storage(client: Client, context: Context) -> list[Trouble]:
     }
     if name := context.spec.storage.storage_class_name:
         fields[name] = "spec.storage.storageClassName"
-    if context.spec.backup and (name := context.spec.backup.destination.volume.storage_class_name):
+    backups = context.spec.backup and context.spec.backup.destination.volume
+    if backups and (name := backups.storage_class_name):
         fields.setdefault(name, "spec.backup.destination.volume.storageClassName")
     volume = context.spec.export.destinations[0].volume
     if volume.storage_class_name:

@@ -157,11 +157,13 @@ def backup_runs(observed: Observed) -> tuple[Run, ...]:
     return runs(observed.backup_jobs, observed.backup_pods)
 
 
-def near(observed: Observed) -> frozenset[str]:
+def near(spec: Spec, observed: Observed) -> frozenset[str]:
     """Name the zones whose backup ran, and so lies, on a node that runs their collectors.
 
-    A volume belongs to one zone, and whoever uses it runs there.
+    A volume belongs to one zone, and whoever uses it runs there; a bucket is elsewhere.
     """
+    if spec.backup is None or spec.backup.destination.s3:
+        return frozenset()
 
     def places(pods: Iterable[Object]) -> set[tuple[str, str]]:
         return {

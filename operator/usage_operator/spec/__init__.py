@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec.delivery import Backup
+from usage_operator.spec.delivery import Backup, BackupVolume
 from usage_operator.spec.listeners import ClientCa
 from usage_operator.spec.model import Spec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Backup", "ClientCa", "Resource", "Spec", "Zone", "parse"]
+__all__ = ["Backup", "BackupVolume", "ClientCa", "Resource", "Spec", "Zone", "parse"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from usage_operator.spec import rules
@@ -97,13 +99,39 @@ class BackupVolume(Part):
     )
 
 
+class BackupBucket(Part):
+    """A bucket of anything that speaks S3, for all zones."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = Field(
+        description="Name of the bucket."
+    )
+    prefix: Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9._/-]*$")] = Field(
+        default="", description="Where in the bucket; each collector has a folder of its own there."
+    )
+    endpoint: Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s?#]+$")] | None = Field(
+        default=None, description="Address of the server, such as https://s3.example.org; else AWS."
+    )
+    region: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")] | None = Field(
+        default=None, description="Region of the bucket; us-east-1 if absent."
+    )
+    secret_name: Name | None = Field(
+        default=None,
+        description="Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; absent: the pod's "
+        "own identity (template.serviceAccountAnnotations).",
+    )
+
+
 class BackupDestination(Part):
     """Where backups lie."""
 
-    volume: BackupVolume = Field(
-        default=BackupVolume(),
-        description="A volume for each zone, made on a node of another zone where there is one.",
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.BACKUP_DESTINATION))
+
+    volume: BackupVolume | None = Field(
+        default=None,
+        description="A volume for each zone, made on a node of another zone where there is one; "
+        "of 5Gi if nothing else is said.",
     )
+    s3: BackupBucket | None = Field(default=None, description="A bucket, for all zones.")
 
 
 class BackupVerify(Part):

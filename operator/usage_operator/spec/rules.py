@@ -117,6 +117,12 @@ EXPORT_VOLUME = [
         "claim's name or the other two",
     )
 ]
+BACKUP_DESTINATION = [
+    _rule(
+        "!has(self.s3) || dyn(self.s3) == null || !has(self.volume) || dyn(self.volume) == null",
+        "backup.destination.s3 and backup.destination.volume exclude each other: remove one",
+    )
+]
 TEMPLATE = [
     _rule(
         f"!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && "
