@@ -22,7 +22,7 @@ def built(offered: frozenset[str] = ALL, **fields: Any) -> dict[tuple[str, str],
 
 
 def test_by_default_all_may_connect_but_only_to_the_two_ports() -> None:
-    """Jobs take no connections, collectors open none but for names."""
+    """Jobs take no connections, collectors open none but for names and to each other."""
     made = built()
     spec_ = made["NetworkPolicy", "speech-collector"]["spec"]
     assert [port["port"] for rule in spec_["ingress"] for port in rule["ports"]] == [
@@ -30,7 +30,12 @@ def test_by_default_all_may_connect_but_only_to_the_two_ports() -> None:
         "reporting",
     ]
     assert "from" not in spec_["ingress"][0]
-    assert {port["port"] for rule in spec_["egress"] for port in rule["ports"]} == {53}
+    asking_names, asking_others = spec_["egress"]
+    assert {port["port"] for port in asking_names["ports"]} == {53}
+    assert asking_others == {
+        "to": [{"podSelector": spec_["podSelector"]}],
+        "ports": [{"port": 8000, "protocol": "TCP"}],
+    }
     jobs = made["NetworkPolicy", "speech-export"]["spec"]
     assert (jobs["policyTypes"], jobs["ingress"]) == (["Ingress"], [])
 

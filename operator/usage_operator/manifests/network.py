@@ -23,7 +23,7 @@ def _operator(context: Context) -> dict[str, Any]:
 def _collectors(context: Context) -> Manifest:
     """Let those of ``from`` connect to both ports, own jobs and the operator to what they need.
 
-    Collectors open no connections but to ask for names.
+    Collectors open no connections but to ask for names, and each other for what was used.
     """
     spec, names = context.spec, context.names
     ports = {
@@ -45,7 +45,13 @@ def _collectors(context: Context) -> Manifest:
         "podSelector": {"matchLabels": names.selector(naming.COLLECTOR)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": rules,
-        "egress": [{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}],
+        "egress": [
+            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+            {
+                "to": [{"podSelector": {"matchLabels": names.selector(naming.COLLECTOR)}}],
+                "ports": [{"port": spec.reporting.port, "protocol": "TCP"}],
+            },
+        ],
     }
     return manifest
 
