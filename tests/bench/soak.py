@@ -203,6 +203,10 @@ def soak(folder: Path, kills: int, chance: random.Random) -> Tally:
 
 def _judge(tally: Tally, acknowledged: list[str], reporter: Reporter) -> None:
     collector = reporter.collector
+    if (code := collector.stop()) != 0:
+        tally.problems.append(f"the last end had exit code {code}")
+    # Nothing may go while it is counted.
+    collector.patch("usage_collector.web.serving.PURGE_SECONDS", 86_400.0).start()
     with httpx.Client(base_url=collector.reporting_url, timeout=60) as client:
         told = client.get("/v1/periods").json()
     tally.cuts, tally.exported = reporter.cuts, reporter.exported.total()
@@ -219,8 +223,6 @@ def _judge(tally: Tally, acknowledged: list[str], reporter: Reporter) -> None:
             tally.problems.append(f"{len(twice)} events {where} twice, such as {min(twice)}")
     if tally.stored != max(ledger["last"] for ledger in told["ledgers"]):
         tally.problems.append(f"positions: {told['ledgers']}")
-    if (code := collector.stop()) != 0:
-        tally.problems.append(f"the last end had exit code {code}")
 
 
 def _progress(tally: Tally, kills: int, began: float) -> None:
