@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import random
 import re
 import socket
 import threading
@@ -77,6 +78,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorPro
         EATS_SECURE="false",
         USAGE_KEEPALIVE_SECONDS="2",
     )
+    process.patch("usage_collector.web.streaming.STALLED_SECONDS", 1.0)
     with process.patch("usage_collector.web.bodies.READ_SECONDS", 2.0):
         httpx.post(process.ingest_url + "/v1/log", content=event()).raise_for_status()
         yield process
@@ -199,3 +201,18 @@ def test_slow_and_idle_clients_are_cut_off_and_hold_nobody_up(
         for client in clients:
             client.close()
     _works(collector)
+
+
+def test_a_client_that_stops_reading_is_given_up(collector: CollectorProcess) -> None:
+    """An export that nobody takes does not stay open for ever."""
+    for start in range(0, 4000, 500):
+        raws = [event(start + n, noise=random.randbytes(1000).hex()) for n in range(500)]
+        httpx.post(collector.ingest_url + "/v1/log", content=array(raws)).raise_for_status()
+    with socket.create_connection(("127.0.0.1", collector.reporting_port), timeout=30) as stalled:
+        stalled.sendall(b"GET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in stalled.recv(100)
+        deadline = time.monotonic() + 20
+        while "took nothing of its answer" not in collector.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not _rest(stalled).endswith(b"0\r\n\r\n")
