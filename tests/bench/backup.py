@@ -90,21 +90,42 @@ def plain_backup(folder: Path) -> tuple[float, float]:
     return took, found
 
 
+def ingest(collector: CollectorProcess, seed: int) -> float:
+    """Events a second that transcribers get acknowledged now."""
+    to = ("--to", f"127.0.0.1:{collector.ingest_port}", "--insecure", "--quiet")
+    load = ("--jobs", 10_000, "--sessions", 0, "--batch", 20, "--seed", seed)
+    _, _, said = command("simulate", *to, *load)
+    assert isinstance(said["events"], int)
+    assert isinstance(said["took_seconds"], float)
+    return said["events"] / said["took_seconds"]
+
+
+def disturbance(collector: CollectorProcess, where: Path) -> float:
+    """The share of its speed that ingest keeps while one backup after the other is taken."""
+    alone = ingest(collector, 1)
+    address = f"127.0.0.1:{collector.reporting_port}"
+    line = f"n=0; while n=$((n+1)); do {sys.executable} -m usage_collector backup --from {address}"
+    shell = ["sh", "-c", f"{line} --to {where}/again-$n --json >/dev/null || exit; done"]
+    with subprocess.Popen(shell, start_new_session=True) as backups:
+        meanwhile = ingest(collector, 2)
+        os.killpg(backups.pid, signal.SIGTERM)
+    return meanwhile / alone
+
+
 def measure(count: int, where: Path) -> str:
     """The table."""
     data, kept = where / "data", where / "backups"
     fill(data, count)
     rows = []
-    collector = CollectorProcess(data, EATS_SECURE="false")
+    collector = CollectorProcess(data)
     with collector:
         raw, idle = size(data / "ledgers"), peak(collector)
         address = f"127.0.0.1:{collector.reporting_port}"
         for name, more in (("backup", ()), ("again, nothing new", ()), ("verify", ("--verify",))):
             took, memory, _ = command("backup", "--from", address, "--to", kept, *more)
             rows.append((name, took, memory, peak(collector), size(kept)))
-        assert collector.process
-        collector.process.send_signal(signal.SIGKILL)
-        collector.process.wait()
+        kept_speed = disturbance(collector, where)
+        collector.kill()
         other, packed = plain_backup(data)
         shutil.rmtree(data)
         collector.start()
@@ -112,7 +133,8 @@ def measure(count: int, where: Path) -> str:
         took, memory, said = command("restore", kept, "--to", address)
         assert said["restored"][0]["last"] == count  # type: ignore[index]
         rows.append(("restore", took, memory, peak(collector), size(data / "ledgers")))
-    text = f"{count:,} events; the ledger has {raw:.0f} MB, the idle collector {idle:.0f} MB.\n\n"
+    text = f"{count:,} events; the ledger has {raw:.0f} MB, the idle collector {idle:.0f} MB. "
+    text += f"Ingest keeps {kept_speed:.2f} of its speed while backups are taken.\n\n"
     text += "| | seconds | events/s | MB of memory, command | collector | MB on the disk |\n"
     text += "|---|---|---|---|---|---|\n"
     for name, took, memory, theirs, held in rows:
