@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.collector.made import event
 from tests.collector.processes import Collector, Result, collectors, command, make_keys, simulate
+from tests.collector.year.clock import HandSet
 from usage_collector.packages import Kind, Trust, verify
 from usage_collector.periods import Period, microseconds, rfc3339
 from usage_collector.sessions import HOUR
@@ -123,6 +125,30 @@ def test_a_silent_collector_is_a_gap_until_it_is_back(
     assert manifest(tmp_path, "manifest-2.json")["revision"] == 2
     assert manifest(tmp_path, "manifest-2.json")["gaps"] == []
     assert command("verify", tmp_path / "out").code == 0
+
+
+def test_a_collector_that_was_emptied_is_not_missed(tmp_path: Path) -> None:
+    """One that is named as retired is no gap in the month after its last; another is."""
+    now = datetime.now(UTC)
+    last = Period.of(now).previous
+    clock = HandSet(tmp_path / "clock", last.start)
+    environment = make_keys(tmp_path) | clock.environment
+    three = [Collector(f"c-{number}", tmp_path, environment) for number in range(3)]
+    with ExitStack() as stack:
+        for one in three:
+            one.start()
+            stack.callback(one.stop)
+        simulate(three, "--jobs", 30)
+        clock.set(microseconds(now))
+        assert export(tmp_path, three, "--period", last).code == 0
+        retired = tmp_path / "retired"
+        retired.write_text(f"{three[2].name}\n")
+        result = export(tmp_path, three[:1], "--retired", f"@{retired}")
+        assert (result.code, result.facts["result"]) == (1, "incomplete")
+        (gap,) = result.facts["gaps"]
+        assert gap.startswith(three[1].name)
+        retired.write_text(f"{three[1].name}\n{three[2].name}\n")
+        assert export(tmp_path, three[:1], "--retired", f"@{retired}").code == 0
 
 
 def test_what_reached_two_collectors_is_counted_once(
