@@ -40,7 +40,9 @@ def tables(
     median: Median, loads: Sequence[Load], names: Sequence[str], disk: Mapping[int, float]
 ) -> str:
     """Rates and times to answer, the same by CPU time, and what the disk allows."""
-    text = "Events a second of time:\n\n" + _table(median, loads, names, "rate")
+    text = "Events a second of time ([as a plot](speed.svg)):\n\n" + _table(
+        median, loads, names, "rate"
+    )
     text += "\nEvents a second of the server's own CPU, which a busy machine disturbs less:\n\n"
     text += _table(median, loads, names, "per_cpu")
     flushed = (f"{rate:,.0f} a second of {n} event{'s' * (n > 1)}" for n, rate in disk.items())

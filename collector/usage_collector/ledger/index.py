@@ -110,19 +110,15 @@ class Index:
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
         """Those of the ids that are there already."""
         known = {i for i in ids if i in self._recent.positions or i in self._filing.positions}
-        asked = sorted(id_ for id_ in ids if self._may_be_filed(id_) and id_ not in known)
+        newest = self._newest
+        asked = sorted(i for i in ids if i <= newest and i not in known and self._may_be_filed(i))
         if asked:
             rows: Iterable[tuple[bytes]] = self._connection.execute(_KNOWN, (b"".join(asked),))
             known.update(id_ for (id_,) in rows)
         return known
 
     def _may_be_filed(self, id_: bytes) -> bool:
-        """False for what needs no look at the table: newer than all of it, or not in the filter.
-
-        The filter knows nothing of what was filed before this start.
-        """
-        if id_ > self._newest:
-            return False
+        """False for what is surely not; the filter knows nothing of what came before this start."""
         return id_ <= self._newest_at_start or self._filter.may_hold(id_)
 
     def file(self, number: int, *, all_: bool = False) -> bool:
