@@ -70,13 +70,18 @@ def test_a_change_of_the_file_makes_new_pods() -> None:
 
 
 def test_the_service_leads_to_proxies_only_when_they_are_there() -> None:
-    """The Service selects proxies when one is available, and otherwise collectors."""
+    """The Service selects proxies, near ones first, or collectors, near and far alike."""
     wanted = context(**PROXIED)
     component = {
         proxied: service.ingest(wanted, proxied=proxied)["spec"]["selector"][naming.COMPONENT]
         for proxied in (True, False)
     }
     assert component == {True: naming.PROXY, False: naming.COLLECTOR}
+    near = [
+        service.ingest(wanted, proxied=proxied)["spec"].get("trafficDistribution")
+        for proxied in (True, False)
+    ]
+    assert near == ["PreferClose", None]
 
 
 def test_policies_let_proxies_through() -> None:

@@ -49,8 +49,10 @@ def ingest(context: Context, *, labelled: bool = True, proxied: bool = False) ->
         "selector": context.names.selector(naming.PROXY) if proxied else collectors,
         "ports": [_port("ingest", wanted.port)],
     }
-    if wanted.service.traffic_distribution:
-        manifest["spec"]["trafficDistribution"] = wanted.service.traffic_distribution
+    # Proxies spread evenly whoever asks, and one in the own zone is not lost with another zone.
+    near = wanted.service.traffic_distribution or ("PreferClose" if proxied else None)
+    if near:
+        manifest["spec"]["trafficDistribution"] = near
     return manifest
 
 

@@ -72,7 +72,12 @@ class Service(Part):
 class Proxy(Part):
     """Proxies in front of the collectors."""
 
-    replicas: int = Field(default=2, ge=1, le=9, description="How many proxies run.")
+    replicas: int = Field(
+        default=2,
+        ge=1,
+        le=9,
+        description="How many proxies run; best as many as there are zones with clients.",
+    )
 
 
 class Ingest(Part):
@@ -84,7 +89,8 @@ class Ingest(Part):
     proxy: Proxy | None = Field(
         default=None,
         description="Pass-through proxies (HAProxy) between the Service and the collectors, which "
-        "lead around a node that is lost before Kubernetes notices; absent: none.",
+        "lead around a node that is lost before Kubernetes notices; absent: none. Clients prefer "
+        "those of their own zone. Needs Kubernetes 1.31.",
     )
 
 
