@@ -70,7 +70,7 @@ def _fill(store: Store, number: int) -> float:
     for first in range(1, number + 1, _AT_ONCE):
         states = list(_states(first, min(_AT_ONCE, number + 1 - first), random))
         began = time.perf_counter()
-        store.fold(states, 0, own=True, marks=[Mark.ledger("ledger", first)])
+        store.fold(states, 0, own=True, marks=[Mark.ledger("ledger", first)], epoch=store.epoch)
         spent += time.perf_counter() - began
     return spent
 

@@ -107,6 +107,7 @@ class Exchange:
 
     def recall(self) -> None:
         """Go on from where the index says."""
+        self._epoch = self._store.epoch
         rows = self._store.rows("SELECT url, collector, epoch, seq, heard, zone FROM peers")
         self._known = {
             url: Known(url, collector, epoch, seq, heard, zone=zone)
@@ -149,7 +150,7 @@ class Exchange:
                 known.epoch = news.epoch
                 return False
             if news.states or news.seq != known.seq:
-                self._store.fold(news.states, began, own=False, marks=[mark])
+                self._store.fold(news.states, began, own=False, marks=[mark], epoch=self._epoch)
             self._registry.join(news.customers)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
             raise PeerUnavailable(

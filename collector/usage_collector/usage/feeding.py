@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from contextlib import suppress
@@ -52,41 +53,38 @@ class Feeder:
         self._positions: dict[str, int] = {}
         self._problems: dict[str, Trouble] = {}
         self._ends: dict[str, int] = {}
-        self.recall()
-
         self._complete_at: int | None = None
+        self._until = math.inf
+        self.recall()
 
     def recall(self) -> None:
         """Go on from where the index says."""
-        self._positions = dict(self._store.rows("SELECT ledger, position FROM ledgers"))
+        with self._lock:
+            self._epoch = self._store.epoch
+            self._positions = dict(self._store.rows("SELECT ledger, position FROM ledgers"))
+            self._complete_at = None
 
     def counted_to(self, ledger: str) -> int:
         """Up to which position that ledger is in the index."""
         return self._positions.get(ledger, 0)
 
-    def run(self, now: int) -> int:
-        """Read what is new; how many events are in no ledger's count yet. ``now``: µs."""
+    def run(self, now: int) -> None:
+        """Read what was stored up to ``now`` (µs)."""
         with self._lock:
-            for status in self._ledgers.all():
-                if self._stopped.is_set():
-                    break
-                if self.counted_to(status.id) < status.last:
-                    self._ledger(status, now)
-        behind = self.behind()
-        if not behind:
-            self._complete_at = now
-        return behind
+            self._run(now)
 
-    def catch_up(self, now: int, seconds: float) -> int:
+    def catch_up(self, now: int, seconds: float) -> None:
         """The same at full speed, for somebody who waits for it for so long at most."""
-        if not self.behind():
-            return 0
+        until = time.monotonic() + seconds
         self._hurry.set()
         try:
             if self._lock.acquire(timeout=seconds):
-                self._lock.release()
-                return self.run(now)
-            return self.behind()
+                try:
+                    self._until = until
+                    self._run(now)
+                finally:
+                    self._until = math.inf
+                    self._lock.release()
         finally:
             self._hurry.clear()
 
@@ -94,15 +92,27 @@ class Feeder:
         """How many stored events are not counted yet."""
         return sum(max(s.last - self.counted_to(s.id), 0) for s in self._ledgers.all())
 
-    def troubles(self) -> list[Trouble]:
-        """What is not known of this collector's own usage."""
+    def troubles(self, needed: int) -> list[Trouble]:
+        """What is not known of this collector's own usage up to the time ``needed`` (µs)."""
         statuses = self._ledgers.all()
         ends = {one.id: self._end(one) for one in statuses if one.damaged and one.readable}
         lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
         found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
-        if behind := self.behind():
-            found.append(Trouble(f"{behind} events are not counted yet", self._complete_at))
+        if self._complete_at is None or self._complete_at < needed:
+            found.append(Trouble("not all events are counted yet", self._complete_at))
         return found
+
+    def _run(self, now: int) -> None:
+        statuses = self._ledgers.all()
+        for status in statuses:
+            if self.counted_to(status.id) < status.last and not self._over():
+                self._ledger(status, now)
+        if all(self.counted_to(one.id) >= one.last for one in statuses):
+            self._complete_at = max(now, self._complete_at or now)
+
+    def _over(self) -> bool:
+        """Whether reading has to stop."""
+        return self._stopped.is_set() or time.monotonic() > self._until
 
     def _end(self, status: Status) -> int:
         """When (µs) the last event that can be read of a ledger was received."""
@@ -148,11 +158,11 @@ class Feeder:
             read += end - start + 1
             for position in self._stretch(reader, start, end, now):
                 self._note(status.id, position)
-                if self._stopped.is_set():
+                if self._over():
                     return
-        if lost := last - first + 1 - read:
-            self._store.put(Mark.lost(status.id, lost))
-        self._store.put(Mark.ledger(status.id, last))
+        lost = last - first + 1 - read
+        marks = [Mark.lost(status.id, lost)] if lost else []
+        self._take([], now, [*marks, Mark.ledger(status.id, last)])
         self._note(status.id, last)
 
     def _stretch(self, reader: Reader, first: int, last: int, now: int) -> Iterator[int]:
@@ -184,7 +194,7 @@ class Feeder:
     def _take(self, states: list[State], now: int, marks: list[Mark]) -> None:
         if self._ledgers.space.free() < self._ledgers.space.total() // _ROOM_SHARE:
             raise StorageUnavailable("too little room for counting", "grow the data volume")
-        self._store.fold(states, now, own=True, marks=marks)
+        self._store.fold(states, now, own=True, marks=marks, epoch=self._epoch)
 
     def _note(self, ledger: str, position: int) -> None:
         self._positions[ledger] = max(position, self.counted_to(ledger))

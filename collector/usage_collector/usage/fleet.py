@@ -38,6 +38,8 @@ FEED_SECONDS = 1.0
 EXCHANGE_SECONDS = 5.0
 """How often other collectors are asked; what they received is in answers here after that."""
 THREADS = 8
+LAG = 10_000_000
+"""How long (µs) an event may take until it is counted before that is told."""
 WAIT_SECONDS = 2.0
 """How long an answer waits for events to be counted that this collector received before."""
 
@@ -111,7 +113,6 @@ class Fleet:
 
     def covered(self, query: Query) -> dict[str, object]:
         """How much of each day is known, by zone; see `coverage.days`."""
-        self._catch_up()
         first = max(query.until - 29, FIRST_DAY) if query.since is None else query.since
         with self.store.reading() as connection:
             asked = Query(first, query.until)
@@ -121,7 +122,6 @@ class Fleet:
 
     def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
-        self._catch_up()
         seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
         return exchange.encode(
             exchange.News(
@@ -130,7 +130,7 @@ class Fleet:
                 epoch=self.store.epoch,
                 seq=seq,
                 more=more,
-                troubles=self.feeder.troubles(),
+                troubles=self.feeder.troubles(self._now() - LAG),
                 early=self.feeder.early(),
                 states=states,
                 customers=self.registry.news(register),
@@ -153,11 +153,15 @@ class Fleet:
         lines = quotas.lines(self.store, self.registry.register, self._now())
         return sum(float(str(line["reached"])) >= threshold for line in lines)
 
-    def sources(self) -> list[Source]:
-        """All collectors that should exist, with what is not known of each."""
+    def sources(self, needed: int | None = None) -> list[Source]:
+        """All collectors that should exist, with what is not known of each.
+
+        Our own events up to ``needed`` (µs; all but the last few seconds') must be counted.
+        """
         now = self._now()
+        needed = now - LAG if needed is None else needed
         name, zone = self._settings.name, self._settings.zone
-        found = [Source(name, zone, self.feeder.troubles(), self.feeder.early())]
+        found = [Source(name, zone, self.feeder.troubles(needed), self.feeder.early())]
         if self._list_problem:
             found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
         others = [url for url in self._peers if not self._exchange.is_self(url)]
@@ -165,17 +169,15 @@ class Fleet:
 
     def _missing(self, query: Query) -> list[Missing]:
         """What may be missing from these days, after waiting a little for what is under way."""
-        self._catch_up()
+        began = self._now()
+        self.feeder.catch_up(began, WAIT_SECONDS)
         first = 0 if query.since is None else query.since
         return [
             Missing(one.collector, trouble.reason, trouble.since)
-            for one in self.sources()
+            for one in self.sources(began)
             for trouble in one.troubles
             if trouble.touches(first, query.until)
         ]
-
-    def _catch_up(self) -> None:
-        self.feeder.catch_up(self._now(), WAIT_SECONDS)
 
     @property
     def today(self) -> int:

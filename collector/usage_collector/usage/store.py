@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import msgspec
 
-from usage_collector.errors import Damaged
+from usage_collector.errors import Damaged, StorageUnavailable
 from usage_collector.ledger import sqlite
 from usage_collector.usage import schema
 from usage_collector.usage.folding import Folding
@@ -88,12 +88,20 @@ class Store:
         except Damaged as error:
             self.renew(str(error))
 
-    def fold(self, states: Iterable[State], now: int, *, own: bool, marks: Iterable[Mark]) -> None:
+    def fold(
+        self, states: Iterable[State], now: int, *, own: bool, marks: Iterable[Mark], epoch: str
+    ) -> None:
         """Take in what these states say, and what else was found, in one transaction.
 
-        ``now`` (µs) decides which sessions without an end count.
+        ``now`` (µs) decides which sessions without an end count; ``epoch`` is that of the index
+        that told where to read.
+
+        Raises:
+            StorageUnavailable: the index was made anew since.
         """
         with self._writing() as connection:
+            if epoch != self.epoch:
+                raise StorageUnavailable("the day index was made anew meanwhile", "read it again")
             folding = Folding(connection, self.words, self.next_seq, now, own=own)
             folding.take(states)
             for mark in marks:
@@ -104,11 +112,6 @@ class Store:
         """Count the sessions without an end that are over at ``now`` (µs)."""
         with self._writing() as connection:
             Folding(connection, self.words, self.next_seq, now).settle()
-
-    def put(self, mark: Mark) -> None:
-        """Note where something was read, without anything new there."""
-        with self._writing() as connection:
-            connection.execute(mark.sql, mark.values).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:

@@ -96,7 +96,7 @@ def test_clocks_that_run_ahead_are_counted(tmp_path: Path) -> None:
     ledgers.writer.append_and_wait(events.parse(array(raws)))
     feeder.run(OCTOBER.start + DAY)
     assert feeder.early() == {OCTOBER.start // DAY + 1: 2}
-    assert feeder.troubles() == []
+    assert feeder.troubles(OCTOBER.start + DAY) == []
     store.close()
     ledgers.close()
 
@@ -115,7 +115,7 @@ def test_a_ledger_that_was_set_aside_is_a_known_stretch(tmp_path: Path) -> None:
     clock[0] += HOUR
     ledgers.writer.append_and_wait(events.parse(array([event(20)])))
     feeder.run(clock[0])
-    (trouble,) = feeder.troubles()
+    (trouble,) = feeder.troubles(clock[0])
     assert "a page is damaged" in trouble.reason
     assert trouble.since == OCTOBER.start
     assert trouble.until is not None

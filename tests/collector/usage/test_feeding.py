@@ -78,15 +78,43 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 def test_everything_stored_is_counted_once(setup: Setup) -> None:
     """Each event counts once, however often the ledgers are read, also after a restart."""
     setup.send(0, 300)
-    assert setup.feeder.run(LATER) == 0
+    setup.feeder.run(LATER)
     assert setup.count() == 300
     setup.send(300, 150)
     assert setup.feeder.behind() == 150
-    assert setup.feeder.catch_up(LATER, 5) == 0
+    setup.feeder.catch_up(LATER, 5)
+    assert setup.feeder.behind() == 0
     setup.store.close()
     setup.open()
     setup.feeder.run(LATER)
     assert setup.count() == 450
+
+
+def test_what_is_not_counted_is_told(setup: Setup) -> None:
+    """Nothing is said to be complete before it was read, nor later than it was."""
+    setup.send(0, 10)
+    (trouble,) = setup.feeder.troubles(LATER)
+    assert trouble.since is None
+    setup.feeder.run(LATER)
+    assert setup.feeder.troubles(LATER) == []
+    setup.send(10, 10)
+    (trouble,) = setup.feeder.troubles(LATER + 1)
+    assert trouble.since == LATER
+    setup.feeder.catch_up(LATER + 1, 5)
+    assert setup.feeder.troubles(LATER + 1) == []
+
+
+def test_an_index_made_anew_takes_nothing_meant_for_the_old(setup: Setup) -> None:
+    """Whoever read on from the old index's positions is refused, and begins at the start."""
+    setup.send(0, 10)
+    setup.feeder.run(LATER)
+    setup.store.renew("for the test")
+    setup.send(10, 10)
+    setup.feeder.run(LATER)
+    assert setup.count() == 0
+    setup.feeder.recall()
+    setup.feeder.run(LATER)
+    assert setup.count() == 20
 
 
 def test_an_index_made_anew_answers_the_same(setup: Setup) -> None:

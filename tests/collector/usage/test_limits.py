@@ -100,7 +100,7 @@ def store(tmp_path: Path) -> Store:
         for number, raw in enumerate(raws, 1)
     ]
     now = OCTOBER.start + 4 * DAY + 6 * HOUR
-    made.fold([one for one in states if one], now, own=True, marks=[])
+    made.fold([one for one in states if one], now, own=True, marks=[], epoch=made.epoch)
     return made
 
 

@@ -112,7 +112,13 @@ def test_any_collector_counts_what_a_naive_count_comes_to(
                 # An early clock leaves sessions open, which are then settled or go on.
                 now = NOW if random.random() < 0.5 else 0
                 part = told[first : first + batch]
-                store.fold(part, now, own=True, marks=[Mark.ledger(name, first + len(part))])
+                store.fold(
+                    part,
+                    now,
+                    own=True,
+                    marks=[Mark.ledger(name, first + len(part))],
+                    epoch=store.epoch,
+                )
                 random.choice(exchanges).ask(random.choice(peers))
         for _ in range(2):
             for asking in exchanges:
@@ -162,7 +168,7 @@ def _event_of(day: int, session: str, seconds: float = 3600, **fields: object) -
 def _filled(folder: Path, raws: list[bytes]) -> Store:
     store = Store(folder)
     told = _states([("one", NOW, raw) for raw in raws], "one")
-    store.fold(told, NOW, own=True, marks=[Mark.ledger("one", len(raws))])
+    store.fold(told, NOW, own=True, marks=[Mark.ledger("one", len(raws))], epoch=store.epoch)
     return store
 
 
