@@ -38,7 +38,7 @@ def main() -> None:
         f"in {verified.seconds:.1f} s with {verified.peak_mb:.0f} MB"
     )
     print(f"{len(lived.count.best)} jobs and sessions, {lived.count.duration / 3.6e9:.6f} hours")
-    print("\n".join(problems) or "the twelve manifests say the same, and name the one gap there is")
+    print("\n".join(problems) or "the twelve manifests say the same, and name every gap there is")
     sys.exit(1 if problems else 0)
 
 

@@ -133,8 +133,12 @@ def _on_the_way(told: Told, rng: Random, skews: dict[str, int]) -> Iterator[Sent
     if chance > 0.94:  # the answer got lost: sent again, to the same zone
         yield _sent(body, told, moment + rng.randrange(5 * MINUTE), zone)
     elif chance > 0.90:  # or to another one, at once or from a queue that was stuck
-        longest = 5 * MINUTE if chance > 0.91 else 9 * DAY
-        yield _sent(body, told, moment + rng.randrange(longest), (zone + 1) % 3)
+        longest = 5 * MINUTE if chance > 0.91 or told.warm_up else 9 * DAY
+        again = moment + rng.randrange(longest)
+        if moment <= LOST_SINCE < again:
+            # What a lost volume had counted nobody can tell: it would count again, as the gap says.
+            again = moment
+        yield _sent(body, told, again, (zone + 1) % 3)
     elif final and chance > 0.895:  # ended twice, with another duration
         longer = told.duration + rng.randrange(1, 10**6) * 1000
         # Within one period: what was reported is not changed by an end that comes later.
