@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from usage_collector.errors import DeliveryFailed, InvalidInput
-from usage_collector.targets import Folder, destination
+from usage_collector.targets import Folder, Parcel, destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +45,9 @@ def test_files_arrive_whole_and_once(tmp_path: Path, package: Path) -> None:
     """Delivering again finds the file there and changes nothing."""
     folder = Folder(tmp_path / "exports")
     assert folder.held("2026-10") == {}
-    assert folder.deliver("2026-10", [package]) == ["a.json.gz"]
+    assert folder.deliver(Parcel(folder="2026-10", files=[package])) == ["a.json.gz"]
     stamp = (tmp_path / "exports/2026-10/a.json.gz").stat().st_mtime_ns
-    assert folder.deliver("2026-10", [package]) == []
+    assert folder.deliver(Parcel(folder="2026-10", files=[package])) == []
     assert (tmp_path / "exports/2026-10/a.json.gz").stat().st_mtime_ns == stamp
     assert folder.held("2026-10") == {"a.json.gz": hashlib.sha256(b"package").hexdigest()}
     assert folder.fetch("2026-10", "a.json.gz") == b"package"
@@ -57,10 +57,10 @@ def test_files_arrive_whole_and_once(tmp_path: Path, package: Path) -> None:
 def test_another_file_of_the_same_name_is_never_overwritten(tmp_path: Path, package: Path) -> None:
     """What was delivered stays what it was."""
     folder = Folder(tmp_path / "exports")
-    folder.deliver("2026-10", [package])
+    folder.deliver(Parcel(folder="2026-10", files=[package]))
     package.write_bytes(b"another")
     with pytest.raises(DeliveryFailed, match="nothing is ever overwritten"):
-        folder.deliver("2026-10", [package])
+        folder.deliver(Parcel(folder="2026-10", files=[package]))
     assert folder.fetch("2026-10", "a.json.gz") == b"package"
 
 
@@ -70,7 +70,7 @@ def test_what_a_killed_run_left_behind_is_no_file(tmp_path: Path, package: Path)
     (tmp_path / "exports/2026-10").mkdir(parents=True)
     (tmp_path / "exports/2026-10/.a.json.gz.part").write_bytes(b"half of something longer")
     assert folder.held("2026-10") == {}
-    folder.deliver("2026-10", [package])
+    folder.deliver(Parcel(folder="2026-10", files=[package]))
     assert [path.name for path in (tmp_path / "exports/2026-10").iterdir()] == ["a.json.gz"]
     assert folder.fetch("2026-10", "a.json.gz") == b"package"
 
@@ -79,7 +79,7 @@ def test_trouble_with_the_folder_is_a_failed_delivery(tmp_path: Path, package: P
     """A path that cannot be a folder says so and what to do."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DeliveryFailed, match="Not a directory: check"):
-        Folder(tmp_path / "file").deliver("2026-10", [package])
+        Folder(tmp_path / "file").deliver(Parcel(folder="2026-10", files=[package]))
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_a_full_folder_is_told_and_left_clean(small_disk: Path, package: Path) -
     """The file that did not fit leaves nothing behind, and the message names the place."""
     package.write_bytes(b"x" * 100_000)
     with pytest.raises(DeliveryFailed, match="No space left"):
-        Folder(small_disk).deliver("2026-10", [package])
+        Folder(small_disk).deliver(Parcel(folder="2026-10", files=[package]))
     assert list((small_disk / "2026-10").iterdir()) == []
     package.write_bytes(b"small")
-    assert Folder(small_disk).deliver("2026-10", [package]) == ["a.json.gz"]
+    assert Folder(small_disk).deliver(Parcel(folder="2026-10", files=[package])) == ["a.json.gz"]
 
 
 def test_two_runs_at_once_never_harm_a_delivered_file(tmp_path: Path, package: Path) -> None:
@@ -109,7 +109,7 @@ def test_two_runs_at_once_never_harm_a_delivered_file(tmp_path: Path, package: P
 
     def deliver() -> bool:
         try:
-            return bool(folder.deliver("2026-10", [package]))
+            return bool(folder.deliver(Parcel(folder="2026-10", files=[package])))
         except DeliveryFailed as error:
             return "another run" not in str(error)
 

@@ -11,6 +11,7 @@ ETCD = "3.6.8"
 COREDNS = "1.12.4"
 HELM = "3.19.0"
 KIND = "0.30.0"
+VERSITYGW = "1.8.0"
 
 GO_MINIMUM = (1, 24, 9)
 """The oldest Go that builds all parts."""
@@ -39,7 +40,7 @@ def _kubernetes(name: str, seconds: int) -> Part:
     return Part(name, KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", seconds, "kubernetes")
 
 
-# Later parts (simulated nodes, an S3 server) are added here, and built when asked for by name.
+# What few need (simulated nodes) is optional: built when asked for by name.
 PARTS: tuple[Part, ...] = (
     Part("etcd", ETCD, "go.etcd.io/etcd/server/v3", 25, "etcd"),
     _kubernetes("kube-apiserver", 205),
@@ -51,7 +52,10 @@ PARTS: tuple[Part, ...] = (
     Part("coredns", COREDNS, "github.com/coredns/coredns", 120),
     Part("helm", HELM, "helm.sh/helm/v3/cmd/helm", 60),
 )
-OPTIONAL: tuple[Part, ...] = (Part("kind", KIND, "sigs.k8s.io/kind", 15),)
+OPTIONAL: tuple[Part, ...] = (
+    Part("kind", KIND, "sigs.k8s.io/kind", 15),
+    Part("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", 90),
+)
 
 DEBIAN_PACKAGES: tuple[str, ...] = (
     "containerd",

@@ -32,7 +32,7 @@ from usage_collector.monthly import Order, Outcome, as_json, run, run_due, short
 from usage_collector.packages import Keys
 from usage_collector.peers import addresses, listed, trust
 from usage_collector.periods import Due, Period, microseconds, next_due, rfc3339
-from usage_collector.targets import destination
+from usage_collector.targets import destinations
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -80,7 +80,13 @@ class _Flags:
     help="Collectors that were removed when all they held was sent, by name: no gaps. Or @FILE.",
 )
 @click.option(
-    "--to", "destinations", multiple=True, required=True, metavar="FOLDER", help="Where to deliver."
+    "--to",
+    "destinations",
+    multiple=True,
+    required=True,
+    metavar="PLACE",
+    help="Where to deliver: a folder, s3://BUCKET/PREFIX, mailto:NAME@HOST, https://HOST/PATH; "
+    "several times for several places.",
 )
 @secure_option
 @token_option
@@ -147,7 +153,7 @@ def _run(flags: _Flags) -> Outcome:
                 "realtime_hours": flags.realtime_hours,
             },
             keys=Keys.load(flags.signing_key_file, flags.proof_key_file),
-            destinations=[destination(text) for text in flags.destinations],
+            destinations=destinations(flags.destinations),
             spool=Path(spool),
             retired=frozenset(listed(flags.retired, "retired", "give one name a line")),
             token=token(flags.token_file),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from usage_collector.ledger import Ledgers, Limits, Reader, ReceiptFile, Status
     from usage_collector.periods import Period
 
+_GZIP_MAGIC = b"\x1f\x8b"
 STATES = ("exported", "sent", "acknowledged")
 """What a receipt may say, from least to most."""
 
@@ -123,7 +124,7 @@ def _items(reader: Reader, first: int, last: int) -> Iterator[files.Item]:
 def receive(
     ledgers: Ledgers, period: Period, state: str, by: str, delivered: list[ReceiptFile], now: int
 ) -> Receipt:
-    """Keep a receipt; the same one again changes nothing.
+    """Keep a receipt; the same one again as the last changes nothing.
 
     Raises:
         InvalidInput: names the field.
@@ -140,9 +141,31 @@ def receive(
         found = ledgers.cuts.get(str(period))
         if found is None:
             raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
-        for receipt in found.receipts:
-            if (receipt.state, receipt.by, receipt.files) == (state, by, delivered):
-                return receipt
+        last = [one for one in found.receipts if (one.state, one.by) == (state, by)][-1:]
+        if last and last[0].files == delivered:
+            return last[0]
         receipt = Receipt(state, by, now, delivered)
         ledgers.cuts.save(msgspec.structs.replace(found, receipts=[*found.receipts, receipt]))
         return receipt
+
+
+def keep_manifest(ledgers: Ledgers, period: Period, manifest: bytes) -> None:
+    """Keep a period's manifest, a gzip file, in the place of an older one.
+
+    Raises:
+        InvalidInput: it is no gzip file.
+        NotFound: the period was not cut.
+    """
+    if not manifest.startswith(_GZIP_MAGIC):
+        raise InvalidInput("the manifest is no gzip file", "compress it")
+    if ledgers.cuts.get(str(period)) is None:
+        raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
+    ledgers.cuts.keep_manifest(str(period), manifest)
+
+
+def kept_manifest(ledgers: Ledgers, period: Period) -> bytes:
+    """The period's manifest as it was kept; `NotFound` where none is."""
+    manifest = ledgers.cuts.manifest(str(period))
+    if manifest is None:
+        raise NotFound(f"no manifest of {period} was left here", "the export leaves one")
+    return manifest

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
+_MANIFEST = ".manifest.gz"
+_MANIFESTS = 14
+"""How many are kept: the month after needs the last two."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -123,6 +126,21 @@ class Cuts:
             for path in self._paths(cut.period):
                 files.write_durably(path, data)
             self._cuts[cut.period] = cut
+
+    def keep_manifest(self, period: str, manifest: bytes) -> None:
+        """Keep a period's manifest as it came, gzipped, durably, beside those of the last year."""
+        with self.lock:
+            files.make_folder(self._folder)
+            files.write_durably(self._folder / f"{period}{_MANIFEST}", manifest)
+            for path in sorted(self._folder.glob(f"*{_MANIFEST}"))[:-_MANIFESTS]:
+                path.unlink()
+
+    def manifest(self, period: str) -> bytes | None:
+        """The manifest that was kept last, None where there is none."""
+        try:
+            return (self._folder / f"{period}{_MANIFEST}").read_bytes()
+        except FileNotFoundError:
+            return None
 
     def end(self, ledger: str) -> int:
         """The last position of a ledger that belongs to a cut, as far as cuts can be read."""

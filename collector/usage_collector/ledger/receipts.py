@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from usage_collector import receipts
 from usage_collector.packages import Chain, Contents, file_name
 
 if TYPE_CHECKING:
@@ -11,14 +12,15 @@ if TYPE_CHECKING:
 
     from usage_collector.ledger.cuts import Cut, CutFile
 
-SENT = frozenset({"sent", "acknowledged"})
-
 
 def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
-    """The position up to which every event of the ledger is in a file that was sent."""
+    """The position up to which every event of the ledger is in a file that was sent.
+
+    To every destination that it was promised to.
+    """
     end, unsent = 0, []
     for cut in cuts:
-        names = {f.name for r in cut.receipts if r.state in SENT for f in r.files}
+        names = receipts.sent(cut.receipts)
         mine = [file for file in cut.files if file.ledger == ledger]
         unsent += [f.first for f in mine if _name(f, collector, cut.period) not in names]
         end = max([end, cut.ends.get(ledger, 0), *(file.last for file in mine)])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from usage_collector.errors import DeliveryFailed
+from usage_collector.errors import DeliveryFailed, PeerUnavailable
 from usage_collector.monthly import earlier
 from usage_collector.packages import Malformed, Trust
 from usage_collector.packages import manifest as manifests
@@ -14,10 +16,11 @@ from usage_collector.packages.delivery import resumed
 from usage_collector.packages.manifest import DELIVERY, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from usage_collector.monthly.parts import Order
     from usage_collector.packages.manifest import Manifest
+    from usage_collector.peers import Peer
     from usage_collector.periods import Period
     from usage_collector.sessions import Use
     from usage_collector.targets import Destination
@@ -40,27 +43,30 @@ class Before:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def look(order: Order, period: Period, proofs: Mapping[str, bytes]) -> Before:
-    """Reads the newest manifests of the two periods before that a destination can still show.
+def look(
+    order: Order, period: Period, proofs: Mapping[str, bytes], peers: Sequence[Peer]
+) -> Before:
+    """Reads the newest manifests of the two periods before, where anybody can still show them.
 
-    One that is not signed with any of ``proofs`` is a gap: whoever changed it could change this
-    month's totals by it.
+    Destinations are asked first, then collectors, which keep a copy. One that is not signed with
+    any of ``proofs`` is a gap: whoever changed it could change this month's totals by it.
     """
     found = Before()
     trust = Trust(proofs=proofs)
     for month in (period.previous, period.previous.previous):
-        for destination in order.destinations:
+        for who, show in _shown(order, peers, str(month)):
             try:
-                manifest = _newest(order, destination, str(month), trust)
+                body = show()
+                manifest = _read(order, str(month), body, trust) if body is not None else None
                 if manifest and month == period.previous:
                     found.carried = resumed(manifest, "carried")
                     found.resumed = manifest.lines("carried")
                     found.manifest = manifest
             except Malformed as error:
-                _log.warning("%s, manifest of %s: %s", destination.name, month, error)
+                _log.warning("%s, manifest of %s: %s", who, month, error)
                 reason = f"the manifest of {month} is not as it was signed, and is left out"
                 found.gaps.append(Gap(DELIVERY, reason))
-            except DeliveryFailed as error:
+            except (DeliveryFailed, PeerUnavailable) as error:
                 _log.warning("%s", error)
             else:
                 if manifest:
@@ -69,17 +75,29 @@ def look(order: Order, period: Period, proofs: Mapping[str, bytes]) -> Before:
     return found
 
 
-def _newest(order: Order, destination: Destination, folder: str, trust: Trust) -> Manifest | None:
-    held = [(manifests.revision_of(name) or 0, name) for name in destination.held(folder)]
+_Show = Callable[[], "bytes | None"]
+
+
+def _shown(order: Order, peers: Sequence[Peer], folder: str) -> Iterator[tuple[str, _Show]]:
+    for destination in order.destinations:
+        yield destination.name, partial(_newest, destination, folder)
+    for peer in peers:
+        yield peer.url, partial(peer.manifest, folder)
+
+
+def _newest(destination: Destination, folder: str) -> bytes | None:
+    shown = destination.held(folder) or {}
+    held = [(manifests.revision_of(name) or 0, name) for name in shown]
     revision, name = max(held, default=(0, ""))
-    body = destination.fetch(folder, name) if revision else None
-    if body is None:
-        return None
+    return destination.fetch(folder, name) if revision else None
+
+
+def _read(order: Order, folder: str, body: bytes, trust: Trust) -> Manifest:
     path = order.spool / f"{folder}-before.json"
     path.write_bytes(body)
     with path.open("rb") as file:
         manifest = manifests.read(file, {})
-    if wrong := trust.judge(name, manifest.seal):
+    if wrong := trust.judge(path.name, manifest.seal):
         raise Malformed(wrong.detail)
     if manifest.period != folder:
         raise Malformed(f"it is of {manifest.period}")

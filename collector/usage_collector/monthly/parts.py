@@ -41,6 +41,11 @@ class Order(Asking):
     spool: Path
     retired: frozenset[str] = frozenset()
 
+    @property
+    def names(self) -> list[str]:
+        """How receipts call the destinations."""
+        return [one.name for one in self.destinations]
+
 
 @dataclass(slots=True)
 class Parts:

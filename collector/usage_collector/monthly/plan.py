@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usage_collector import receipts
 from usage_collector.packages.manifest import Gap, revision_of
 from usage_collector.periods import Period, microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Cut, Status
 
-_SENT = frozenset({"sent", "acknowledged"})
 SILENT = "did not answer"
 NEVER = Period(9998, 12)
 
@@ -27,13 +27,16 @@ def first_owed(status: Status) -> Period:
     return min((Period.of(ledger.began) for ledger in status.ledgers), default=NEVER)
 
 
-def is_sent(status: Status, period: Period) -> bool:
-    """Whether a collector was told that its packages of the period were sent."""
+def is_sent(status: Status, period: Period, to: Collection[str] | None = None) -> bool:
+    """Whether a collector was told that its packages of the period were sent.
+
+    To every destination they were promised to; of those in ``to``, where it is not None.
+    """
     cut = status.cut(str(period))
-    return cut is not None and any(receipt.state in _SENT for receipt in cut.receipts)
+    return cut is not None and receipts.complete(cut.receipts, to)
 
 
-def owes(status: Status, period: Period) -> bool:
+def owes(status: Status, period: Period, to: Collection[str] | None = None) -> bool:
     """Whether a collector was not told yet that a period of it was sent.
 
     One that was never cut while a later one was is in the files of that later one.
@@ -41,27 +44,31 @@ def owes(status: Status, period: Period) -> bool:
     if period < first_owed(status):
         return False
     later = any(cut.period > str(period) for cut in status.periods)
-    return not is_sent(status, period) and (status.cut(str(period)) is not None or not later)
+    return not is_sent(status, period, to) and (status.cut(str(period)) is not None or not later)
 
 
-def exported_to(statuses: Sequence[Status]) -> Period | None:
+def exported_to(statuses: Sequence[Status], to: Collection[str] | None = None) -> Period | None:
     """The last period up to which nobody owes any; None while the very first one is owed."""
     first = min(map(first_owed, statuses), default=NEVER)
     period = first
-    while period != NEVER and not any(owes(status, period) for status in statuses):
+    while period != NEVER and not any(owes(status, period, to) for status in statuses):
         period = period.next
     return period.previous if first < period < NEVER else None
 
 
 def periods_to_run(
-    statuses: Sequence[Status], due: Sequence[Period], *, silent: bool
+    statuses: Sequence[Status],
+    due: Sequence[Period],
+    to: Collection[str] | None = None,
+    *,
+    silent: bool,
 ) -> list[Period]:
     """Of the due periods those that some collector has not seen sent, oldest first.
 
     Where everything is sent but collectors are ``silent``, the newest one is run again: what the
     silent ones hold is unknown, and unknown is never reported as nothing.
     """
-    missing = [period for period in due if any(owes(one, period) for one in statuses)]
+    missing = [period for period in due if any(owes(one, period, to) for one in statuses)]
     return missing or list(due[-1:] if silent else [])
 
 
@@ -147,13 +154,13 @@ class Delivered:
         return sha256 in self.manifests.get(revision, frozenset())
 
 
-def delivered(receipts: Iterable[Cut], held: Iterable[Mapping[str, str]]) -> Delivered:
+def delivered(cuts: Iterable[Cut], held: Iterable[Mapping[str, str]]) -> Delivered:
     """What collectors' receipts and the destinations themselves say was delivered."""
     named = [
         (file.name, file.sha256)
-        for cut in receipts
+        for cut in cuts
         for receipt in cut.receipts
-        if receipt.state in _SENT
+        if receipt.state in receipts.SENT
         for file in receipt.files
     ]
     named += [pair for files in held for pair in files.items()]
@@ -162,3 +169,24 @@ def delivered(receipts: Iterable[Cut], held: Iterable[Mapping[str, str]]) -> Del
         if revision := revision_of(name):
             found.setdefault(revision, set()).add(sha256)
     return Delivered({revision: frozenset(hashes) for revision, hashes in found.items()})
+
+
+def there(cuts: Iterable[Cut], destination: str) -> dict[str, str]:
+    """The files (name to SHA-256) that receipts say a destination has."""
+    found: dict[str, str] = {}
+    for cut in cuts:
+        found |= receipts.arrived(cut.receipts).get(destination, {})
+    return found
+
+
+def settled(cuts: Iterable[Cut], destination: str, revision: int) -> frozenset[str]:
+    """The files that came to a destination with, or before, the manifest of an older revision."""
+    found: set[str] = set()
+    for cut in cuts:
+        names: set[str] = set()
+        for receipt in cut.receipts:
+            if receipt.by == destination and receipt.state in receipts.SENT:
+                names |= {file.name for file in receipt.files}
+                if any(0 < (revision_of(file.name) or 0) < revision for file in receipt.files):
+                    found |= names
+    return frozenset(found)

@@ -44,9 +44,10 @@ def run_due(order: Order, rule: Due, now: datetime) -> Outcome:
             raise nobody(silent)
         statuses = [status for _, status in answered]
         due = due_periods(min(map(plan.first_owed, statuses)), now, rule)
-        periods = plan.periods_to_run(statuses, due, silent=bool(silent))
+        to = order.names
+        periods = plan.periods_to_run(statuses, due, to, silent=bool(silent))
     if not periods:
-        return Outcome("nothing-due", exported_to=plan.exported_to(statuses))
+        return Outcome("nothing-due", exported_to=plan.exported_to(statuses, to))
     return _together([_attempt(order, period) for period in periods])
 
 
@@ -73,6 +74,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
         hours=last.hours,
         gaps=[f"{one.period}: {gap}" for one in bad for gap in one.gaps],
         delivered=last.delivered,
+        failed=[f"{one.period}: {failed}" for one in bad for failed in one.failed],
         error="; ".join(errors) or None,
         exported_to=last.exported_to,
     )
@@ -94,7 +96,8 @@ def run(order: Order, period: Period) -> Outcome:
         owing = [one for one in answered if plan.first_owed(one[1]) <= period]
         _fetch_all(order, period, spool, owing, parts)
         uses = stack.enter_context(Sorter(spool))
-        before = look(order, period, _proofs(order, parts))
+        peers = [peer for peer, _ in parts.fetched]
+        before = look(order, period, _proofs(order, parts), peers)
         _prove_all(order, period, before.manifest, uses, parts)
         if not parts.fetched:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
@@ -103,13 +106,13 @@ def run(order: Order, period: Period) -> Outcome:
         parts.gaps += [*before.gaps, *plan.vanished(before.manifest, names, silent=bool(silent))]
         month = _count(period, before, uses, parts)
         outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))
-        return replace(outcome, exported_to=_exported_to(peer for peer, _ in answered))
+        return replace(outcome, exported_to=_exported_to(order, (peer for peer, _ in answered)))
 
 
-def _exported_to(peers: Iterable[Peer]) -> Period | None:
+def _exported_to(order: Order, peers: Iterable[Peer]) -> Period | None:
     """The same once receipts were given; None when one of the collectors has gone meanwhile."""
     try:
-        return plan.exported_to([peer.status() for peer in peers])
+        return plan.exported_to([peer.status() for peer in peers], order.names)
     except UsageError:
         return None
 

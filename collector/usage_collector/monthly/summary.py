@@ -19,8 +19,8 @@ MAX_SUMMARY = 2048
 class Outcome:
     """What a run came to; ``result`` is exported, incomplete, nothing-due or failed.
 
-    ``exported_to`` is the last period up to which no collector owes any, None where that is
-    unknown or there is none.
+    ``failed`` says what each destination that did not get it said. ``exported_to`` is the last
+    period up to which no collector owes any, None where that is unknown or there is none.
     """
 
     result: str
@@ -31,6 +31,7 @@ class Outcome:
     hours: float = 0.0
     gaps: Sequence[str] = ()
     delivered: Sequence[str] = ()
+    failed: Sequence[str] = ()
     error: str | None = None
     exported_to: Period | None = None
 
@@ -51,6 +52,7 @@ def as_json(outcome: Outcome, ended: str, upcoming: tuple[str, str] | None) -> d
         "hours": outcome.hours,
         "gaps": list(outcome.gaps),
         "delivered": list(outcome.delivered),
+        "failed": list(outcome.failed),
         "next": {"period": upcoming[0], "time": upcoming[1]} if upcoming else None,
         "error": outcome.error,
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import ssl
 import time
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -133,6 +135,25 @@ class Peer:
         if everything:
             params["everything"] = "true"
         return self._ask("GET", "/v1/usage/news", params=params)
+
+    def keep_manifest(self, period: str, manifest: bytes) -> None:
+        """Leaves a period's manifest with it, in the place of an older one."""
+
+        def once() -> None:
+            body = iter([gzip.compress(manifest, mtime=0)])
+            with self._answer("PUT", f"/v1/periods/{period}/manifest", {}, content=body) as answer:
+                answer.read()
+
+        self._patiently(once)
+
+    def manifest(self, period: str) -> bytes | None:
+        """The manifest that was left with it; None where there is none."""
+        try:
+            return gzip.decompress(self._ask("GET", f"/v1/periods/{period}/manifest"))
+        except NotFound:
+            return None
+        except (OSError, EOFError, zlib.error) as error:
+            raise Refused(f"{self.url} gave no manifest of {period}: {error}") from None
 
     def proof_keys(self) -> bytes:
         """The public keys of its proofs, PEM."""

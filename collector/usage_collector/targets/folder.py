@@ -14,8 +14,10 @@ from usage_collector.errors import DeliveryFailed
 from usage_collector.files import flush_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from usage_collector.targets.parcel import Parcel
 
 _PART = ".part"
 
@@ -30,6 +32,10 @@ class Folder:
     def name(self) -> str:
         """Its path."""
         return str(self._root)
+
+    def where(self, folder: str) -> str:
+        """The sub-folder's path."""
+        return f"{self._root}/{folder}"
 
     def held(self, folder: str) -> dict[str, str]:
         """The files in that sub-folder with their SHA-256."""
@@ -47,13 +53,13 @@ class Folder:
             return (self._root / folder / name).read_bytes()
         return None
 
-    def deliver(self, folder: str, files: Sequence[Path]) -> list[str]:
+    def deliver(self, parcel: Parcel) -> list[str]:
         """Copies the files there; what is there already with the same content stays as it is."""
-        there = self._root / folder
+        there = self._root / parcel.folder
         with _told(there):
             there.mkdir(parents=True, exist_ok=True)
             flush_folder(there.parent)
-            new = [path.name for path in files if _place(path, there / path.name)]
+            new = [path.name for path in parcel.files if _place(path, there / path.name)]
             flush_folder(there)
         return new
 

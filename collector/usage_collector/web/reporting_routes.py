@@ -106,6 +106,22 @@ class Reporting:
             )
         return _json(export.describe_receipt(receipt), status=201)
 
+    async def put_manifest(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.Response:
+        """Keep a period's manifest for the month after."""
+        queries.only(request)
+        period = Period.parse(path["period"])
+        with self.room.lease() as lease:
+            body = await bodies.read(request, lease)
+            await asyncio.to_thread(export.keep_manifest, self.ledgers, period, body)
+        return web.Response(status=204)
+
+    async def get_manifest(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.Response:
+        """The manifest that was left here."""
+        queries.only(request)
+        period = Period.parse(path["period"])
+        body = await asyncio.to_thread(export.kept_manifest, self.ledgers, period)
+        return web.Response(body=body, content_type=_GZIP)
+
     async def get_sessions(
         self, request: web.BaseRequest, path: Mapping[str, str]
     ) -> web.StreamResponse:
@@ -161,6 +177,17 @@ class Reporting:
                 "Note that files of a period were delivered", {201: "The receipt, as kept."},
                 body="state (exported, sent, acknowledged), by, files: [{name, sha256}]",
                 errors=(400, 401, 403, 404, 408, 413, 415, 503),
+            ),
+            Route(
+                "PUT", "/v1/periods/{period}/manifest", self.put_manifest, Access.ADMIN,
+                "Keep a period's manifest, gzipped, for the month after", {204: "It is kept."},
+                body="the manifest as a gzip file, up to 8 MiB",
+                errors=(400, 401, 403, 404, 408, 413, 415, 503),
+            ),
+            Route(
+                "GET", "/v1/periods/{period}/manifest", self.get_manifest, Access.READ,
+                "The manifest that was left here", {200: "It, gzipped."},
+                content=_GZIP, errors=(400, 401, 403, 404),
             ),
             Route(
                 "GET", "/v1/periods/{period}/sessions", self.get_sessions, Access.READ,

@@ -1,0 +1,224 @@
+"""Delivering to a real S3 server and a real mail server, and how their trouble is told."""
+
+from __future__ import annotations
+
+import email
+import os
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from tests.collector.processes import free_port
+from tests.kind_helper import binaries, versions
+from usage_collector.errors import DeliveryFailed, InvalidInput
+from usage_collector.targets import Letter, Parcel, destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret-of-s3"}
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Path:
+    """The S3 server's program, built once on each machine."""
+    binaries.build([part for part in versions.OPTIONAL if part.name == "versitygw"])
+    return binaries.program("versitygw")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, gateway: Path) -> Iterator[str]:
+    """The address of an S3 server's bucket; `tmp_path/s3/months` holds its objects."""
+    (tmp_path / "s3/months").mkdir(parents=True)
+    address = f"127.0.0.1:{free_port()}"
+    server = subprocess.Popen(
+        [gateway, "--port", address, "posix", tmp_path / "s3"],
+        env={
+            **os.environ,
+            "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while True:
+            assert server.poll() is None
+            try:
+                httpx.get(f"http://{address}/", trust_env=False)
+                break
+            except httpx.TransportError:
+                continue
+        yield f"s3://months/usage?endpoint=http://{address}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Five packages of 60 kB and a manifest."""
+    made = [tmp_path / f"{number}.json.gz" for number in range(5)]
+    for path in made:
+        path.write_bytes(os.urandom(60_000))
+    (tmp_path / "manifest.json").write_bytes(b"{}")
+    return [*made, tmp_path / "manifest.json"]
+
+
+def parcel(files: list[Path], **more: Any) -> Parcel:
+    """These files as October."""
+    letter = Letter("Usage 2026-10", "12 hours", "<p>12 hours</p>")
+    return Parcel(folder="2026-10", files=files, letter=letter, **more)
+
+
+def test_a_bucket_gets_each_file_once_and_shows_it(
+    bucket: str, tmp_path: Path, files: list[Path]
+) -> None:
+    """What is there is not sent again, reads back as it was, and is never overwritten."""
+    place = destination(bucket, KEYS)
+    assert place.held("2026-10") == {}
+    assert place.deliver(parcel(files)) == [path.name for path in files]
+    assert place.deliver(parcel(files)) == []
+    assert (tmp_path / "s3/months/usage/2026-10/0.json.gz").read_bytes() == files[0].read_bytes()
+    assert place.fetch("2026-10", "manifest.json") == b"{}"
+    assert place.fetch("2026-10", "nothing") is None
+    assert set(place.held("2026-10") or ()) == {path.name for path in files}
+    files[-1].write_bytes(b"{other}")
+    with pytest.raises(DeliveryFailed, match="another file"):
+        place.deliver(parcel(files))
+    assert place.fetch("2026-10", "manifest.json") == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch.*check AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "No user exists"),
+    ],
+)
+def test_a_bucket_says_what_is_wrong_with_credentials(
+    bucket: str, files: list[Path], change: dict[str, str], told: str
+) -> None:
+    """In the server's own words, with what to do, and without the secret."""
+    with pytest.raises(DeliveryFailed, match=told) as failed:
+        destination(bucket, KEYS | change).deliver(parcel(files))
+    assert "secret-of-s3" not in str(failed.value)
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
+    """And how to mend it."""
+    with pytest.raises(DeliveryFailed, match=r"NoSuchBucket.*make the bucket"):
+        destination(bucket.replace("months", "others"), KEYS).held("2026-10")
+
+
+class Mailbox:
+    """What a mail server received."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        """Takes all but one."""
+        if address == "gone@example.org":
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        """Keeps it."""
+        self.got.append(email.message_from_bytes(envelope.content))
+        return "250 OK"
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[tuple[Mailbox, str]]:
+    """A mail server with STARTTLS, a password and a limit of 260 kB; its mailbox and options."""
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(
+        [
+            *(*make, "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def login(*given: Any) -> AuthResult:
+        return AuthResult(success=given[4].password == b"secret-of-mail", handled=False)
+
+    box = Mailbox()
+    server = Controller(
+        box,
+        hostname="localhost",
+        port=free_port(),
+        data_size_limit=260_000,
+        tls_context=tls,
+        require_starttls=True,
+        authenticator=login,
+        auth_required=True,
+    )
+    server.start()
+    try:
+        yield box, f"host=localhost&port={server.port}&from=u@x.org&ca-file={tmp_path / 'cert.pem'}"
+    finally:
+        server.stop()
+
+
+LOGIN = {"USAGE_SMTP_USERNAME": "u", "USAGE_SMTP_PASSWORD": "secret-of-mail"}
+
+
+def test_mail_takes_as_many_messages_as_needed_and_notes_each(
+    mailbox: tuple[Mailbox, str], files: list[Path]
+) -> None:
+    """Over STARTTLS with a password; numbered, each file once; what was noted is not sent again."""
+    box, options = mailbox
+    noted: dict[str, str] = {}
+    place = destination(f"mailto:a@example.org?{options}", LOGIN)
+    place.deliver(parcel(files, note=lambda paths: noted.update((p.name, "") for p in paths)))
+    assert [one["Subject"] for one in box.got] == [f"Usage 2026-10 ({n}/3)" for n in (1, 2, 3)]
+    names = [part.get_filename() for one in box.got for part in one.walk() if part.get_filename()]
+    assert names == [path.name for path in files] == list(noted)
+    assert all(len(one.as_bytes()) <= 260_000 for one in box.got)
+    first = box.got[0]["Message-ID"]
+    place.deliver(parcel(files))
+    assert box.got[3]["Message-ID"] == first
+
+
+def test_mail_says_what_is_wrong(mailbox: tuple[Mailbox, str], files: list[Path]) -> None:
+    """Password, recipient, certificate: the server's own words, and nobody is sent anything."""
+    box, options = mailbox
+    wrong = LOGIN | {"USAGE_SMTP_PASSWORD": "wrong"}
+    with pytest.raises(DeliveryFailed, match=r"refuses the credentials: 535"):
+        destination(f"mailto:a@example.org?{options}", wrong).deliver(parcel(files))
+    both = f"mailto:a@example.org,gone@example.org?{options}"
+    with pytest.raises(DeliveryFailed, match=r"gone@example.org: 550 no such user"):
+        destination(both, LOGIN).deliver(parcel(files))
+    strange = f"mailto:a@example.org?{options.split('&ca-file')[0]}"
+    with pytest.raises(DeliveryFailed, match=r"certificate .* is not trusted"):
+        destination(strange, LOGIN).deliver(parcel(files))
+    assert box.got == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("s3://", "s3://b?colour=red", "mailto:?host=h", "mailto:a@b.org", "mailto:a@b.org?host="),
+        *("https://user:word@host/", "https://host/#method=patch", "http://host/"),
+    ],
+)
+def test_what_cannot_be_a_destination_is_refused_at_once(text: str) -> None:
+    """Before anything is done, without a password in what is said."""
+    with pytest.raises(InvalidInput) as refused:
+        destination(text, {})
+    assert "word" not in str(refused.value).replace("password", "")
