@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.e2e.system import System, failed, pod
 from tests.e2e.test_whole_way import periods
+from tests.kind_helper.errors import CommandFailed
 from usage_collector.packages import Trust, key_id, read_public_keys, verify
 
 if TYPE_CHECKING:
@@ -61,9 +63,16 @@ def condition(system: System, kind: str) -> tuple[str, str]:
 
 def destroy(system: System, name: str) -> None:
     """The volume of a collector is gone with all that it held; an empty one takes its place."""
+    old = system.get("pvc", f"data-{name}")["metadata"]["uid"]
     system.kubectl("delete", "pvc", f"data-{name}", "--wait=false")
-    system.kubectl("delete", "pod", name, "--grace-period=0", "--force")
-    system.kubectl("wait", "--for=delete", f"pvc/data-{name}", "--timeout=60s")
+    while True:
+        # A pod that comes back sooner than its claim goes would hold the claim.
+        system.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
+        with contextlib.suppress(CommandFailed):
+            system.kubectl("wait", "--for=delete", f"pvc/data-{name}", "--timeout=10s")
+        with contextlib.suppress(CommandFailed):
+            if system.get("pvc", f"data-{name}")["metadata"]["uid"] != old:
+                break
     system.kubectl("wait", "--for=create", f"pod/{name}", "--timeout=60s")
     system.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from usage_collector.packages.scanner import Readable
+
 PACKAGES = "packages"
 _PART = ".part"
 
@@ -32,7 +34,7 @@ class Store(Protocol):
     def read(self, name: str) -> bytes | None:
         """A small file's content, None when there is none."""
 
-    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, name: str) -> AbstractContextManager[Readable]:
         """A file, to be read from front to back."""
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
@@ -132,8 +134,20 @@ class Folder:
             ) from error
 
 
-class Place:
+class Place(Protocol):
     """Where the backups of many collectors lie, each under its name."""
+
+    name: str
+
+    def of(self, collector: str) -> Store:
+        """One collector's."""
+
+    def collectors(self) -> list[str]:
+        """Those that have one."""
+
+
+class FolderPlace:
+    """A folder with a folder for each collector."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -154,9 +168,13 @@ class Place:
 def place(text: str) -> Place:
     """The place that a text names; `InvalidInput` for a kind that is not known."""
     scheme = urlsplit(text).scheme
-    if scheme and scheme != "file":
-        raise InvalidInput(f"{text!r} is of an unknown kind", "give a folder")
+    if scheme == "s3":
+        # Takes a while to import, and is there for those who use it.
+        from usage_collector.backup.bucket import BucketPlace
+
+        return BucketPlace(text)
     path = text.removeprefix("file://")
-    if not path:
-        raise InvalidInput("'' names no place for backups", "give a folder")
-    return Place(Path(path))
+    if not path or (scheme and scheme != "file"):
+        shown = text.split("?")[0]
+        raise InvalidInput(f"{shown!r} is no place for backups", "a folder or s3://BUCKET/PREFIX")
+    return FolderPlace(Path(path))

@@ -1,0 +1,177 @@
+"""Backups in a bucket of anything that speaks S3; an object is there whole or not at all.
+
+Two at once are kept apart by an object that only one of them can make (If-None-Match), and that
+whoever works renews; one that was not renewed for long is taken over (If-Match).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+from usage_collector.backup.sealing import Unsealed
+from usage_collector.backup.stores import PACKAGES
+from usage_collector.errors import Conflict
+from usage_collector.targets.s3 import client, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from obstore import ObjectMeta, PutResult, UpdateVersion
+    from obstore.store import S3Store
+
+    from usage_collector.backup.stores import Store
+    from usage_collector.packages.scanner import Readable
+
+_LOCK = "lock"
+_STALE_SECONDS = 900.0
+_RENEW_SECONDS = 60.0
+_CHUNK = 1024 * 1024
+
+
+class Bucket:
+    """One collector's backup below a prefix."""
+
+    def __init__(self, name: str, prefix: str, store: S3Store) -> None:
+        self.name = name
+        self._prefix = prefix
+        self._store = store
+        self._renewed = 0.0
+        self._held: UpdateVersion | None = None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one writes at a time."""
+        with self._told():
+            self._held = self._take()
+        self._renewed = time.monotonic()
+        try:
+            yield
+        finally:
+            # One that another took over is not ours to remove.
+            if self._held is not None:
+                self._held = None
+                with self._told():
+                    obstore.delete(self._store, self._key(_LOCK))
+
+    def read(self, name: str) -> bytes | None:
+        """A small object's content."""
+        with self._told(), contextlib.suppress(FileNotFoundError):
+            return bytes(obstore.get(self._store, self._key(name)).bytes())
+        return None
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[Readable]:
+        """An object, to be read."""
+        with self._told():
+            stream = obstore.get(self._store, self._key(name)).stream(min_chunk_size=_CHUNK)
+            yield Unsealed(bytes(chunk) for chunk in stream)
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> int:
+        """Uploaded, and named when all of it is there."""
+        size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in pieces:
+                size += len(piece)
+                yield piece
+
+        with self._told():
+            self._renew()
+            obstore.put(self._store, self._key(name), counted())
+        return size
+
+    def packages(self) -> set[str]:
+        """All objects there."""
+        start = self._key(PACKAGES)
+        with self._told():
+            found = {
+                one["path"] for page in obstore.list(self._store, prefix=start) for one in page
+            }
+        return {path.removeprefix(self._key("")) for path in found}
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes objects."""
+        with self._told():
+            for name in names:
+                obstore.delete(self._store, self._key(name))
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    def _take(self) -> UpdateVersion:
+        text = f"{socket.gethostname()} {os.getpid()}".encode()
+        try:
+            made = obstore.put(self._store, self._key(_LOCK), text, mode="create")
+        except AlreadyExistsError:
+            found = obstore.head(self._store, self._key(_LOCK))
+            if time.time() - found["last_modified"].timestamp() < _STALE_SECONDS:
+                raise self._busy() from None
+            try:
+                made = obstore.put(self._store, self._key(_LOCK), text, mode=_this(found))
+            except PreconditionError:
+                raise self._busy() from None
+        return _this(made)
+
+    def _renew(self) -> None:
+        """Say that the lock is still held; `Conflict` when another took it over."""
+        if self._held is None or time.monotonic() - self._renewed < _RENEW_SECONDS:
+            return
+        text = f"{socket.gethostname()} {os.getpid()} {time.time():.0f}".encode()
+        try:
+            made = obstore.put(self._store, self._key(_LOCK), text, mode=self._held)
+        except PreconditionError:
+            self._held = None
+            raise self._busy() from None
+        self._held = _this(made)
+        self._renewed = time.monotonic()
+
+    def _busy(self) -> Conflict:
+        return Conflict(
+            f"another backup to {self.name} is under way",
+            "wait until it is done; one that was killed counts for a quarter of an hour",
+        )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise failure(self.name, str(error)) from None
+        except (BaseError, OSError, ValueError) as error:
+            raise failure(self.name, str(error)) from None
+
+
+def _this(found: ObjectMeta | PutResult) -> UpdateVersion:
+    """An object as it is now, to be replaced only while it is."""
+    version = found["version"]
+    this: UpdateVersion = {"e_tag": found["e_tag"]}
+    return {**this, "version": version} if version else this
+
+
+class BucketPlace:
+    """A bucket with the backups of many collectors, each below its name."""
+
+    def __init__(self, text: str) -> None:
+        self.name, self._prefix, self._store = client(text, os.environ)
+
+    def of(self, collector: str) -> Store:
+        """One collector's."""
+        prefix = f"{self._prefix}/{collector}" if self._prefix else collector
+        return Bucket(f"{self.name.split('?')[0]}/{collector}", prefix, self._store)
+
+    def collectors(self) -> list[str]:
+        """Those that have one."""
+        start = f"{self._prefix}/" if self._prefix else None
+        try:
+            found = obstore.list_with_delimiter(self._store, prefix=start)["common_prefixes"]
+        except (BaseError, OSError, ValueError) as error:
+            raise failure(self.name, str(error)) from None
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
