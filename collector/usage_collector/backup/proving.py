@@ -19,8 +19,7 @@ from usage_collector.errors import NotFound, UsageError
 from usage_collector.ledger import Ledgers
 from usage_collector.packages import Package, link
 from usage_collector.periods import microseconds
-
-SENT = frozenset({"sent", "acknowledged"})
+from usage_collector.receipts import SENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
