@@ -11,7 +11,7 @@
 | an end whose duration is missing or implausible | nothing; it is listed |
 | the same identity again, anywhere | nothing; it is listed |
 | ends of one identity that differ | the longest; the others are listed as a conflict |
-| a real end after an estimate was reported | its difference, as a correction that names the period |
+| a real end after an estimate was reported | the difference, as a correction of that period |
 | anything else, such as a failed job | nothing; it is kept |
 """
 
