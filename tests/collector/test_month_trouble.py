@@ -76,7 +76,8 @@ def test_a_run_killed_at_any_step_is_completed_by_the_next(
         assert killed(tmp_path, two, step) == -9, step
     assert export(tmp_path, two).code == 0
     after = delivered(tmp_path)
-    assert sorted(path.rpartition(".")[2] for path in after) == ["csv", "gz", "gz", "json"]
+    suffixes = ["csv", "gz", "gz", "html", "json"]
+    assert sorted(path.rpartition(".")[2] for path in after) == suffixes
     assert command("verify", tmp_path / "out").code == 0
     other = tmp_path / "other"
     other.mkdir()
