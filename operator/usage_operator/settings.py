@@ -31,7 +31,7 @@ class Settings:
     ca_days: float = 3650.0
     certificate_days: float = 90.0
     """How long the authorities and certificates live that the operator makes."""
-    proxy_image: str = "docker.io/library/haproxy:3.2"
+    proxy_image: str = "haproxy:3.2"
     """HAProxy 2.6 or newer, for resources that want proxies."""
     runbooks: str = "docs/operations.md"
     """Where alerts say that their runbooks are, less the heading."""
