@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "usage_collector.cli.check",
     "export": "usage_collector.cli.export",
     "export-month": "usage_collector.cli.export_month",
+    "acknowledge": "usage_collector.cli.acknowledge",
     "backup": "usage_collector.cli.backup",
     "backups": "usage_collector.cli.backups",
     "restore": "usage_collector.cli.restore",

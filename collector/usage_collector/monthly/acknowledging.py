@@ -1,0 +1,86 @@
+"""That somebody has got a month, noted with all collectors."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector import receipts
+from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.monthly.asking import ask_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from usage_collector.monthly.parts import Asking
+    from usage_collector.peers import Receipt
+    from usage_collector.periods import Period
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Who noted it, with how many files each, and who did not, with the reason."""
+
+    noted: Mapping[str, int]
+    failed: Sequence[str]
+
+
+def files_of(
+    told: Sequence[Receipt], by: str, listed: Mapping[str, str] | None
+) -> list[dict[str, str]]:
+    """What ``by`` acknowledges at a collector with these receipts: `{name, sha256}` each.
+
+    ``listed`` are files that somebody holds (name to SHA-256): those that the collector ever
+    promised or sent to anybody. None: all that receipts say ``by`` was sent.
+
+    Raises:
+        InvalidInput: a listed file is not the one that receipts name; or there is none.
+    """
+    if listed is None:
+        mine = receipts.arrived(told).get(by)
+        if mine is None:
+            others = ", ".join(sorted(receipts.arrived(told))) or "nobody"
+            raise InvalidInput(
+                f"{by} was sent nothing", f"sent was to {others}; or give the manifest they hold"
+            )
+        return [{"name": name, "sha256": sha256} for name, sha256 in mine.items()]
+    known: dict[str, set[str]] = {}
+    for one in told:
+        for file in one.files:
+            known.setdefault(file.name, set()).add(file.sha256)
+    for name in known.keys() & listed.keys():
+        if listed[name] not in known[name]:
+            raise InvalidInput(
+                f"{name} is another file than the one that was exported",
+                "compare it with what was delivered; nothing was acknowledged here",
+            )
+    if not known.keys() & listed.keys():
+        raise InvalidInput("none of the listed files was exported here", "check the manifest")
+    return [{"name": name, "sha256": listed[name]} for name in listed if name in known]
+
+
+def acknowledge(
+    asking: Asking, period: Period, by: str, listed: Mapping[str, str] | None = None
+) -> Acknowledged:
+    """Posts an `acknowledged` receipt in the name of ``by`` to each collector that cut the period.
+
+    A collector that does not answer, or was told nothing of these files, is named.
+    """
+    noted: dict[str, int] = {}
+    with ExitStack() as stack:
+        answered, silent = ask_all(stack, asking)
+        failed = [str(gap) for gap in silent]
+        for peer, status in answered:
+            cut = status.cut(str(period))
+            if cut is None:
+                failed.append(f"{status.collector}: {period} was not cut")
+                continue
+            try:
+                files = files_of(cut.receipts, by, listed)
+                peer.receipt(str(period), "acknowledged", files, by)
+            except UsageError as error:
+                failed.append(f"{status.collector}: {error}")
+            else:
+                noted[status.collector] = len(files)
+    return Acknowledged(noted, failed)
