@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# The S3 server's program is built by the first test that needs it, once on each machine.
+pytestmark = pytest.mark.timeout(600)
+
 KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret-of-s3"}
 
 

@@ -38,6 +38,11 @@ def batches(parcel: Parcel, room: int) -> list[list[Path]]:
     whatever of them has arrived, so that messages keep their numbers. `DeliveryFailed` names a
     file that fits in none.
     """
+    if room <= 0:
+        raise DeliveryFailed(
+            "the mail server takes messages that have no room for attachments",
+            "let it take larger ones, or deliver to a bucket or by HTTPS",
+        )
     found: list[list[Path]] = []
     left = 0
     for path in parcel.files:
