@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 
+GRACE = dt.timedelta(days=1)
+"""After so long a month that is due is overdue: by then the daily run has come twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """The day and time of an export, as the resource gives them.
@@ -83,6 +87,17 @@ def following(rule: Rule, now: dt.datetime, after: str | None = None) -> tuple[s
     while (moment := due(rule, year, month)) <= now:
         year, month = _next(year, month)
     return f"{year:04}-{month:02}", moment
+
+
+def previous(month: str) -> str:
+    """Give the month before one, both as YYYY-MM."""
+    first = dt.date.fromisoformat(f"{month}-01") - dt.timedelta(days=1)
+    return f"{first:%Y-%m}"
+
+
+def overdue(moment: dt.datetime, now: dt.datetime) -> bool:
+    """Tell whether what was due at a moment should be there by now."""
+    return moment + GRACE <= now
 
 
 def _next(year: int, month: int) -> tuple[int, int]:

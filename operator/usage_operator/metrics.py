@@ -28,3 +28,8 @@ COLLECTORS = Gauge(
 READY = Gauge(
     "usage_operator_resource_ready", "Whether a resource is Ready.", ["namespace", "name"]
 )
+EXPORT_OVERDUE = Gauge(
+    "usage_operator_resource_export_overdue",
+    "Whether a month's export has been due for more than a day.",
+    ["namespace", "name"],
+)

@@ -113,6 +113,29 @@ def run(result: str | None, state: str = "complete", **said: Any) -> Run:
     return Run("speech-export-1", "2026-10-30T06:00:00Z", state, summary if result else None)
 
 
+def test_a_month_that_is_owed_for_a_day_is_overdue() -> None:
+    """The deadline is told above all else, with what the newest run said; a day less is not."""
+    since = ("2026-10", "2026-11-04T12:00:00Z")
+    good = judged(replace(GOOD, next_export=since, now=NOW - dt.timedelta(seconds=1)))
+    assert good["Exported"][1] == "NotYet"
+    failed = replace(GOOD, next_export=since, runs=(run("failed", "failed", error="disk full"),))
+    status, reason, message = judged(failed)["Exported"]
+    assert (status, reason) == ("False", "ExportOverdue")
+    assert "2026-10 has been due since 2026-11-04T12:00:00Z" in message
+    assert "disk full" in message
+    found = conditions.judge(failed, {}).document()["nextExport"]
+    assert found == {"period": "2026-10", "time": since[1], "overdue": True}
+    assert "overdue" not in str(conditions.judge(GOOD, {}).document()["nextExport"])
+
+
+def test_each_destination_s_words_stand_in_the_status() -> None:
+    """Who has the month, and who has not and why."""
+    said = run("incomplete", "failed", delivered=["/exports/2026-10"], failed=["s3://u: full"])
+    found = conditions.judge(replace(GOOD, runs=(said,)), {}).last_export
+    assert found is not None
+    assert (found.delivered, found.failed) == (["/exports/2026-10"], ["s3://u: full"])
+
+
 @pytest.mark.parametrize(
     ("runs", "status", "reason", "words"),
     [
@@ -123,6 +146,18 @@ def run(result: str | None, state: str = "complete", **said: Any) -> Run:
             "False",
             "ExportIncomplete",
             "b-0",
+        ),
+        (
+            (run("incomplete", "failed", failed=["mailto:a@b: 550 no such user"]),),
+            "False",
+            "DeliveryFailed",
+            "550 no such user",
+        ),
+        (
+            (run("incomplete", "failed", gaps=["b-0: gone"], failed=["s3://u: full"]),),
+            "False",
+            "ExportIncomplete",
+            "b-0: gone; s3://u: full",
         ),
         ((run("failed", "failed", error="disk full"),), "False", "ExportFailed", "disk full"),
         ((run(None, "failed"),), "False", "ExportFailed", "kubectl logs job/speech-export-1"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 ONE = {"name": "eu-1a"}
+MAIL = {"to": ["a@example.org"], "host": "smtp.example.org"}
 
 
 def anywhere(cluster: Cluster) -> Place:
@@ -50,7 +51,18 @@ def anywhere(cluster: Cluster) -> Place:
             "volume.claimName",
             "remove either",
         ),
-        ({"export": {"destinations": [{}]}}, "spec.export.destinations[0].volume", "Required"),
+        ({"export": {"destinations": [{}]}}, "spec.export.destinations[0]", "exactly one of"),
+        ({"export": {"destinations": [{"volume": {}}] * 2}}, "export.destinations", "keep one"),
+        (
+            {"export": {"destinations": [{"s3": {"bucket": "usage", "caKey": "ca.crt"}}]}},
+            "spec.export.destinations[0].s3",
+            "name that Secret",
+        ),
+        (
+            {"export": {"destinations": [{"email": MAIL | {"tls": "none", "secretName": "s"}}]}},
+            "spec.export.destinations[0].email",
+            "choose starttls",
+        ),
         ({"export": {"day": 29}}, "spec.export.day", "1 to 28"),
         ({"export": {"day": "Friday"}}, "spec.export.day", "LastWorkingDay"),
         ({"export": {"at": "25:00"}}, "spec.export.at", "HH:MM"),

@@ -79,6 +79,55 @@ def test_golden(name: str, fields: dict[str, Any]) -> None:
     )
 
 
+DESTINATIONS: list[dict[str, Any]] = [
+    {
+        "s3": {
+            "bucket": "usage",
+            "prefix": "eu/",
+            "endpoint": "https://s3.example.org:9000",
+            "region": "eu-1",
+            "pathStyle": False,
+            "sse": "aws:kms",
+            "sseKmsKeyId": "arn:aws:kms:eu-1:1:key/2",
+            "secretName": "bucket-key",
+        }
+    },
+    {"volume": {"size": "7Gi"}},
+    {
+        "email": {
+            "to": ["a+b@example.org", "c@example.org"],
+            "from": "usage+eu@example.org",
+            "host": "smtp.example.org",
+            "port": 2525,
+            "tls": "implicit",
+            "secretName": "login",
+        }
+    },
+    {
+        "https": {
+            "url": "https://vendor.example.org/usage",
+            "method": "POST",
+            "secretName": "header",
+            "caKey": "ca.crt",
+        }
+    },
+]
+
+
+def test_destinations() -> None:
+    """A volume, a bucket, mailboxes and a web server: secrets are files, the job alone has them."""
+    where = context(export={"destinations": DESTINATIONS})
+    golden("destinations-export", [export.cronjob(where), export.claim(where)])
+
+
+def test_without_a_volume_among_the_destinations_none_is_made() -> None:
+    """Then the job mounts none either."""
+    where = context(export={"destinations": [DESTINATIONS[0]]})
+    job = export.cronjob(where)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert export.claim(where) is None
+    assert all("persistentVolumeClaim" not in volume for volume in job["volumes"])
+
+
 def desired(known: manifests.Known | None = None, **fields: Any) -> list[manifests.Manifest]:
     """Build everything."""
     where = context(**fields)

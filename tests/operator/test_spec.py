@@ -9,6 +9,8 @@ import pytest
 from tests.operator.support import document
 from usage_operator import errors, spec
 
+MAIL = {"to": ["a@example.org"], "host": "smtp.example.org"}
+
 
 def problems(**fields: Any) -> list[str]:
     """Give what is wrong with a spec."""
@@ -61,6 +63,27 @@ def test_a_zone_overrides_the_common_volume() -> None:
             {"export": {"destinations": [{"volume": {"claimName": "a", "size": "1Gi"}}]}},
             "spec.export.destinations[0].volume",
             "remove",
+        ),
+        ({"export": {"destinations": [{}]}}, "spec.export.destinations[0]", "exactly one of"),
+        (
+            {"export": {"destinations": [{"https": {"url": "https://a:b@x/"}}]}},
+            "spec.export.destinations[0].https.url",
+            "pattern",
+        ),
+        (
+            {"export": {"destinations": [{"email": MAIL | {"caKey": "ca.crt"}}]}},
+            "spec.export.destinations[0].email",
+            "name it",
+        ),
+        (
+            {"export": {"destinations": [{"email": MAIL | {"tls": "none", "secretName": "s"}}]}},
+            "spec.export.destinations[0].email",
+            "in the clear",
+        ),
+        (
+            {"export": {"destinations": [{"email": MAIL}, {"email": MAIL | {"port": 25}}]}},
+            "spec.export.destinations[1]",
+            "once",
         ),
         ({"template": {"resources": {"limits": {"cpu": "lots"}}}}, "limits", "unit"),
     ],

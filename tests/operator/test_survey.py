@@ -49,6 +49,19 @@ def test_an_old_month_run_again_changes_nothing() -> None:
     assert following(run("exported", "2025-11"), before=before) == "2026-04"
 
 
+def test_a_run_that_found_nothing_due_knows_what_is_done() -> None:
+    """It looked at the receipts: all before the month that it calls the next is exported."""
+    summary = {"result": "nothing-due", "next": {"period": "2026-03"}}
+    assert following(Run("job", "", "complete", summary)) == "2026-03"
+
+
+def test_what_was_never_exported_is_owed_since_the_resource_was_made() -> None:
+    """The first month that fell due since then stays the next one, not the one behind today."""
+    made = survey.made({"metadata": {"creationTimestamp": "2026-08-03T00:00:00Z"}})
+    found = survey.next_export(SPEC, Facts(generation=1, now=NOW), {}, made)
+    assert found == ("2026-08", "2026-08-31T06:00:00Z")
+
+
 def test_a_window_is_named_only_while_it_holds_something_back() -> None:
     """With nothing to do nobody needs to know that it is closed."""
     wanted = {"days": ["Sunday"], "at": "22:00", "hours": 2}

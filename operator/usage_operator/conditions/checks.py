@@ -39,7 +39,7 @@ REASONS = {
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
-        *("ExportIncomplete", "ExportFailed"),
+        *("ExportIncomplete", "DeliveryFailed", "ExportFailed", "ExportOverdue"),
     ),
 }
 """Every reason that a condition can have; the documentation explains each."""
@@ -174,27 +174,3 @@ def degraded(facts: Facts) -> Verdict:
             "it out, or the next removal discards without asking",
         )
     return Verdict("False", "AsExpected", "no zone needs attention")
-
-
-def exported(facts: Facts) -> Verdict:
-    """Judge whether everything that is due was exported, by what the newest run said."""
-    after = f"; the next is due at {facts.next_export[1]}" if facts.next_export else ""
-    finished = [run for run in facts.runs if run.state != "running"]
-    if not finished:
-        if facts.runs:
-            why = f" ({facts.runs[0].why})" if facts.runs[0].why else ""
-            return Verdict("Unknown", "Running", f"job {facts.runs[0].job} is running{why}")
-        return Verdict("Unknown", "NotYet", f"no export has run yet{after}")
-    run = finished[0]
-    summary = run.summary or {}
-    period, result = summary.get("period"), summary.get("result")
-    if result == "exported":
-        return Verdict("True", "Exported", f"{period} was exported{after}")
-    if result == "nothing-due":
-        return Verdict("True", "NothingDue", f"everything that was due is exported{after}")
-    logs = f"see kubectl logs job/{run.job}"
-    if result == "incomplete":
-        gaps = "; ".join(str(gap) for gap in summary.get("gaps") or [])
-        return Verdict("False", "ExportIncomplete", f"{period} is incomplete ({gaps}): {logs}")
-    what = summary.get("error") or run.why or "it ended without a summary"
-    return Verdict("False", "ExportFailed", f"job {run.job} failed ({what}): {logs}")

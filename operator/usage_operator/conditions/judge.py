@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from usage_operator.conditions import backups, checks
+from usage_operator.conditions import backups, checks, exports
 from usage_operator.spec.status import (
     CaBundle,
     Condition,
     Endpoints,
-    LastExport,
-    NextExport,
     Status,
     Summary,
     ZoneStatus,
@@ -28,7 +26,7 @@ _CHECKS = (
     ("Ready", checks.ready),
     ("Progressing", checks.progressing),
     ("Degraded", checks.degraded),
-    ("Exported", checks.exported),
+    ("Exported", exports.exported),
 )
 
 
@@ -72,27 +70,6 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
     )
 
 
-def _last_export(facts: Facts, before: Mapping[str, Any]) -> LastExport | None:
-    """Take the newest run that was about a month; runs with nothing due change nothing.
-
-    Jobs are kept for a while only, so what stood there before stays until there is news.
-    """
-    for run in facts.runs:
-        said = run.summary
-        if said and said.get("period"):
-            return LastExport(
-                period=said["period"],
-                time=said.get("time"),
-                result=said.get("result"),
-                files=said.get("files"),
-                events=said.get("events"),
-                gaps=[str(gap) for gap in said.get("gaps") or []],
-                delivered=[str(place) for place in said.get("delivered") or []],
-            )
-    old = before.get("lastExport")
-    return LastExport.model_validate(old) if old else None
-
-
 def _summary(facts: Facts) -> Summary:
     full = sum(zone.ready >= zone.replicas for zone in facts.zones)
     ready = sum(zone.ready for zone in facts.zones)
@@ -118,8 +95,6 @@ def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
         ca_bundle=CaBundle(config_map=facts.ca_bundle) if facts.ca_bundle else None,
         last_backup=backups.last(kept),
         backups=kept,
-        last_export=_last_export(facts, before),
-        next_export=NextExport(period=facts.next_export[0], time=facts.next_export[1])
-        if facts.next_export
-        else None,
+        last_export=exports.last(facts, before),
+        next_export=exports.following(facts),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from usage_operator import naming
-from usage_operator.manifests import pod
+from usage_operator.manifests import destinations, pod
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 _DEFAULT_SIZE = "5Gi"
@@ -25,18 +25,20 @@ def command(context: Context) -> list[str]:
     words += ["--batch-jobs", str(wanted.limits.batch_jobs)]
     words += ["--realtime-hours", str(wanted.limits.realtime_hours)]
     words += ["--retired", f"@{_FILES}/peers/retired"]
-    words += ["--peers", f"@{_FILES}/peers/peers", "--to", naming.EXPORT_DIR]
+    words += ["--peers", f"@{_FILES}/peers/peers"]
+    for index, destination in enumerate(wanted.destinations):
+        words += ["--to", destinations.place(destination, index)]
     words += ["--token-file", f"{_FILES}/tokens/admin"]
     return [*words, "--summary-file", "/dev/termination-log"]
 
 
 def claim(context: Context) -> Manifest | None:
-    """Build the claim of the exports' volume; None where the user's own claim is used.
+    """Build the claim of the exports' volume; None where there is none, or the user's own is used.
 
     It has no owner: a delivered month outlives the resource.
     """
-    wanted = context.spec.export.destinations[0].volume
-    if wanted.claim_name:
+    wanted = context.spec.export.volume
+    if wanted is None or wanted.claim_name:
         return None
     kind = ("v1", "PersistentVolumeClaim")
     manifest = base(context, kind, context.names.export, naming.EXPORT, owned=False)
@@ -51,7 +53,13 @@ def claim(context: Context) -> Manifest | None:
 
 def _pod(context: Context) -> dict[str, Any]:
     volumes, mounts = pod.files(context, "keys", "tokens", "ca", "peers")
-    claim_name = context.spec.export.destinations[0].volume.claim_name or context.names.export
+    own, own_mounts = destinations.secrets(context.spec.export)
+    volumes = [{"name": "tmp", "emptyDir": {}}, *volumes, *own]
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, *mounts, *own_mounts]  # noqa: S108
+    if kept := context.spec.export.volume:
+        source = {"claimName": kept.claim_name or context.names.export}
+        volumes.insert(0, {"name": "exports", "persistentVolumeClaim": source})
+        mounts.insert(0, {"name": "exports", "mountPath": naming.EXPORT_DIR})
     container = {
         "name": "export",
         "image": context.collector_image,
@@ -69,20 +77,12 @@ def _pod(context: Context) -> dict[str, Any]:
         "resources": pod.resources(context),
         "securityContext": pod.CONTAINER_SECURITY,
         "terminationMessagePolicy": "File",
-        "volumeMounts": [
-            {"name": "exports", "mountPath": naming.EXPORT_DIR},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-            *mounts,
-        ],
+        "volumeMounts": mounts,
     }
     return {
         "serviceAccountName": context.names.export,
         "restartPolicy": "Never",
-        "volumes": [
-            {"name": "exports", "persistentVolumeClaim": {"claimName": claim_name}},
-            {"name": "tmp", "emptyDir": {}},
-            *volumes,
-        ],
+        "volumes": volumes,
         "containers": [container],
     }
 

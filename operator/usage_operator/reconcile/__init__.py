@@ -91,7 +91,8 @@ class Reconciler:
         context = context_of(resource, self._settings, seen)
         before = document.get("status") or {}
         facts, secrets = await self._pursue(context, seen, facts)
-        facts = replace(facts, next_export=survey.next_export(context.spec, facts, before))
+        upcoming = survey.next_export(context.spec, facts, before, survey.made(document))
+        facts = replace(facts, next_export=upcoming)
         facts = await self._inquiry.complete(context, seen, facts, before)
         facts = replace(facts, filling=filling.tell(facts.zones, before))
         ready = await publish(client, document, facts)

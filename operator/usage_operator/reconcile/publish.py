@@ -59,6 +59,8 @@ def _measure(namespace: str, name: str, status: Status) -> None:
             metrics.READY.labels(namespace, name).set(one.status == "True")
         for state in ("True", "False", "Unknown"):
             metrics.CONDITIONS.labels(namespace, name, one.type, state).set(one.status == state)
+    late = status.next_export is not None and bool(status.next_export.overdue)
+    metrics.EXPORT_OVERDUE.labels(namespace, name).set(late)
     for state, count in (
         ("wanted", sum(zone.replicas for zone in status.zones)),
         ("ready", sum(zone.ready for zone in status.zones)),
@@ -68,7 +70,8 @@ def _measure(namespace: str, name: str, status: Status) -> None:
 
 def forget(namespace: str, name: str) -> None:
     """Let the metrics say nothing more of a resource."""
-    for gauge in (metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS):
+    gauges = (metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS, metrics.EXPORT_OVERDUE)
+    for gauge in gauges:
         gauge.remove_by_labels({"namespace": namespace, "name": name})
 
 

@@ -33,6 +33,16 @@ class References:
     secrets: tuple[Object, ...] = ()
 
 
+_CREDENTIALS: dict[str, tuple[str, ...]] = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "email": ("USAGE_SMTP_USERNAME", "USAGE_SMTP_PASSWORD"),
+    "https": ("USAGE_HTTPS_HEADER",),
+}
+"""What the Secret of each kind of destination must have."""
+_GENERATED = ("spec.reporting.tokens", "spec.signing", "spec.ingest.tls")
+"""The fields without which a Secret is made."""
+
+
 def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
     """List field, Secret and the keys it must have."""
     spec = context.spec
@@ -50,8 +60,13 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
         found.append(("spec.backup.encryption.secretName", name, (naming.BACKUP_KEY,)))
     if spec.backup and spec.backup.destination.s3:
         credentials = spec.backup.destination.s3.secret_name
-        keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        found.append(("spec.backup.destination.s3.secretName", credentials, keys))
+        found.append(("spec.backup.destination.s3.secretName", credentials, _CREDENTIALS["s3"]))
+    for index, one in enumerate(spec.export.destinations):
+        kind = next((kind for kind in _CREDENTIALS if getattr(one, kind)), None)
+        if kind and one.remote:
+            keys = _CREDENTIALS[kind] + ((one.remote.ca_key,) if one.remote.ca_key else ())
+            field = f"spec.export.destinations[{index}].{kind}.secretName"
+            found.append((field, one.remote.secret_name, keys))
     return [(field, name, keys) for field, name, keys in found if name]
 
 
@@ -59,10 +74,11 @@ def _secret(
     found: Object | None, context: Context, field: str, name: str, keys: tuple[str, ...]
 ) -> tuple[secrets.Data, Trouble | None]:
     if found is None:
+        otherwise = " to have one generated" if field.startswith(_GENERATED) else ""
         return {}, Trouble(
             "SecretMissing",
             f"{field}: there is no Secret {name} in namespace {context.resource.namespace}: make "
-            f"one with the keys {' and '.join(keys)}, or remove the field to have one generated",
+            f"one with the keys {' and '.join(keys)}, or remove the field{otherwise}",
         )
     data = secrets.decode(found)
     missing = [key for key in keys if not data.get(key)]
@@ -119,11 +135,10 @@ async def _storage(client: Client, context: Context) -> list[Trouble]:
     backups = context.spec.backup and context.spec.backup.destination.volume
     if backups and (name := backups.storage_class_name):
         fields.setdefault(name, "spec.backup.destination.volume.storageClassName")
-    volume = context.spec.export.destinations[0].volume
-    if volume.storage_class_name:
-        fields.setdefault(
-            volume.storage_class_name, "spec.export.destinations[0].volume.storageClassName"
-        )
+    for index, one in enumerate(context.spec.export.destinations):
+        if one.volume and one.volume.storage_class_name:
+            field = f"spec.export.destinations[{index}].volume.storageClassName"
+            fields.setdefault(one.volume.storage_class_name, field)
     troubles = []
     for name, field in fields.items():
         try:
@@ -208,11 +223,11 @@ async def check(
         found = await client.get("Secret", context.resource.namespace, name)
         there += [found] if found is not None else []
         data, trouble = _secret(found, context, field, name, keys)
-        if trouble is None and "hs512.key" in keys:
+        if trouble is None and field == "spec.signing.secretName":
             trouble = _signing(field, data)
-        if trouble is None and naming.BACKUP_KEY in keys:
+        if trouble is None and field == "spec.backup.encryption.secretName":
             trouble = _backup_key(field, data)
-        if trouble is None and "tls.crt" in keys:
+        if trouble is None and field == "spec.ingest.tls.secretName":
             trouble = _certificate(context, field, data, zones, now)
             # A certificate that signed itself comes without an authority and is trusted directly.
             trusted.append(data.get("ca.crt") or data["tls.crt"])

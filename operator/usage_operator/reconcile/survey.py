@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from usage_operator.conditions import Proxies, Trouble, ZoneFacts, ready, runs, 
 from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Mapping
 
     from usage_operator.conditions import Facts, Run
@@ -179,15 +179,27 @@ def near(spec: Spec, observed: Observed) -> frozenset[str]:
 def last_exported(facts: Facts, before: Mapping[str, Any]) -> str | None:
     """Give the newest month that was exported without a gap; ``before`` is the status so far.
 
-    Jobs are kept for a while only, so what the status says counts as well as what they said.
+    Jobs are kept for a while only, so what the status says counts as well as what they said. A run
+    that found nothing due has looked at the collectors' receipts: all before the next is done.
     """
     said = [run.summary or {} for run in facts.runs] + [before.get("lastExport") or {}]
     months = [str(one.get("period")) for one in said if one.get("result") == "exported"]
+    upcoming = [
+        str((one.get("next") or {}).get("period"))
+        for one in said
+        if one.get("result") == "nothing-due"
+    ]
+    months += [duedates.previous(month) for month in upcoming if _MONTH.fullmatch(month)]
     return max(filter(_MONTH.fullmatch, months), default=None)
 
 
-def next_export(spec: Spec, facts: Facts, before: Mapping[str, Any]) -> tuple[str, str]:
-    """Give month and time of the export to come; ``before`` is the status so far."""
+def next_export(
+    spec: Spec, facts: Facts, before: Mapping[str, Any], made: dt.datetime | None = None
+) -> tuple[str, str]:
+    """Give month and time of the export to come; ``before`` is the status so far.
+
+    A resource of which nothing was exported owes the first month that fell due since it was made.
+    """
     wanted = spec.export
     rule = duedates.Rule(
         day=wanted.day,
@@ -196,8 +208,14 @@ def next_export(spec: Spec, facts: Facts, before: Mapping[str, Any]) -> tuple[st
         country=wanted.holidays.country,
         dates=tuple(wanted.holidays.dates),
     )
-    month, moment = duedates.following(rule, facts.now, last_exported(facts, before))
+    month, moment = duedates.following(rule, made or facts.now, last_exported(facts, before))
     return month, moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def made(document: Object) -> dt.datetime | None:
+    """Tell when an object was made."""
+    text = document["metadata"].get("creationTimestamp")
+    return dt.datetime.fromisoformat(text) if text else None
 
 
 def endpoints(context: Context) -> tuple[str, str]:

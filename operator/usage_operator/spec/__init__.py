@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
+from usage_operator.spec import destinations
 from usage_operator.spec.delivery import Backup, BackupVolume
+from usage_operator.spec.destinations import Destination, ExportBucket, ExportMail, ExportSite
 from usage_operator.spec.listeners import ClientCa
 from usage_operator.spec.model import Spec, Zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Backup", "BackupVolume", "ClientCa", "Resource", "Spec", "Zone", "parse"]
+__all__ = [
+    "Backup",
+    "BackupVolume",
+    "ClientCa",
+    "Destination",
+    "ExportBucket",
+    "ExportMail",
+    "ExportSite",
+    "Resource",
+    "Spec",
+    "Zone",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +91,7 @@ def _exclusions(spec: Spec) -> list[str]:
         problems.append("spec.ingest.tls.clientCA: give either secretName or configMapName")
     if spec.ingest.port == spec.reporting.port:
         problems.append("spec.reporting.port: is ingest.port too: choose another port")
-    for index, destination in enumerate(spec.export.destinations):
-        volume = destination.volume
-        if volume.claim_name and (volume.size or volume.storage_class_name):
-            problems.append(
-                f"spec.export.destinations[{index}].volume: claimName excludes size and "
-                "storageClassName: remove either the claim's name or the other two"
-            )
+    problems += destinations.problems(spec.export.destinations)
     return problems
 
 

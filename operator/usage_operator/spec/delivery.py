@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import ConfigDict, Field
 
 from usage_operator.spec import rules
+from usage_operator.spec.destinations import Destination, ExportVolume
 from usage_operator.spec.types import (
+    BucketName,
     Country,
     Day,
+    Endpoint,
     ExportDay,
     Name,
     Part,
+    Prefix,
+    Region,
     Schedule,
     Size,
     TimeOfDay,
@@ -45,30 +48,10 @@ class Limits(Part):
     )
 
 
-class ExportVolume(Part):
-    """A volume that keeps the exported months."""
-
-    model_config = ConfigDict(json_schema_extra=rules.schema(rules.EXPORT_VOLUME))
-
-    size: Size | None = Field(
-        default=None, description="Size of a volume made for the exports; 5Gi if absent."
-    )
-    storage_class_name: Name | None = Field(
-        default=None, description="Storage class of that volume; the cluster's default if absent."
-    )
-    claim_name: Name | None = Field(
-        default=None, description="Existing claim to write to instead of a volume of its own."
-    )
-
-
-class Destination(Part):
-    """Where a month's packages go."""
-
-    volume: ExportVolume = Field(description="A folder for each month on a volume.")
-
-
 class Export(Part):
     """The monthly export."""
+
+    model_config = ConfigDict(json_schema_extra=rules.schema(rules.EXPORT))
 
     day: ExportDay = Field(
         default="LastWorkingDay",
@@ -85,9 +68,15 @@ class Export(Part):
     destinations: list[Destination] = Field(
         default=[Destination(volume=ExportVolume())],
         min_length=1,
-        max_length=1,
-        description="Where the packages are delivered.",
+        max_length=8,
+        description="Where each month is delivered. Each place has receipts of its own: one that "
+        "fails holds back no other.",
     )
+
+    @property
+    def volume(self) -> ExportVolume | None:
+        """The volume among the destinations, if there is one."""
+        return next((one.volume for one in self.destinations if one.volume), None)
 
 
 class BackupVolume(Part):
@@ -102,16 +91,14 @@ class BackupVolume(Part):
 class BackupBucket(Part):
     """A bucket of anything that speaks S3, for all zones."""
 
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = Field(
-        description="Name of the bucket."
-    )
-    prefix: Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9._/-]*$")] = Field(
+    bucket: BucketName = Field(description="Name of the bucket.")
+    prefix: Prefix = Field(
         default="", description="Where in the bucket; each collector has a folder of its own there."
     )
-    endpoint: Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s?#]+$")] | None = Field(
+    endpoint: Endpoint | None = Field(
         default=None, description="Address of the server, such as https://s3.example.org; else AWS."
     )
-    region: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")] | None = Field(
+    region: Region | None = Field(
         default=None, description="Region of the bucket; us-east-1 if absent."
     )
     secret_name: Name | None = Field(

@@ -117,6 +117,37 @@ EXPORT_VOLUME = [
         "claim's name or the other two",
     )
 ]
+_GIVEN = "has(self.{0}) && dyn(self.{0}) != null"
+EXPORT_DESTINATION = [
+    _rule(
+        "["
+        + ", ".join(_GIVEN.format(one) for one in ("volume", "s3", "email", "https"))
+        + "].exists_one(given, given)",
+        "a destination needs exactly one of volume, s3, email and https: give one, and a "
+        "destination of its own to each of the others",
+    )
+]
+CA_KEY = [
+    _rule(
+        f"!({_GIVEN.format('caKey')}) || ({_GIVEN.format('secretName')})",
+        "caKey is a key of secretName's Secret: name that Secret, or remove caKey",
+    )
+]
+MAIL = [
+    _rule(
+        f"self.tls != 'none' || !({_GIVEN.format('secretName')})",
+        "email.tls none would send the password in the clear: choose starttls or implicit, or "
+        "remove email.secretName",
+    )
+]
+EXPORT = [
+    _rule(
+        # The default of the whole export is checked before those of its fields are filled in.
+        "!has(self.destinations) || "
+        "self.destinations.filter(d, has(d.volume) && dyn(d.volume) != null).size() <= 1",
+        "export.destinations can have one volume: keep one",
+    )
+]
 BACKUP_DESTINATION = [
     _rule(
         "!has(self.s3) || dyn(self.s3) == null || !has(self.volume) || dyn(self.volume) == null",
@@ -132,6 +163,10 @@ TEMPLATE = [
     )
 ]
 _ZONE_SIZE = "(has({z}.size) && dyn({z}.size) != null ? {z}.size : {s}.storage.size)"
+_SIZED = (
+    "has({0}.volume) && dyn({0}.volume) != null && "
+    "has({0}.volume.size) && dyn({0}.volume.size) != null"
+)
 SPEC = [
     _rule(
         "self.ingest.port != self.reporting.port",
@@ -147,13 +182,12 @@ SPEC = [
         "more (a new zone may have a smaller one)",
     ),
     _rule(
-        "!has(self.export.destinations[0].volume.size) || "
-        "!has(oldSelf.export.destinations[0].volume.size) || "
-        "dyn(self.export.destinations[0].volume.size) == null || "
-        "dyn(oldSelf.export.destinations[0].volume.size) == null || "
-        "quantity(self.export.destinations[0].volume.size)"
-        ".compareTo(quantity(oldSelf.export.destinations[0].volume.size)) >= 0",
-        "export.destinations[0].volume.size cannot shrink: keep the old size or more",
+        "self.export.destinations.all(d, !("
+        + _SIZED.format("d")
+        + ") || oldSelf.export.destinations.all(o, !("
+        + _SIZED.format("o")
+        + ") || quantity(d.volume.size).compareTo(quantity(o.volume.size)) >= 0))",
+        "export.destinations[].volume.size cannot shrink: keep the old size or more",
     ),
 ]
 RESOURCE = [

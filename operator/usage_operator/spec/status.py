@@ -86,6 +86,9 @@ class LastExport(Part):
     events: int | None = Field(default=None, description="Events in these packages.")
     gaps: list[str] = Field(default=[], description="What is missing, and why.")
     delivered: list[str] = Field(default=[], description="Where the packages are.")
+    failed: list[str] = Field(
+        default=[], description="Destinations that do not have them, with their own words."
+    )
 
 
 class ZoneBackup(Part):
@@ -123,6 +126,9 @@ class NextExport(Part):
 
     period: str = Field(description="Month that it is for, YYYY-MM.")
     time: Time = Field(description="When it is due.")
+    overdue: bool | None = Field(
+        default=None, description="True when it has been due for more than a day."
+    )
 
 
 class Status(Part):

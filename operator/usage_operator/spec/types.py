@@ -71,4 +71,8 @@ Schedule = Annotated[
     str,
     Field(max_length=100, pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"),
 ]
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Prefix = Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9._/-]*$")]
+Endpoint = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s?#]+$")]
+Region = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 Port = Annotated[int, Field(ge=1024, le=65535)]

@@ -1,0 +1,92 @@
+"""What exports said of themselves, and whether a month is overdue."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from usage_operator import duedates
+from usage_operator.conditions.checks import Verdict
+from usage_operator.spec.status import LastExport, NextExport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from usage_operator.conditions.facts import Facts
+
+
+def last(facts: Facts, before: Mapping[str, Any]) -> LastExport | None:
+    """Take the newest run that was about a month; runs with nothing due change nothing.
+
+    Jobs are kept for a while only, so what stood there before stays until there is news.
+    """
+    for run in facts.runs:
+        said = run.summary
+        if said and said.get("period"):
+            return LastExport(
+                period=said["period"],
+                time=said.get("time"),
+                result=said.get("result"),
+                files=said.get("files"),
+                events=said.get("events"),
+                gaps=[str(gap) for gap in said.get("gaps") or []],
+                delivered=[str(place) for place in said.get("delivered") or []],
+                failed=[str(words) for words in said.get("failed") or []],
+            )
+    old = before.get("lastExport")
+    return LastExport.model_validate(old) if old else None
+
+
+def following(facts: Facts) -> NextExport | None:
+    """Say which export comes next, and whether it should have come long ago."""
+    if facts.next_export is None:
+        return None
+    period, time = facts.next_export
+    return NextExport(period=period, time=time, overdue=True if _overdue(facts) else None)
+
+
+def _overdue(facts: Facts) -> bool:
+    if facts.next_export is None:
+        return False
+    return duedates.overdue(dt.datetime.fromisoformat(facts.next_export[1]), facts.now)
+
+
+def exported(facts: Facts) -> Verdict:
+    """Judge whether everything that is due was exported: the deadline first, then the runs."""
+    verdict = _run(facts)
+    if facts.next_export is None or not _overdue(facts):
+        return verdict
+    period, time = facts.next_export
+    why = f": {verdict.message}" if verdict.status != "True" else ""
+    return Verdict("False", "ExportOverdue", f"{period} has been due since {time}{why}")
+
+
+def _run(facts: Facts) -> Verdict:
+    """Judge by what the newest run said."""
+    after = f"; the next is due at {facts.next_export[1]}" if facts.next_export else ""
+    after = "" if _overdue(facts) else after
+    finished = [run for run in facts.runs if run.state != "running"]
+    if not finished:
+        if facts.runs:
+            why = f" ({facts.runs[0].why})" if facts.runs[0].why else ""
+            return Verdict("Unknown", "Running", f"job {facts.runs[0].job} is running{why}")
+        return Verdict("Unknown", "NotYet", f"no export has run yet{after}")
+    run = finished[0]
+    summary = run.summary or {}
+    period, result = summary.get("period"), summary.get("result")
+    if result == "exported":
+        return Verdict("True", "Exported", f"{period} was exported{after}")
+    if result == "nothing-due":
+        return Verdict("True", "NothingDue", f"everything that was due is exported{after}")
+    logs = f"see kubectl logs job/{run.job}"
+    if result == "incomplete":
+        gaps = [str(gap) for gap in summary.get("gaps") or []]
+        failed = [str(words) for words in summary.get("failed") or []]
+        words = "; ".join([*gaps, *failed])
+        if failed and not gaps:
+            text = f"{period} did not reach every destination ({words}): {logs}"
+            return Verdict("False", "DeliveryFailed", text)
+        words = words or str(summary.get("error") or "it does not say why")
+        return Verdict("False", "ExportIncomplete", f"{period} is incomplete ({words}): {logs}")
+    what = summary.get("error") or run.why or "it ended without a summary"
+    return Verdict("False", "ExportFailed", f"job {run.job} failed ({what}): {logs}")

@@ -1,0 +1,57 @@
+"""Secrets that the resource names: what is missing, and in which field."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.operator.support import NOW, context
+from usage_operator.reconcile import references
+from usage_operator.reconcile.observe import Observed
+
+if TYPE_CHECKING:
+    from usage_operator.kube import Client
+
+BUCKET = {"s3": {"bucket": "usage", "secretName": "login"}}
+MAIL = {"email": {"to": ["a@example.org"], "host": "smtp.example.org", "secretName": "login"}}
+SITE = {"https": {"url": "https://example.org", "secretName": "login", "caKey": "ca.crt"}}
+TLS = {"https": SITE["https"] | {"caKey": "tls.crt"}}
+
+
+class Secrets:
+    """Stands for a cluster in which there is at most one Secret, login."""
+
+    def __init__(self, keys: list[str] | None) -> None:
+        self._keys = keys
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Give the Secret."""
+        if (kind, namespace, name) != ("Secret", "metering", "login") or self._keys is None:
+            return None
+        value = base64.b64encode(b"x").decode()
+        return {"metadata": {"name": name}, "data": dict.fromkeys(self._keys, value)}
+
+
+@pytest.mark.parametrize(
+    ("destination", "keys", "reason", "words"),
+    [
+        (BUCKET, None, "SecretMissing", ("[1].s3.secretName", "AWS_SECRET_ACCESS_KEY")),
+        (MAIL, ["USAGE_SMTP_USERNAME"], "SecretInvalid", ("[1].email.", "USAGE_SMTP_PASSWORD")),
+        (SITE, ["USAGE_HTTPS_HEADER"], "SecretInvalid", ("[1].https.", "lacks ca.crt")),
+        (SITE, [], "SecretInvalid", ("lacks USAGE_HTTPS_HEADER and ca.crt",)),
+        (SITE, ["USAGE_HTTPS_HEADER", "ca.crt"], None, ()),
+        (TLS, ["USAGE_HTTPS_HEADER", "tls.crt"], None, ()),
+    ],
+)
+async def test_a_destination_s_secret(
+    destination: dict[str, Any], keys: list[str] | None, reason: str | None, words: tuple[str, ...]
+) -> None:
+    """A Secret that is missing or lacks a key is told with its field; one that is whole is not."""
+    where = context(export={"destinations": [{"volume": {}}, destination]})
+    found = await references.check(cast("Client", Secrets(keys)), where, Observed(), ["eu-1a"], NOW)
+    assert [one.reason for one in found.troubles] == ([reason] if reason else [])
+    for word in words:
+        assert word in found.troubles[0].message
+    assert "generated" not in str(found.troubles)
