@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.collector.made import ledger
 from tests.collector.processes import Collector, collectors, command, simulate
+from usage_collector.cli import next_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,3 +123,19 @@ def test_the_next_export_is_told() -> None:
     assert result.facts == {"period": "2026-10", "time": "2026-10-30T05:00:00Z"}
     assert command("next-export", "--day", "29").code == 2
     assert "is due at" in command("next-export").out
+    assert command("next-export", "--json").facts["overdue"] is False
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (-1, "is due at"),
+        (0, "has been due since"),
+        (24 * 60 - 1, "has been due since"),
+        (24 * 60, "is overdue: it has been due since"),
+    ],
+)
+def test_a_month_is_overdue_a_day_after_it_was_due(minutes: int, words: str) -> None:
+    """By then the daily run has come twice."""
+    when = datetime(2026, 10, 30, 5, tzinfo=UTC)
+    assert next_export.phrase(when, when + timedelta(minutes=minutes)) == words

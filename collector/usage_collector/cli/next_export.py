@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +24,9 @@ from usage_collector.periods import Period, due_at, microseconds, next_due, rfc3
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_GRACE = timedelta(days=1)
+"""After so long a month that is due is overdue: by then a daily run has come twice."""
 
 
 @click.command("next-export")
@@ -51,7 +54,7 @@ def command(
     """Says which month's report is due next, and when.
 
     With --peers it is the first month that the collectors have not seen sent, also when that is
-    overdue; without, the next one by the calendar.
+    overdue (due for more than a day); without, the next one by the calendar.
     """
     due, now = rule(day, at, time_zone, country, holidays), datetime.now(UTC)
     if period:
@@ -69,10 +72,17 @@ def command(
             last = exported_to(asking)
         month, when = next_due(now, due, last)
     text = rfc3339(microseconds(when))
-    overdue = when <= now and not period
     if as_json:
-        print_json({"period": str(month), "time": text})
+        late = {} if period else {"overdue": when + _GRACE <= now}
+        print_json({"period": str(month), "time": text, **late})
     else:
         local = f"{when.astimezone(due.zone):%A %d %B %Y %H:%M %Z}"
-        verb = "has been due since" if overdue else "is due at"
+        verb = "is due at" if period else phrase(when, now)
         click.echo(f"{month} {verb} {text} ({local})")
+
+
+def phrase(when: datetime, now: datetime) -> str:
+    """The words between a month that nobody has and the moment at which it is due."""
+    if when + _GRACE <= now:
+        return "is overdue: it has been due since"
+    return "has been due since" if when <= now else "is due at"
