@@ -6,6 +6,7 @@ import email
 import os
 import ssl
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,10 +17,10 @@ from aiosmtpd.smtp import AuthResult
 from tests.collector.processes import free_port
 from tests.kind_helper import binaries, versions
 from usage_collector.errors import DeliveryFailed, InvalidInput
-from usage_collector.targets import Letter, Parcel, destination
+from usage_collector.targets import Letter, Parcel, destination, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 # The S3 server's program is built by the first test that needs it, once on each machine.
@@ -121,10 +122,11 @@ def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
 
 
 class Mailbox:
-    """What a mail server received."""
+    """What a mail server received; after message number ``lost`` it hangs up without an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: int = 0) -> None:
         self.got: list[Any] = []
+        self.lost = lost
 
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -138,44 +140,53 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         """Keeps it."""
         self.got.append(email.message_from_bytes(envelope.content))
+        if len(self.got) == self.lost:
+            server.transport.abort()
         return "250 OK"
 
 
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Iterator[tuple[Mailbox, str]]:
-    """A mail server with STARTTLS, a password and a limit of 260 kB; its mailbox and options."""
+def secured(folder: Path) -> ssl.SSLContext:
+    """What a server needs to be `localhost`; clients trust it by the file `cert.pem`."""
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     subprocess.run(
         [
             *(*make, "-nodes", "-days", "2", "-subj", "/CN=localhost"),
             *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"),
+            *("-keyout", folder / "key.pem", "-out", folder / "cert.pem"),
         ],
         check=True,
         capture_output=True,
     )
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return tls
 
-    def login(*given: Any) -> AuthResult:
-        return AuthResult(success=given[4].password == b"secret-of-mail", handled=False)
 
-    box = Mailbox()
+def login(*given: Any) -> AuthResult:
+    """Whether the password is right."""
+    return AuthResult(success=given[4].password == b"secret-of-mail", handled=False)
+
+
+@contextmanager
+def mail_server(folder: Path, box: Mailbox, **more: Any) -> Iterator[str]:
+    """A mail server for that mailbox with TLS and a password; the options that lead to it."""
     server = Controller(
-        box,
-        hostname="localhost",
-        port=free_port(),
-        data_size_limit=260_000,
-        tls_context=tls,
-        require_starttls=True,
-        authenticator=login,
-        auth_required=True,
+        box, hostname="localhost", port=free_port(), authenticator=login, auth_required=True, **more
     )
     server.start()
     try:
-        yield box, f"host=localhost&port={server.port}&from=u@x.org&ca-file={tmp_path / 'cert.pem'}"
+        yield f"host=localhost&port={server.port}&from=u@x.org&ca-file={folder / 'cert.pem'}"
     finally:
         server.stop()
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[tuple[Mailbox, str]]:
+    """A mail server with STARTTLS, a password and a limit of 260 kB; its mailbox and options."""
+    box, tls = Mailbox(), secured(tmp_path)
+    more = {"data_size_limit": 260_000, "tls_context": tls, "require_starttls": True}
+    with mail_server(tmp_path, box, **more) as options:
+        yield box, options
 
 
 LOGIN = {"USAGE_SMTP_USERNAME": "u", "USAGE_SMTP_PASSWORD": "secret-of-mail"}
@@ -210,6 +221,51 @@ def test_mail_says_what_is_wrong(mailbox: tuple[Mailbox, str], files: list[Path]
     strange = f"mailto:a@example.org?{options.split('&ca-file')[0]}"
     with pytest.raises(DeliveryFailed, match=r"certificate .* is not trusted"):
         destination(strange, LOGIN).deliver(parcel(files))
+    assert box.got == []
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+def test_a_lost_answer_sends_one_message_once_more(tmp_path: Path, files: list[Path]) -> None:
+    """Over implicit TLS: the one that is in doubt comes again under its identity, no other."""
+    box = Mailbox(lost=2)
+    noted: dict[str, str] = {}
+
+    def note(paths: Sequence[Path]) -> None:
+        noted.update((path.name, sha256(path)) for path in paths)
+
+    more = {"ssl_context": secured(tmp_path), "data_size_limit": 260_000}
+    # The server takes passwords under STARTTLS only, unless told that TLS was there before.
+    with mail_server(tmp_path, box, auth_require_tls=False, **more) as options:
+        place = destination(f"mailto:a@example.org?tls=implicit&{options}", LOGIN)
+        with pytest.raises(DeliveryFailed, match=r"answer was lost.*next run sends") as failed:
+            place.deliver(parcel(files, note=note))
+        assert len(noted) == 2
+        place.deliver(parcel(files, note=note, known=dict(noted)))
+        assert place.deliver(parcel(files, note=note, known=dict(noted))) == []
+    sent = [one["Message-ID"] for one in box.got]
+    assert sent[1] == sent[2]
+    assert sent[1] in str(failed.value)
+    assert [one["Subject"][-6:] for one in box.got] == [" (1/3)", " (2/3)", " (2/3)", " (3/3)"]
+    assert noted == {path.name: sha256(path) for path in files}
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (30_000, "have no room for attachments: let it take larger ones"),
+        (120_000, r"0\.json\.gz takes \d+ bytes .* room for 54464: make smaller files"),
+    ],
+)
+def test_a_mail_server_that_takes_too_little_is_told(
+    tmp_path: Path, files: list[Path], limit: int, told: str
+) -> None:
+    """Before anything is sent, with what to do."""
+    box = Mailbox()
+    more = {"data_size_limit": limit, "tls_context": secured(tmp_path), "require_starttls": True}
+    with mail_server(tmp_path, box, **more) as options:
+        place = destination(f"mailto:a@example.org?{options}", LOGIN)
+        with pytest.raises(DeliveryFailed, match=told):
+            place.deliver(parcel(files))
     assert box.got == []
 
 

@@ -197,3 +197,38 @@ def test_metrics_and_description_are_honest(collector: Collector) -> None:
         if "get" in operations:
             answer = collector.read.get(path.replace("{period}", "2020-01"))
             assert str(answer.status_code) in operations["get"]["responses"]
+
+
+def test_a_manifest_is_left_for_the_month_after(collector: Collector) -> None:
+    """Whoever may cut may leave it, whoever may read may have it; the newest one stays."""
+    if not collector.may_cut:
+        pytest.skip("this collector must not be cut")
+    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
+    path = f"/v1/periods/{THIS_MONTH}/manifest"
+    for text in (b"{}", b'{"revision": 2}'):
+        assert collector.admin.put(path, content=gzip.compress(text)).status_code == 204
+        answer = collector.read.get(path)
+        assert answer.headers["Content-Type"] == "application/gzip"
+        assert gzip.decompress(answer.content) == text
+    _is_error(collector.anyone.get(path), 401)
+    _is_error(collector.anyone.put(path, content=b"x"), 401)
+    _is_error(collector.read.put(path, content=b"x"), 403)
+
+
+def test_what_cannot_be_a_manifest_is_refused(collector: Collector) -> None:
+    """Not compressed, too large, of a month that was not cut or is none: what was left stays."""
+    if not collector.may_cut:
+        pytest.skip("this collector must not be cut")
+    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
+    path = f"/v1/periods/{THIS_MONTH}/manifest"
+    collector.admin.put(path, content=gzip.compress(b"{}")).raise_for_status()
+    assert "no gzip file" in _is_error(collector.admin.put(path, content=b"{}"), 400)
+    assert "no gzip file" in _is_error(collector.admin.put(path, content=b""), 400)
+    large = b"\x1f\x8b" + bytes(9 * 1024 * 1024)
+    _is_error(collector.admin.put(path, content=large), 413)
+    body = gzip.compress(b"{}")
+    never = "/v1/periods/2001-01/manifest"
+    assert "was not cut" in _is_error(collector.admin.put(never, content=body), 404)
+    _is_error(collector.read.get(never), 404)
+    _is_error(collector.admin.put("/v1/periods/soon/manifest", content=body), 400)
+    assert gzip.decompress(collector.read.get(path).content) == b"{}"
