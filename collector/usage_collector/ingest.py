@@ -10,22 +10,26 @@ from usage_collector import events
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from usage_collector.events import Outcome
+    from usage_collector.events import Event, Outcome
     from usage_collector.ledger import Ledgers
 
 
 async def accept(
-    ledgers: Ledgers, body: bytes, count: Callable[[Outcome, bool, int], None]
+    ledgers: Ledgers,
+    body: bytes,
+    count: Callable[[Outcome, bool, int], None],
+    parse: Callable[[bytes], list[Event]] = events.parse,
 ) -> None:
     """Return once every event of the body is durable; all of them are, or none is.
 
-    ``count`` is told the kinds of event, whether they were new, and how many they were.
+    ``count`` is told the kinds of event, whether they were new, and how many they were; ``parse``
+    knows the form they are in.
 
     Raises:
         InvalidInput, TooLarge: the body; nothing of it is stored.
         StorageUnavailable: try again later.
     """
-    parsed = events.parse(body)
+    parsed = parse(body)
     if not parsed:
         return
     stored = await ledgers.writer.append(parsed)

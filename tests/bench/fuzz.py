@@ -41,6 +41,19 @@ def _events() -> tuple[Callable[[bytes], None], list[bytes]]:
     return run, [_EVENT, b"[" + _EVENT + b", {}]", b"[]"]
 
 
+def _cloud_events() -> tuple[Callable[[bytes], None], list[bytes]]:
+    from usage_collector import events
+
+    def run(data: bytes) -> None:
+        for event in events.parse_cloud(data):
+            assert event.origin
+            assert event.raw in data
+            assert events.read(event.raw) == event
+
+    head = b'{"specversion":"1.0","id":"1","source":"/a","type":"b","data'
+    return run, [head + b'":' + _EVENT + b"}", head + b'_base64":"e30="}']
+
+
 def _bodies() -> tuple[Callable[[bytes], None], list[bytes]]:
     import gzip
 
@@ -81,7 +94,13 @@ def _packages() -> tuple[Callable[[bytes], None], list[bytes]]:
     return run, [ledger(3).plain(1, 3)]
 
 
-TARGETS = {"events": _events, "bodies": _bodies, "windows": _windows, "packages": _packages}
+TARGETS = {
+    "events": _events,
+    "cloud": _cloud_events,
+    "bodies": _bodies,
+    "windows": _windows,
+    "packages": _packages,
+}
 
 
 def _ours() -> type[Exception]:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from usage_collector.errors import InvalidInput, TooLarge
-from usage_collector.events import crowded, strict_json
+from usage_collector.events import cloud, crowded, strict_json
 
 MAX_EVENTS = 1000
 """Events in one array at most."""
@@ -51,7 +51,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     SHA-256. ``time`` is the event's own time in µs since the Unix epoch, None when missing or
     unreadable. ``duration`` (what is billed) and ``speech`` are seconds, None when missing or no
     finite number. ``implausible`` marks a duration that is no finite number from 0 to 48 h, and
-    one that a finished job or session lacks. Texts are "" when missing.
+    one that a finished job or session lacks. Texts are "" when missing. ``origin`` stands for
+    source and id of a CloudEvent.
     """
 
     raw: bytes
@@ -72,20 +73,22 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     language: str
     operating_point: str
     format: str
+    origin: bytes | None = None
 
     @property
     def transport_id(self) -> bytes:
-        """40 bytes: the time, big-endian (0 when there is none), then the digest."""
-        return (self.time or 0).to_bytes(8, "big") + self.digest
+        """40 bytes: the time, big-endian (0 when there is none), then the origin or digest."""
+        return (self.time or 0).to_bytes(8, "big") + (self.origin or self.digest)
 
     @property
     def identity(self) -> bytes:
         """What is billed once: SHA-256 of vendor, contract and session, each with its length.
 
-        Where there is no session it is the transport id, which has another length.
+        Where there is no session it is the transport id, which has another length; that of a
+        CloudEvent without the time, since source and id alone say that it is the same.
         """
         if self.session is None:
-            return self.transport_id
+            return bytes(8) + self.origin if self.origin else self.transport_id
         parts = [part.encode() for part in (self.vendor, self.contract, self.session)]
         return hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in parts)).digest()
 
@@ -99,12 +102,7 @@ def parse(body: bytes) -> list[Event]:
     """
     if body.lstrip(strict_json.WHITE_SPACE)[:1] != b"[":
         return [_read(body.strip(strict_json.WHITE_SPACE), None)]
-    crowd = crowded.is_crowded(body) and not crowded.has_at_most(body, MAX_EVENTS)
-    elements = [] if crowd else strict_json.split_array(body, MAX_EVENTS + 1)
-    if crowd or len(elements) > MAX_EVENTS:
-        raise TooLarge(
-            f"more than {MAX_EVENTS} events in one array", "send them in several requests"
-        )
+    elements = _elements(body)
     try:
         body.decode()
         typical = _decode_all(body)
@@ -114,9 +112,40 @@ def parse(body: bytes) -> list[Event]:
     return [_usual(fields, element, index) for index, (fields, element) in enumerate(pairs)]
 
 
+def parse_cloud(body: bytes) -> list[Event]:
+    """The one CloudEvent in its JSON format.
+
+    Raises:
+        InvalidInput: not strict JSON, deeper than 64, or no CloudEvent; names the attribute.
+    """
+    return [_read_cloud(body.strip(strict_json.WHITE_SPACE), None)]
+
+
+def parse_cloud_batch(body: bytes) -> list[Event]:
+    """The CloudEvents of a batch, an array of at most 1,000 in their JSON format.
+
+    Raises:
+        InvalidInput: as of `parse_cloud`; names the index.
+        TooLarge: more than 1,000 events.
+    """
+    if body.lstrip(strict_json.WHITE_SPACE)[:1] != b"[":
+        raise InvalidInput("the batch is not an array", "send a JSON array of CloudEvents")
+    return [_read_cloud(element, index) for index, element in enumerate(_elements(body))]
+
+
 def read(raw: bytes) -> Event:
     """One stored event."""
     return _read(raw, None)
+
+
+def _elements(body: bytes) -> list[bytes]:
+    crowd = crowded.is_crowded(body) and not crowded.has_at_most(body, MAX_EVENTS)
+    elements = [] if crowd else strict_json.split_array(body, MAX_EVENTS + 1)
+    if crowd or len(elements) > MAX_EVENTS:
+        raise TooLarge(
+            f"more than {MAX_EVENTS} events in one array", "send them in several requests"
+        )
+    return elements
 
 
 class _Configuration(msgspec.Struct, gc=False):
@@ -145,6 +174,7 @@ class _Typical(msgspec.Struct, gc=False):
     contract_id: str | None = None
     customer_id: str | None = None
     source: str | None = None
+    specversion: str | None = None
     event_specific_data: _Specific | None = None
 
 
@@ -163,6 +193,8 @@ def _read(raw: bytes, index: int | None) -> Event:
 
 
 def _usual(typical: _Typical, raw: bytes, index: int | None) -> Event:
+    if typical.specversion is not None:
+        return _read_any(raw, index)
     strict_json.check_depth(raw, index)
     specific = typical.event_specific_data or _NO_SPECIFIC
     job = specific.job_config or _NO_JOB
@@ -171,16 +203,28 @@ def _usual(typical: _Typical, raw: bytes, index: int | None) -> Event:
 
 def _read_any(raw: bytes, index: int | None) -> Event:
     """The same for an event that is unusual in some way; decides what is refused."""
-    if crowded.is_crowded(raw):
-        strict_json.check_depth(raw, index)
-        value = crowded.outline(raw, index)
-    else:
-        value = strict_json.decode(raw, index)
+    value = _object(raw, index)
+    origin = cloud.origin(value)
+    return _from(value if origin is None else cloud.content(value), raw, origin)
+
+
+def _read_cloud(raw: bytes, index: int | None) -> Event:
+    value = _object(raw, index)
+    cloud.check(value, index)
+    return _from(cloud.content(value), raw, cloud.origin(value))
+
+
+def _object(raw: bytes, index: int | None) -> dict[str, Any]:
+    value = cloud.decode(raw, index)
     if not isinstance(value, dict):
         raise InvalidInput(
             f"{strict_json.place(index)} is {strict_json.type_name(value)}, not an object",
             "send each event as a JSON object",
         )
+    return value
+
+
+def _from(value: dict[str, Any], raw: bytes, origin: bytes | None) -> Event:
     specific = _member(value, "event_specific_data")
     job = _member(specific, "job_config")
     configuration = _member(job, "transcription_config")
@@ -204,11 +248,17 @@ def _read_any(raw: bytes, index: int | None) -> Event:
             operating_point=_text(configuration.get("operating_point")),
         ),
         raw,
+        origin,
     )
 
 
 def _event(
-    fields: _Typical, specific: _Specific, job: _Job, configuration: _Configuration, raw: bytes
+    fields: _Typical,
+    specific: _Specific,
+    job: _Job,
+    configuration: _Configuration,
+    raw: bytes,
+    origin: bytes | None = None,
 ) -> Event:
     name = fields.event or ""
     kind = _OUTCOMES.get(name, Outcome.OTHER)
@@ -233,6 +283,7 @@ def _event(
         language=configuration.language or "",
         operating_point=configuration.operating_point or "",
         format=specific.format_name or "",
+        origin=origin,
     )
 
 

@@ -30,6 +30,11 @@ class _Members(msgspec.Struct):
     customer_id: msgspec.Raw = _NONE
     source: msgspec.Raw = _NONE
     event_specific_data: msgspec.Raw = _NONE
+    specversion: msgspec.Raw = _NONE
+    id: msgspec.Raw = _NONE
+    time: msgspec.Raw = _NONE
+    data: msgspec.Raw = _NONE
+    data_base64: msgspec.Raw = _NONE
     total_received_duration: msgspec.Raw = _NONE
     total_speech_duration: msgspec.Raw = _NONE
     format_name: msgspec.Raw = _NONE

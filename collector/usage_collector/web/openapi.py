@@ -88,7 +88,10 @@ def _operation(entry: Route) -> dict[str, Any]:
         operation["requestBody"] = {
             "required": True,
             "description": entry.body,
-            "content": {"application/json": {"schema": dict(entry.schema)}},
+            "content": {
+                media: {"schema": dict(schema)}
+                for media, schema in (entry.media or {"application/json": entry.schema}).items()
+            },
         }
     if entry.access is not Access.OPEN:
         operation["security"] = [{"token": []}]

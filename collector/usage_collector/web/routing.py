@@ -28,7 +28,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path; ``{name}`` in the path matches a segment."""
+    """One method of one path; ``{name}`` in the path matches a segment.
+
+    ``schema`` is that of a JSON body, ``media`` those by content type where there are others.
+    """
 
     method: str
     path: str
@@ -39,6 +42,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: str | None = None
     schema: Mapping[str, object] = field(default_factory=dict)
+    media: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     content: str = "application/json"
     errors: tuple[int, ...] = field(default=())
     unlimited: bool = False
