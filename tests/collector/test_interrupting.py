@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 _HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\x1f\x8b\x08\x00\r\n"
 
 
-@pytest.fixture(autouse=True)
-def interruptible() -> Iterator[None]:
-    """Let children be interrupted, also where the tests themselves run in the background.
-
-    What a background job ignores its children ignore too, as it should be.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def hanging() -> Iterator[tuple[str, threading.Event]]:
     """A listener that begins an answer and never ends it; its address, and that it was asked."""
