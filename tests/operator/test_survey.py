@@ -62,6 +62,13 @@ def test_what_was_never_exported_is_owed_since_the_resource_was_made() -> None:
     assert found == ("2026-08", "2026-08-31T06:00:00Z")
 
 
+def test_a_deadline_stands_while_the_spec_cannot_be_read() -> None:
+    """What the status says of the export to come is kept; there may be nothing yet."""
+    before = {"nextExport": {"period": "2026-09", "time": "2026-09-30T06:00:00Z", "overdue": True}}
+    assert survey.known_export(before) == ("2026-09", "2026-09-30T06:00:00Z")
+    assert survey.known_export({}) is None
+
+
 def test_a_window_is_named_only_while_it_holds_something_back() -> None:
     """With nothing to do nobody needs to know that it is closed."""
     wanted = {"days": ["Sunday"], "at": "22:00", "hours": 2}

@@ -85,7 +85,13 @@ class Reconciler:
         except errors.InvalidSpec as error:
             standing = census.standing(seen, key.name, document["metadata"]["uid"])
             trouble = Trouble("InvalidSpec", f"{error}; what runs is left alone")
-            facts = replace(facts, blocked=trouble, zones=survey.zones(seen, standing, names, now))
+            facts = replace(
+                facts,
+                blocked=trouble,
+                zones=survey.zones(seen, standing, names, now),
+                runs=survey.export_runs(seen),
+                next_export=survey.known_export(document.get("status") or {}),
+            )
             await publish(client, document, facts)
             return SETTLED_SECONDS
         context = context_of(resource, self._settings, seen)

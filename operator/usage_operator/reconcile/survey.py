@@ -212,6 +212,12 @@ def next_export(
     return month, moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def known_export(before: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Give month and time of the export to come as the status has them, if the spec cannot tell."""
+    known = before.get("nextExport")
+    return (str(known["period"]), str(known["time"])) if known else None
+
+
 def made(document: Object) -> dt.datetime | None:
     """Tell when an object was made."""
     text = document["metadata"].get("creationTimestamp")
