@@ -121,6 +121,35 @@ def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
         destination(bucket.replace("months", "others"), KEYS).held("2026-10")
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[None]:
+    """The S3 server keeps its objects on a file system of 128 KiB."""
+    disk = tmp_path / "s3"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_bucket_is_told_and_completed_later(
+    request: pytest.FixtureRequest, tmp_path: Path, files: list[Path]
+) -> None:
+    """What fits is there whole, the rest comes with the next run."""
+    place = destination(request.getfixturevalue("bucket"), KEYS)
+    with pytest.raises(DeliveryFailed, match=r"No space left on device.*: make room"):
+        place.deliver(parcel(files))
+    there = place.held("2026-10") or {}
+    assert 0 < len(there) < len(files)
+    subprocess.run(["mount", "-o", "remount,size=2m", tmp_path / "s3"], check=True)
+    assert place.deliver(parcel(files)) == [each.name for each in files[len(there) :]]
+
+
 class Mailbox:
     """What a mail server received; after message number ``lost`` it hangs up without an answer."""
 

@@ -110,9 +110,11 @@ class Server:
         self._loop.call_soon_threadsafe(self._end.set)
 
 
-def served(folder: Path, name: str, days_ago: int = 0) -> Iterator[Server]:
+def served(
+    folder: Path, name: str, days_ago: int = 0, made: type[Server] = Server
+) -> Iterator[Server]:
     """A server in a thread, with a certificate of that many days ago."""
-    server, ready = Server(), threading.Event()
+    server, ready = made(), threading.Event()
     thread = threading.Thread(target=server.run, args=(folder, name, days_ago, ready))
     thread.start()
     assert ready.wait(20)

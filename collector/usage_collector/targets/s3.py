@@ -40,6 +40,8 @@ _ONE_PUT = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
 _MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+?)(?:Context)?\b")
+"""In what the client tells of an error: the name that its TLS library, rustls, has for it."""
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 _HINTS = {
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
@@ -47,6 +49,7 @@ _HINTS = {
     "AccessDenied": "let these credentials list, read and write under this prefix",
     "NoSuchBucket": "make the bucket, or name another",
     "QuotaExceeded": "make room in the bucket, or raise its quota",
+    "InsufficientStorage": "make room at the destination",
     "ExpiredToken": "renew AWS_SESSION_TOKEN",
 }
 
@@ -168,14 +171,12 @@ def failure(name: str, said: str) -> DeliveryFailed:
         hint = _HINTS.get(code[1], "check the bucket and the credentials")
         return DeliveryFailed(f"{name}: {words}", hint)
     line = " ".join(said.split("\n\nDebug source:")[0].split())
-    if "certificate" in said or "CERTIFICATE" in said:
-        return DeliveryFailed(f"{name}: {_certificate(said) or line}", "renew it, or give ca-file")
+    if wrong := _CERTIFICATE.search(said):
+        words = re.sub(r"\B(?=[A-Z])", " ", wrong[1]).lower()
+        return DeliveryFailed(
+            f"{name}: its certificate is not trusted: {words}", "renew it, or give its CA (ca-file)"
+        )
     return DeliveryFailed(f"{name}: {line[:400]}", "check endpoint, bucket and credentials")
-
-
-def _certificate(said: str) -> str | None:
-    found = re.search(r"invalid peer certificate: ?(\w+)", said)
-    return f"its certificate is not valid: {found[1]}" if found else None
 
 
 def bucket(text: str, environment: Mapping[str, str]) -> Bucket:

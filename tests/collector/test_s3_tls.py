@@ -1,0 +1,77 @@
+"""What a bucket's server is sent, and what is told of its certificate."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from tests.collector.test_sites import Server, served
+from usage_collector.errors import DeliveryFailed
+from usage_collector.targets import Parcel, destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aiohttp import web
+
+KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret-of-s3"}
+
+
+class Storage(Server):
+    """The little of S3 that an upload needs: it keeps objects and gives each its ETag."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """As any server that takes files, but for the ETag."""
+        answer = await super().handle(request)
+        answer.headers["ETag"] = '"1"'
+        return answer
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Server]:
+    """One with a good certificate."""
+    yield from served(tmp_path, "good", made=Storage)
+
+
+@pytest.fixture
+def expired(tmp_path: Path) -> Iterator[Server]:
+    """One whose certificate was good last month."""
+    yield from served(tmp_path, "old", days_ago=30, made=Storage)
+
+
+def bucket(server: Server, more: str = "") -> str:
+    """The address of a bucket at that server."""
+    address, _, ca_file = server.address.partition("/in?area=1#")
+    return f"s3://months/usage?endpoint={address}&{ca_file}{more}"
+
+
+def test_encryption_at_the_server_is_asked_for(storage: Server, tmp_path: Path) -> None:
+    """Each object comes with the headers for it, its checksum, and the wish not to overwrite."""
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(b"package")
+    key = "arn:aws:kms:eu:1:key/2"
+    place = destination(bucket(storage, f"&sse=aws:kms&sse-kms-key-id={quote(key)}"), KEYS)
+    assert place.deliver(Parcel(folder="2026-10", files=[path])) == ["a.json.gz"]
+    (headers,) = [seen for method, _, seen in storage.seen if method == "PUT"]
+    assert headers["x-amz-server-side-encryption"] == "aws:kms"
+    assert headers["x-amz-server-side-encryption-aws-kms-key-id"] == key
+    digest = hashlib.sha256(b"package").digest()
+    assert headers["x-amz-checksum-sha256"] == base64.b64encode(digest).decode()
+    assert headers["If-None-Match"] == "*"
+    assert storage.kept == {"/months/usage/2026-10/a.json.gz": b"package"}
+
+
+def test_a_certificate_that_is_not_trusted_is_named(storage: Server, expired: Server) -> None:
+    """Why, and what to do; nothing is sent."""
+    told = r"certificate is not trusted: expired: renew it"
+    with pytest.raises(DeliveryFailed, match=told):
+        destination(bucket(expired), KEYS).held("2026-10")
+    strange = bucket(storage).partition("&ca-file")[0]
+    with pytest.raises(DeliveryFailed, match=r"not trusted: [a-z ]+: .* CA \(ca-file\)"):
+        destination(strange, KEYS).held("2026-10")
+    assert storage.seen == expired.seen == []
