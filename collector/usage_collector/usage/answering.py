@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from usage_collector.usage.store import Store
 
 _SUMMARY = ("mode", "type")
+FORMATS = frozenset(
+    "wav mp3 aac ogg mpeg amr m4a mp4 flac pcm_f32le pcm_s16le mulaw".split()  # noqa: SIM905
+)
+"""What the engines are known to read; anything else is counted as `OTHER`."""
+OTHER = "other"
 _DATES = frozenset({"day", "month"})
 _SUMMED = "sum(count), sum(duration), sum(speech), sum(estimated), sum(estimated_duration)"
 Table = dict[tuple[str, ...], list[int]]
@@ -33,7 +38,7 @@ def answer(store: Store, query: Query) -> dict[str, object]:
     with store.reading() as connection:
         first = _first_day(connection, query)
         details = grouped(connection, store, query, DETAILS)
-        groups = grouped(connection, store, query, query.group_by) if query.group_by else None
+        table = grouped(connection, store, query, query.group_by) if query.group_by else None
     since = first if first is not None else query.since
     answered: dict[str, object] = {
         "since": text(since or 0),
@@ -41,12 +46,33 @@ def answer(store: Store, query: Query) -> dict[str, object]:
         "summary": rows(_SUMMARY, _rolled(details, len(_SUMMARY))) or None,
         "details": rows(DETAILS, details) or None,
     }
-    if groups is not None:
+    if table is not None:
+        groups, others = _known(table, query.group_by)
+        if others:
+            answered["other_formats"] = others
         answered["groups"] = [
             {**row, **_more(groups[key])}
             for row, key in zip(rows(query.group_by, groups), sorted(groups), strict=True)
         ] or None
     return answered
+
+
+def _known(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
+    """The table with the formats that nobody knows as one, and how these are called.
+
+    A format that was not told stays "".
+    """
+    if "format" not in names:
+        return table, []
+    at, others = names.index("format"), set()
+    known: Table = defaultdict(lambda: [0] * 5)
+    for key, sums in table.items():
+        name = key[at]
+        if name and name not in FORMATS:
+            others.add(name)
+            name = OTHER
+        add(known[(*key[:at], name, *key[at + 1 :])], sums)
+    return known, sorted(others)
 
 
 def rows(names: Sequence[str], table: Mapping[tuple[str, ...], Sequence[int]]) -> list[Any]:

@@ -240,6 +240,25 @@ def test_groups_are_listed_beside_the_details(tmp_path: Path) -> None:
     assert table[1].startswith("2026-10,'=1+1,1,1.0")
 
 
+def test_formats_that_nobody_knows_are_one_and_are_named(tmp_path: Path) -> None:
+    """They count as `other`, nothing of them is lost, and one that was not told stays empty."""
+    sent = ["wav", "wav", "midi", "", "WAV", None]
+    raws = [
+        _event_of(1, str(n), event_specific_data={"total_received_duration": n, "format_name": f})
+        for n, f in enumerate(sent)
+    ]
+    store = _filled(tmp_path, raws)
+    answered = _ask(store, group_by="format")
+    counted = [(group["format"], group["count"]) for group in answered["groups"]]
+    assert counted == [("", 2), ("other", 2), ("wav", 2)]
+    hours = [group["duration_hrs"] for group in answered["groups"]]
+    assert hours == [round(seconds / 3600, 6) for seconds in (3 + 5, 2 + 4, 0 + 1)]
+    assert answered["other_formats"] == ["WAV", "midi"]
+    by_day = _ask(store, group_by="day,format")
+    assert [group["count"] for group in by_day["groups"]] == [2, 2, 2]
+    assert "other_formats" not in _ask(store, group_by="day")
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [
