@@ -41,6 +41,13 @@ def states(one: Collector) -> list[tuple[str, str, int]]:
     return [(each["state"], each["by"], len(each["files"])) for each in receipts]
 
 
+def awaited(one: Collector) -> float:
+    """How many files folders wait for, as the metrics tell."""
+    text = httpx.get(f"http://{one.address}/metrics", trust_env=False).text
+    (line,) = [each for each in text.splitlines() if each.startswith('usage_awaited_files{kind="f')]
+    return float(line.split()[-1])
+
+
 def test_a_destination_acknowledges_what_it_was_sent(tmp_path: Path, two: list[Collector]) -> None:
     """At each collector the very files, once; one that was sent nothing is refused."""
     assert export(tmp_path, two).code == 0
@@ -66,10 +73,12 @@ def test_a_destination_that_was_taken_away_is_settled_by_the_manifest(
     assert export(tmp_path, two, "--to", tmp_path / "bad").code == 1
     assert export(tmp_path, two).code == 0
     assert [one["sent"] for peer in two for one in shown(peer)["ledgers"]] == [0, 0]
+    assert [awaited(peer) for peer in two] == [4, 4]
     mine = ("--by", tmp_path / "bad")
     assert acknowledge(two, *mine).code == 1
     manifest = tmp_path / "out" / MONTH / "manifest.json"
     assert acknowledge(two, *mine, "--manifest", manifest).code == 0
+    assert [awaited(peer) for peer in two] == [0, 0]
     assert all(one["sent"] == one["last"] for peer in two for one in shown(peer)["ledgers"])
 
 

@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from usage_collector.errors import UsageError
+from usage_collector.receipts import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,6 +71,11 @@ class Metrics:
         self._damaged = self._gauge("usage_ledger_damaged", "Ledgers set aside as damaged")
         self._unreceipted = self._gauge(
             "usage_oldest_unreceipted_seconds", "Age of the oldest event not known to be sent"
+        )
+        self._awaited = self._gauge(
+            "usage_awaited_files",
+            "Files that destinations were promised and have not got, by kind of destination",
+            "kind",
         )
         self._due = self._gauge(
             "usage_purge_due_seconds",
@@ -147,10 +153,27 @@ class Metrics:
         age = _age(ledgers)
         self._unreceipted.set(0 if age is None else age)
         self._due.set(math.inf if age is None else self._retention - age)
+        self._awaited.clear()
+        for kind, files in _awaited(ledgers).items():
+            self._awaited.labels(kind).set(files)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
+
+
+def _awaited(ledgers: Ledgers) -> dict[str, int]:
+    """Files by kind of destination: who they are is nobody's business here. Empty if unknown."""
+    found = {"folder": 0, "s3": 0, "mailto": 0, "https": 0}
+    try:
+        cuts = ledgers.cuts.all()
+    except UsageError:
+        return {}
+    for cut in cuts:
+        for by, names in awaited(cut.receipts).items():
+            kind = by.partition(":")[0]
+            found[kind if kind in found else "folder"] += len(names)
+    return found
 
 
 def _age(ledgers: Ledgers) -> float | None:
