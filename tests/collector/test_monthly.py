@@ -217,7 +217,7 @@ def test_an_early_export_makes_the_month_behind_it_the_next(
     assert export(tmp_path, three).facts["next"]["period"] == after
     assert command(*asked).facts["period"] == after
     again = ["export-month", "--due", "--day", "28", "--peers", three[0].address]
-    result = command(*again, "--to", tmp_path / "o", "--json", environment=make_keys(tmp_path))
+    result = command(*again, "--to", tmp_path / "out", "--json", environment=make_keys(tmp_path))
     assert (result.facts["result"], result.facts["next"]["period"]) == ("nothing-due", after)
 
 

@@ -60,6 +60,22 @@ def test_due_periods_without_a_sent_receipt_are_run_oldest_first() -> None:
     assert plan.periods_to_run([late], due, silent=False) == [NOVEMBER]
 
 
+def test_an_export_by_hand_keeps_no_month_from_a_destination() -> None:
+    """Who got an earlier month is owed all later ones, and who never got any the newest."""
+    vendor = Receipt("sent", SENT.files, by="vendor")
+    one = status(
+        cut(SEPTEMBER, receipts=[vendor]),
+        cut(OCTOBER, receipts=[SENT]),
+        cut(NOVEMBER, receipts=[SENT]),
+    )
+    due = [SEPTEMBER, OCTOBER, NOVEMBER]
+    assert plan.periods_to_run([one], due, ["vendor"], silent=False) == [OCTOBER, NOVEMBER]
+    assert plan.periods_to_run([one], due, ["new"], silent=False) == [NOVEMBER]
+    assert plan.periods_to_run([one], due[:2], ["new"], silent=False) == []
+    assert plan.exported_to([one], ["vendor"]) == SEPTEMBER
+    assert plan.exported_to([one]) == NOVEMBER
+
+
 def test_a_silent_collector_keeps_the_newest_period_open() -> None:
     """With everything else sent, what it holds stays unknown, and is told on every run."""
     done = status(cut(SEPTEMBER, receipts=[SENT]))

@@ -37,14 +37,30 @@ def is_sent(status: Status, period: Period, to: Collection[str] | None = None) -
 
 
 def owes(status: Status, period: Period, to: Collection[str] | None = None) -> bool:
-    """Whether a collector was not told yet that a period of it was sent.
+    """Whether a collector was not told yet that a period of it was sent, to all of ``to``.
 
     One that was never cut while a later one was is in the files of that later one.
     """
     if period < first_owed(status):
         return False
     later = any(cut.period > str(period) for cut in status.periods)
-    return not is_sent(status, period, to) and (status.cut(str(period)) is not None or not later)
+    if status.cut(str(period)) is None and later:
+        return False
+    return not is_sent(status, period, to) or any(
+        passed_over(status, period, by) for by in to or ()
+    )
+
+
+def passed_over(status: Status, period: Period, by: str) -> bool:
+    """Whether a destination got nothing of a period that somebody else has got.
+
+    It is owed all that came after the first that it got, and the newest cut where it never got any:
+    an export by hand to another place must not keep the month from those it is for, and a
+    destination that is new is not flooded with old months.
+    """
+    got = [cut.period for cut in status.periods if by in receipts.arrived(cut.receipts)]
+    newest = max((cut.period for cut in status.periods), default="")
+    return str(period) not in got and str(period) >= min(got, default=newest)
 
 
 def exported_to(statuses: Sequence[Status], to: Collection[str] | None = None) -> Period | None:
