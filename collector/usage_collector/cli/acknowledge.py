@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from usage_collector.cli.asking import asked
 from usage_collector.cli.clients import (
     ca_option,
     interruptible,
@@ -15,14 +16,12 @@ from usage_collector.cli.clients import (
     peers_option,
     print_json,
     secure_option,
-    token,
     token_option,
 )
 from usage_collector.errors import InvalidInput
-from usage_collector.monthly import Asking, acknowledge
+from usage_collector.monthly import acknowledge
 from usage_collector.packages import Malformed
 from usage_collector.packages import manifest as manifests
-from usage_collector.peers import addresses, trust
 from usage_collector.periods import Period
 
 
@@ -66,12 +65,7 @@ def command(
         raise InvalidInput("--by is empty", "name the destination, or who has the files")
     if not peers:
         raise InvalidInput("--peers is missing", "list the reporting ports of all collectors")
-    asking = Asking(
-        peers=addresses(peers, secure=secure),
-        token=token(token_file),
-        tls=trust(ca_file),
-        say=lambda text: click.echo(text, err=True),
-    )
+    asking = asked(peers, token_file, ca_file, secure=secure)
     done = acknowledge(asking, month, by, _listed(manifest, month) if manifest else None)
     if as_json:
         print_json({"period": str(month), "by": by, "noted": done.noted, "failed": done.failed})

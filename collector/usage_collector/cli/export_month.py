@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from usage_collector.cli.clients import (
     secure_option,
     token,
     token_option,
+    write_summary,
 )
 from usage_collector.cli.due import due_options, rule
 from usage_collector.errors import InvalidInput, UsageError
@@ -108,7 +108,7 @@ def command(summary_file: Path | None, as_json: bool, **flags: object) -> None:
     code, outcome = _guarded(given)
     facts = _facts(given, outcome)
     if summary_file:
-        _write(summary_file, short(facts))
+        write_summary(summary_file, short(facts))
     if as_json:
         print_json(facts)
     else:
@@ -173,17 +173,6 @@ def _facts(flags: _Flags, outcome: Outcome) -> dict[str, object]:
     except InvalidInput:
         upcoming = None
     return as_json(outcome, f"{now:%Y-%m-%dT%H:%M:%SZ}", upcoming)
-
-
-def _write(path: Path, text: bytes) -> None:
-    # Written in place: a container's termination message is a mounted file, not to be replaced.
-    try:
-        with path.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        click.echo(f"Error: {path} cannot be written: {error.strerror}", err=True)
 
 
 def _print(outcome: Outcome, facts: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from usage_collector.cli.asking import asked
 from usage_collector.cli.clients import (
     ca_option,
     interruptible,
@@ -14,12 +15,10 @@ from usage_collector.cli.clients import (
     peers_option,
     print_json,
     secure_option,
-    token,
     token_option,
 )
 from usage_collector.cli.due import due_options, rule
-from usage_collector.monthly import Asking, exported_to
-from usage_collector.peers import addresses, trust
+from usage_collector.monthly import exported_to
 from usage_collector.periods import Period, due_at, microseconds, next_due, rfc3339
 
 if TYPE_CHECKING:
@@ -63,13 +62,7 @@ def command(
     else:
         last = None
         if peers:
-            asking = Asking(
-                peers=addresses(peers, secure=secure),
-                token=token(token_file),
-                tls=trust(ca_file),
-                say=lambda text: click.echo(text, err=True),
-            )
-            last = exported_to(asking)
+            last = exported_to(asked(peers, token_file, ca_file, secure=secure))
         month, when = next_due(now, due, last)
     text = rfc3339(microseconds(when))
     if as_json:

@@ -16,13 +16,19 @@ class Part(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
 
+def _text(longest: int, validations: list[dict[str, str]]) -> WithJsonSchema:
+    """A text in the schema, of at most that many characters, with the rules that it is under."""
+    schema = {"type": "string", "maxLength": longest, "x-kubernetes-validations": validations}
+    return WithJsonSchema(schema)
+
+
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
 Size = Annotated[
     str,
     checks.quantity,
-    WithJsonSchema({"type": "string", "maxLength": 32, "x-kubernetes-validations": rules.SIZE}),
+    _text(32, rules.SIZE),
 ]
 Amount = Annotated[
     str | int,
@@ -38,22 +44,22 @@ Amount = Annotated[
 TimeOfDay = Annotated[
     str,
     checks.time_of_day,
-    WithJsonSchema({"type": "string", "maxLength": 5, "x-kubernetes-validations": rules.TIME}),
+    _text(5, rules.TIME),
 ]
 TimeZone = Annotated[
     str,
     checks.time_zone,
-    WithJsonSchema({"type": "string", "maxLength": 64, "x-kubernetes-validations": rules.ZONE}),
+    _text(64, rules.ZONE),
 ]
 Country = Annotated[
     str,
     checks.country,
-    WithJsonSchema({"type": "string", "maxLength": 2, "x-kubernetes-validations": rules.COUNTRY}),
+    _text(2, rules.COUNTRY),
 ]
 Day = Annotated[
     str,
     checks.date,
-    WithJsonSchema({"type": "string", "maxLength": 10, "x-kubernetes-validations": rules.DATE}),
+    _text(10, rules.DATE),
 ]
 ExportDay = Annotated[
     int | str,
@@ -63,9 +69,7 @@ ExportDay = Annotated[
 ZoneName = Annotated[
     str,
     checks.zone_name,
-    WithJsonSchema(
-        {"type": "string", "maxLength": 40, "x-kubernetes-validations": rules.ZONE_NAME}
-    ),
+    _text(40, rules.ZONE_NAME),
 ]
 Schedule = Annotated[
     str,
