@@ -86,7 +86,9 @@ def kill(system: System, pod: str) -> None:
     """End a pod's collector as a crash would: SIGKILL, at once."""
     found = list(processes(system, pod))
     for process in found:
-        os.kill(process, signal.SIGKILL)
+        # Killing the first may have ended the others.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     if not found:
         system.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
 

@@ -1,7 +1,6 @@
 """A second cluster of its own: killed, brought up again over what was left, a node lost, down."""
 
 import os
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,7 @@ from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.errors import CommandFailed, Unavailable
 from tests.kind_helper.fixtures import missing_cluster
 from tests.kind_helper.local import clear, layout, network, provider
-from tests.kind_helper.local.processes import Processes
+from tests.kind_helper.local.processes import Processes, kill
 from tests.kind_helper.run import run, until
 from tests.kind_helper.test_cluster import pod_with_volume
 
@@ -71,10 +70,8 @@ def test_up_over_a_killed_run_works(second: Cluster) -> None:
     pod_with_volume(second, "leftover", "320Mi")
     running, mounted = Processes(_layout()), clear.loops(_layout())
     assert mounted
-    for name in running.names():
-        record = running.record(name)
-        assert record is not None
-        os.kill(record.pid, signal.SIGKILL)
+    records = [running.record(name) for name in running.names()]
+    kill([record.pid for record in records if record is not None])
     again = choose.up(NAME)
     assert set(again.kubectl("get", "nodes", "-o", "name").split()) == {
         f"node/{node}" for node in again.zones.values()

@@ -5,6 +5,7 @@ one of the programs a cluster runs and its command line names a path inside the 
 folder; never by its bare name, and never a user's `tail` or `kubectl` on those files.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -170,8 +171,10 @@ def kill(pids: Sequence[int], *, seconds: float = 15) -> None:
     """
     records = [Record(pid, started) for pid in pids if (started := start_time(pid)) is not None]
     for record in records:
-        if alive(record):
-            os.kill(record.pid, signal.SIGKILL)
+        # It may end by itself between the look and the signal.
+        with contextlib.suppress(ProcessLookupError):
+            if alive(record):
+                os.kill(record.pid, signal.SIGKILL)
     until(
         lambda: not any(alive(record) for record in records),
         "killing " + ", ".join(str(record.pid) for record in records),
