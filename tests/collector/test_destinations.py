@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import email
 import os
-import ssl
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
 
-from tests.collector.processes import free_port
-from tests.kind_helper import binaries, versions
+from tests.collector.places import KEYS, LOGIN, Mailbox, certificate, mail_server, s3_server
 from usage_collector.errors import DeliveryFailed, InvalidInput
 from usage_collector.targets import Letter, Parcel, destination, sha256
 
@@ -26,43 +19,12 @@ if TYPE_CHECKING:
 # The S3 server's program is built by the first test that needs it, once on each machine.
 pytestmark = pytest.mark.timeout(600)
 
-KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret-of-s3"}
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Path:
-    """The S3 server's program, built once on each machine."""
-    binaries.build([part for part in versions.OPTIONAL if part.name == "versitygw"])
-    return binaries.program("versitygw")
-
 
 @pytest.fixture
-def bucket(tmp_path: Path, gateway: Path) -> Iterator[str]:
+def bucket(tmp_path: Path) -> Iterator[str]:
     """The address of an S3 server's bucket; `tmp_path/s3/months` holds its objects."""
-    (tmp_path / "s3/months").mkdir(parents=True)
-    address = f"127.0.0.1:{free_port()}"
-    server = subprocess.Popen(
-        [gateway, "--port", address, "posix", tmp_path / "s3"],
-        env={
-            **os.environ,
-            "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
-            "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while True:
-            assert server.poll() is None
-            try:
-                httpx.get(f"http://{address}/", trust_env=False)
-                break
-            except httpx.TransportError:
-                continue
-        yield f"s3://months/usage?endpoint=http://{address}"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with s3_server(tmp_path / "s3") as url:
+        yield f"s3://months/usage?endpoint={url}"
 
 
 @pytest.fixture
@@ -150,75 +112,12 @@ def test_a_full_bucket_is_told_and_completed_later(
     assert place.deliver(parcel(files)) == [each.name for each in files[len(there) :]]
 
 
-class Mailbox:
-    """What a mail server received; after message number ``lost`` it hangs up without an answer."""
-
-    def __init__(self, lost: int = 0) -> None:
-        self.got: list[Any] = []
-        self.lost = lost
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: Any, session: Any, envelope: Any, address: str, options: Any
-    ) -> str:
-        """Takes all but one."""
-        if address == "gone@example.org":
-            return "550 no such user"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        """Keeps it."""
-        self.got.append(email.message_from_bytes(envelope.content))
-        if len(self.got) == self.lost:
-            server.transport.abort()
-        return "250 OK"
-
-
-def secured(folder: Path) -> ssl.SSLContext:
-    """What a server needs to be `localhost`; clients trust it by the file `cert.pem`."""
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    subprocess.run(
-        [
-            *(*make, "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", folder / "key.pem", "-out", folder / "cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return tls
-
-
-def login(*given: Any) -> AuthResult:
-    """Whether the password is right."""
-    return AuthResult(success=given[4].password == b"secret-of-mail", handled=False)
-
-
-@contextmanager
-def mail_server(folder: Path, box: Mailbox, **more: Any) -> Iterator[str]:
-    """A mail server for that mailbox with TLS and a password; the options that lead to it."""
-    server = Controller(
-        box, hostname="localhost", port=free_port(), authenticator=login, auth_required=True, **more
-    )
-    server.start()
-    try:
-        yield f"host=localhost&port={server.port}&from=u@x.org&ca-file={folder / 'cert.pem'}"
-    finally:
-        server.stop()
-
-
 @pytest.fixture
 def mailbox(tmp_path: Path) -> Iterator[tuple[Mailbox, str]]:
     """A mail server with STARTTLS, a password and a limit of 260 kB; its mailbox and options."""
-    box, tls = Mailbox(), secured(tmp_path)
-    more = {"data_size_limit": 260_000, "tls_context": tls, "require_starttls": True}
-    with mail_server(tmp_path, box, **more) as options:
+    box = Mailbox()
+    with mail_server(certificate(tmp_path, "good"), box, data_size_limit=260_000) as options:
         yield box, options
-
-
-LOGIN = {"USAGE_SMTP_USERNAME": "u", "USAGE_SMTP_PASSWORD": "secret-of-mail"}
 
 
 def test_mail_takes_as_many_messages_as_needed_and_notes_each(
@@ -262,10 +161,9 @@ def test_a_lost_answer_sends_one_message_once_more(tmp_path: Path, files: list[P
     def note(paths: Sequence[Path]) -> None:
         noted.update((path.name, sha256(path)) for path in paths)
 
-    more = {"ssl_context": secured(tmp_path), "data_size_limit": 260_000}
-    # The server takes passwords under STARTTLS only, unless told that TLS was there before.
-    with mail_server(tmp_path, box, auth_require_tls=False, **more) as options:
-        place = destination(f"mailto:a@example.org?tls=implicit&{options}", LOGIN)
+    more = {"implicit": True, "data_size_limit": 260_000}
+    with mail_server(certificate(tmp_path, "good"), box, **more) as options:
+        place = destination(f"mailto:a@example.org?{options}", LOGIN)
         with pytest.raises(DeliveryFailed, match=r"answer was lost.*next run sends") as failed:
             place.deliver(parcel(files, note=note))
         assert len(noted) == 2
@@ -290,8 +188,7 @@ def test_a_mail_server_that_takes_too_little_is_told(
 ) -> None:
     """Before anything is sent, with what to do."""
     box = Mailbox()
-    more = {"data_size_limit": limit, "tls_context": secured(tmp_path), "require_starttls": True}
-    with mail_server(tmp_path, box, **more) as options:
+    with mail_server(certificate(tmp_path, "good"), box, data_size_limit=limit) as options:
         place = destination(f"mailto:a@example.org?{options}", LOGIN)
         with pytest.raises(DeliveryFailed, match=told):
             place.deliver(parcel(files))

@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from tests.collector.made import event
+from tests.collector.places import Mailbox
 from tests.collector.processes import (
     Collector,
     collectors,
@@ -18,7 +19,6 @@ from tests.collector.processes import (
     make_keys,
     simulate,
 )
-from tests.collector.test_destinations import Mailbox
 from tests.collector.test_monthly import MONTH, delivered, export, post
 from tests.collector.year.clock import HandSet
 from usage_collector.periods import Period, microseconds, rfc3339
@@ -38,16 +38,12 @@ def two(tmp_path: Path) -> Iterator[list[Collector]]:
 
 def attached(box: Mailbox) -> list[str]:
     """The names of all files that a mailbox got, in order."""
-    return [
-        str(part.get_filename()) for one in box.got for part in one.walk() if part.get_filename()
-    ]
+    return [name for name, _ in box.files()]
 
 
 def manifests(box: Mailbox) -> list[Any]:
     """What the manifests say that a mailbox got, in order."""
-    parts = [part for one in box.got for part in one.walk()]
-    found = [one for one in parts if one.get_filename() == "manifest.json"]
-    return [json.loads(one.get_payload(decode=True))["payload"] for one in found]
+    return [json.loads(body)["payload"] for name, body in box.files() if name == "manifest.json"]
 
 
 def test_a_dead_mail_server_gets_later_what_it_missed(tmp_path: Path, two: list[Collector]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.collector.test_sites import Server, served
+from tests.collector.places import KEYS, Server, certificate, web_server
 from usage_collector.errors import DeliveryFailed
 from usage_collector.targets import Parcel, destination
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp import web
-
-KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret-of-s3"}
 
 
 class Storage(Server):
@@ -35,13 +33,15 @@ class Storage(Server):
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Server]:
     """One with a good certificate."""
-    yield from served(tmp_path, "good", made=Storage)
+    with web_server(certificate(tmp_path, "good"), made=Storage) as made:
+        yield made
 
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Iterator[Server]:
     """One whose certificate was good last month."""
-    yield from served(tmp_path, "old", days_ago=30, made=Storage)
+    with web_server(certificate(tmp_path, "old", days_ago=30), made=Storage) as made:
+        yield made
 
 
 def bucket(server: Server, more: str = "") -> str:

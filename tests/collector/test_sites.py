@@ -2,139 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import ssl
-import subprocess
-import threading
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
+from tests.collector.places import Server, certificate, web_server
 from usage_collector.errors import DeliveryFailed, InvalidInput
 from usage_collector.targets import Parcel, destination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 HEADER = "Authorization: Bearer secret-of-https"
 
 
-def certificate(folder: Path, name: str, days_ago: int = 0) -> Path:
-    """A file with key and certificate of `localhost`, made then and good for a day."""
-    start = datetime.now(UTC) - timedelta(days=days_ago)
-    moments = [f"{start + timedelta(days=days):%Y%m%d%H%M%SZ}" for days in (-1, 1)]
-    key, request, made = (folder / f"{name}.{ending}" for ending in ("key", "csr", "crt"))
-    (folder / f"{name}.ext").write_text("subjectAltName=DNS:localhost")
-    (folder / f"{name}.index").write_text("")
-    (folder / f"{name}.conf").write_text(
-        f"[ca]\ndefault_ca=c\n[c]\ndatabase={folder}/{name}.index\nnew_certs_dir={folder}\n"
-        "rand_serial=yes\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n"
-    )
-    openssl = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    commands: tuple[list[str | Path], ...] = (
-        [*openssl, "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", request],
-        [
-            *("openssl", "ca", "-batch", "-notext", "-selfsign", "-keyfile", key),
-            *("-config", folder / f"{name}.conf", "-extfile", folder / f"{name}.ext"),
-            *("-startdate", moments[0], "-enddate", moments[1], "-in", request, "-out", made),
-        ],
-    )
-    for arguments in commands:
-        subprocess.run(arguments, check=True, capture_output=True)
-    both = folder / f"{name}.pem"
-    both.write_bytes(key.read_bytes() + made.read_bytes())
-    return both
-
-
-class Server:
-    """A web server that keeps what it is sent, and each request's method, path and headers."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.seen: list[tuple[str, str, Any]] = []
-        self.answer: Callable[[], web.Response | None] = lambda: None
-        self.form: dict[str, str] = {}
-        self.address = ""
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """Whatever ``answer`` says; else what a server with preconditions does."""
-        self.seen.append((request.method, request.path_qs, request.headers))
-        if request.method == "POST":
-            await self._form(request)
-            body = b""
-        else:
-            body = await request.read()
-        if answer := self.answer():
-            return answer
-        if request.method == "GET":
-            kept = self.kept.get(request.path)
-            return web.Response(body=kept) if kept is not None else web.Response(status=404)
-        if request.method == "PUT":
-            if request.path in self.kept and request.headers.get("If-None-Match") == "*":
-                return web.Response(status=412)
-            self.kept[request.path] = body
-        return web.Response(status=201)
-
-    async def _form(self, request: web.Request) -> None:
-        fields = await request.post()
-        for name, value in fields.items():
-            if isinstance(value, web.FileField):
-                self.kept[value.filename] = value.file.read()
-            else:
-                self.form[name] = str(value)
-
-    def run(self, folder: Path, name: str, days_ago: int, ready: threading.Event) -> None:
-        """Serves until `stop`."""
-        asyncio.run(self._serve(certificate(folder, name, days_ago), ready))
-
-    async def _serve(self, pem: Path, ready: threading.Event) -> None:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(pem)
-        runner = web.ServerRunner(web.Server(self.handle))  # type: ignore[arg-type]
-        await runner.setup()
-        site = web.TCPSite(runner, "localhost", 0, ssl_context=tls)
-        await site.start()
-        port = runner.addresses[0][1]
-        self.address = f"https://localhost:{port}/in?area=1#ca-file={pem}"
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        ready.set()
-        await self._end.wait()
-        await runner.cleanup()
-
-    def stop(self) -> None:
-        """Ends it."""
-        self._loop.call_soon_threadsafe(self._end.set)
-
-
-def served(
-    folder: Path, name: str, days_ago: int = 0, made: type[Server] = Server
-) -> Iterator[Server]:
-    """A server in a thread, with a certificate of that many days ago."""
-    server, ready = made(), threading.Event()
-    thread = threading.Thread(target=server.run, args=(folder, name, days_ago, ready))
-    thread.start()
-    assert ready.wait(20)
-    try:
-        yield server
-    finally:
-        server.stop()
-        thread.join(20)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """One with a good certificate."""
-    yield from served(tmp_path, "good")
+    with web_server(certificate(tmp_path, "good")) as made:
+        yield made
 
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Iterator[Server]:
     """One whose certificate was good last month."""
-    yield from served(tmp_path, "old", days_ago=30)
+    with web_server(certificate(tmp_path, "old", days_ago=30)) as made:
+        yield made
 
 
 @pytest.fixture
