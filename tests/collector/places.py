@@ -210,7 +210,9 @@ def s3_server(folder: Path, pem: Path | None = None, host: str = "127.0.0.1") ->
     """
     (folder / "months").mkdir(parents=True)
     binaries.build([part for part in versions.OPTIONAL if part.name == "versitygw"])
-    tls = ["--cert", pem.with_suffix(".crt"), "--key", pem.with_suffix(".key")] if pem else []
+    tls: list[str | Path] = []
+    if pem:
+        tls = ["--cert", pem.with_suffix(".crt"), "--key", pem.with_suffix(".key")]
     address = f"{host}:{free_port()}"
     server = subprocess.Popen(
         [binaries.program("versitygw"), "--port", address, *tls, "posix", folder],

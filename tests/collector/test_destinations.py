@@ -161,8 +161,8 @@ def test_a_lost_answer_sends_one_message_once_more(tmp_path: Path, files: list[P
     def note(paths: Sequence[Path]) -> None:
         noted.update((path.name, sha256(path)) for path in paths)
 
-    more = {"implicit": True, "data_size_limit": 260_000}
-    with mail_server(certificate(tmp_path, "good"), box, **more) as options:
+    pem = certificate(tmp_path, "good")
+    with mail_server(pem, box, implicit=True, data_size_limit=260_000) as options:
         place = destination(f"mailto:a@example.org?{options}", LOGIN)
         with pytest.raises(DeliveryFailed, match=r"answer was lost.*next run sends") as failed:
             place.deliver(parcel(files, note=note))
