@@ -158,6 +158,10 @@ def test_identities() -> None:
     assert one.transport_id != again.transport_id
     other = events.read(event(session_id="s", contract_id="00"))
     assert other.identity != one.identity
+    foreign = events.read(event(session_id="s", vendor="assemblyai"))
+    assert (foreign.vendor, one.vendor) == ("assemblyai", "native")
+    assert foreign.identity != one.identity
+    assert events.read(event(session_id="s", vendor="native")).identity == one.identity
     for missing in ("", None):
         without = events.read(event(session_id=missing))
         assert without.session is None

@@ -23,6 +23,8 @@ MAX_DURATION = 48 * 3600.0
 """Seconds; a longer duration is implausible."""
 WARM_UP_CONTRACT = "-77777777777777"
 """The contract id of jobs that engines run at their start, never billed."""
+NATIVE = "native"
+"""The vendor of what our own transcribers did, and of events that name none."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -174,6 +176,7 @@ class _Typical(msgspec.Struct, gc=False):
     contract_id: str | None = None
     customer_id: str | None = None
     source: str | None = None
+    vendor: str | None = None
     specversion: str | None = None
     event_specific_data: _Specific | None = None
 
@@ -236,6 +239,7 @@ def _from(value: dict[str, Any], raw: bytes, origin: bytes | None) -> Event:
             contract_id=_text(value.get("contract_id")),
             customer_id=_text(value.get("customer_id")),
             source=_text(value.get("source")),
+            vendor=_text(value.get("vendor")),
         ),
         _Specific(
             total_received_duration=_number(specific, "total_received_duration"),
@@ -270,7 +274,7 @@ def _event(
         time=_time(fields.time_stamp),
         kind=kind,
         kind_name=name,
-        vendor="native",
+        vendor=fields.vendor or NATIVE,
         session=fields.session_id or None,
         contract=contract,
         customer=fields.customer_id or "",

@@ -29,6 +29,7 @@ class _Members(msgspec.Struct):
     contract_id: msgspec.Raw = _NONE
     customer_id: msgspec.Raw = _NONE
     source: msgspec.Raw = _NONE
+    vendor: msgspec.Raw = _NONE
     event_specific_data: msgspec.Raw = _NONE
     specversion: msgspec.Raw = _NONE
     id: msgspec.Raw = _NONE
