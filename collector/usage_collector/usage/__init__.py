@@ -5,11 +5,13 @@ and answers from it. Its SQL is that of the index only, which can always be made
 """
 
 from usage_collector.usage.answering import as_csv, flat
-from usage_collector.usage.asking import GROUPS, Query, query
+from usage_collector.usage.asking import GROUPS, Query, last_days, query
 from usage_collector.usage.customers import Customer, read_details
 from usage_collector.usage.fleet import Fleet, Missing
+from usage_collector.usage.series import BY, read_by
 
 __all__ = [
+    "BY",
     "GROUPS",
     "Customer",
     "Fleet",
@@ -17,6 +19,8 @@ __all__ = [
     "Query",
     "as_csv",
     "flat",
+    "last_days",
     "query",
+    "read_by",
     "read_details",
 ]

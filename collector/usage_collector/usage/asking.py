@@ -47,15 +47,25 @@ def query(
     return Query(first, last, _groups(group_by))
 
 
+def last_days(until: int, days: int) -> Query:
+    """So many days up to that one."""
+    return Query(max(until - days + 1, FIRST_DAY), until)
+
+
 def text(day: int) -> str:
     """A day since the Unix epoch as ``YYYY-MM-DD``."""
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
+def number(day: str) -> int:
+    """The reverse of `text`; `ValueError` for what is no date."""
+    return (date.fromisoformat(day) - _EPOCH).days
+
+
 def _day(name: str, value: str) -> int:
     with suppress(ValueError):
         if _DATE.fullmatch(value):
-            return (date.fromisoformat(value) - _EPOCH).days
+            return number(value)
     raise InvalidInput(f"{name}: {value[:40]!r} is no date", "write YYYY-MM-DD")
 
 

@@ -10,12 +10,12 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
-from usage_collector.usage import answering, billing, coverage, exchange, quotas
+from usage_collector.usage import answering, billing, coverage, exchange, latest, quotas, series
 from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
@@ -119,6 +119,17 @@ class Fleet:
             counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
         lines = coverage.days(self.sources(), counts, first, query.until, self._now())
         return {"since": text(first), "until": text(query.until), "days": lines}
+
+    def series(self, query: Query, by: str, top: int) -> tuple[dict[str, Any], list[Missing]]:
+        """Usage by day in columns, and what is missing from it; see `series.answer`."""
+        missing = self._missing(query)
+        return series.answer(self.store, query, by, top, self.registry.register), missing
+
+    def latest(self, count: int) -> tuple[list[Line], list[Missing]]:
+        """The jobs and sessions learnt of last; see `latest.latest`."""
+        now = self._now()
+        missing = self._missing(Query(self.today, self.today))
+        return latest.latest(self.store, count, self.registry.register, now), missing
 
     def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""

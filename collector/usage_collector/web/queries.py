@@ -47,6 +47,14 @@ def position(query: dict[str, str], name: str) -> int:
     return int(text)
 
 
+def number(query: dict[str, str], name: str, default: int, most: int) -> int:
+    """A whole number from 1 to ``most`` from the query."""
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and 1 <= int(text) <= most):
+        raise InvalidInput(f"{name} is {text[:40]!r}", f"use a whole number from 1 to {most}")
+    return int(text)
+
+
 def one_of(query: dict[str, str], name: str, default: str, *others: str) -> str:
     """One of a few words from the query."""
     word = query.get(name, default)

@@ -20,7 +20,7 @@ from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
 from usage_collector.upkeep import Clock, Purger, host, scrub
 from usage_collector.usage import Fleet
-from usage_collector.web import health, ingest_routes, openapi, tls, usage_routes
+from usage_collector.web import health, ingest_routes, openapi, overview_routes, tls, usage_routes
 from usage_collector.web.customer_routes import Customers
 from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
@@ -140,6 +140,7 @@ class Collector:
         described = [
             *reporting.routes(),
             *usage_routes.routes(parts.fleet),
+            *overview_routes.routes(parts.fleet),
             *Customers(parts.fleet).routes(),
             *restoring.routes(),
             *gate.routes(),
