@@ -103,9 +103,9 @@ class Admin:
         return found
 
 
-def read(text: str) -> tuple[str | None, float, float]:
-    """Read a collector's metrics: version, bytes used and bytes free (NaN: not said)."""
-    version, used, free = None, math.nan, math.nan
+def read(text: str) -> tuple[str | None, float, float, float]:
+    """Read a collector's metrics: version, bytes used and free, damaged ledgers (NaN: not said)."""
+    version, used, free, damaged = None, math.nan, math.nan, math.nan
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "usage_collector_info":
@@ -114,7 +114,9 @@ def read(text: str) -> tuple[str | None, float, float]:
                 used = sample.value
             elif sample.name == "usage_disk_free_bytes":
                 free = sample.value
-    return version, used, free
+            elif sample.name == "usage_ledger_damaged":
+                damaged = sample.value
+    return version, used, free, damaged
 
 
 def gigabytes(size: float) -> str:
@@ -127,11 +129,14 @@ def gigabytes(size: float) -> str:
 
 
 def combine(answers: Iterable[str]) -> Said:
-    """Put the metrics of a zone's collectors together: versions, and the fullest volume."""
+    """Put a zone's metrics together: versions, the fullest volume, and all damaged ledgers."""
     versions: set[str] = set()
     fullest, capacity = -1.0, 0.0
+    damaged: int | None = None
     for answer in answers:
-        version, used, free = read(answer)
+        version, used, free, broken = read(answer)
+        if not math.isnan(broken):
+            damaged = (damaged or 0) + int(broken)
         if version:
             versions.add(version)
         total = used + free
@@ -139,9 +144,9 @@ def combine(answers: Iterable[str]) -> Said:
             fullest, capacity = used / total, total
     known = ", ".join(sorted(versions)) or None
     if fullest < 0:
-        return Said(known)
+        return Said(known, damaged=damaged)
     volume = (fullest * capacity, capacity)
-    return Said(known, f"{fullest:.0%}", gigabytes(capacity), volume)
+    return Said(known, f"{fullest:.0%}", gigabytes(capacity), volume, damaged=damaged)
 
 
 async def ask(urls: Sequence[str], ca: str) -> Said:

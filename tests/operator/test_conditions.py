@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.operator.support import NOW, pod
 from usage_operator import conditions
 from usage_operator.conditions import Facts, Run, Said, Trouble, ZoneFacts
+from usage_operator.reconcile import survey
 
 GOOD = Facts(
     generation=3,
@@ -200,6 +201,28 @@ def test_what_collectors_said_stands_until_they_are_asked_again() -> None:
     assert first["zones"] == [row | {"storage": {"used": "12%", "capacity": "1Gi"}}]
     again = conditions.judge(replace(GOOD, zones=(GOOD.zones[0],)), first).document()
     assert again["zones"] == first["zones"]
+
+
+def test_damage_stands_until_collectors_say_that_it_is_mended() -> None:
+    """A zone's damaged ledgers stay in its row while nobody answers, and go with a count of 0."""
+
+    def row(said: Said | None, before: dict[str, Any]) -> dict[str, Any]:
+        facts = replace(GOOD, zones=(replace(GOOD.zones[0], said=said),))
+        return dict(conditions.judge(facts, before).document())
+
+    broken = row(Said("1.0", damaged=2), {})
+    assert broken["zones"][0]["damaged"] == 2
+    silent = row(Said(), row(None, broken))
+    assert silent["zones"] == broken["zones"]
+    assert survey.damaged((replace(GOOD.zones[0], said=Said()),), silent) == (
+        "zone eu-1a: 2 damaged ledgers",
+    )
+    assert "damaged" not in row(Said("1.0", damaged=0), silent)["zones"][0]
+    assert survey.damaged((replace(GOOD.zones[0], said=Said(damaged=0)),), silent) == ()
+    found = changed(damaged=("zone eu-1a: 2 damaged ledgers",))
+    assert found["Degraded"][:2] == ("True", "LedgerDamaged")
+    assert "eu-1a" in found["Degraded"][2]
+    assert found["Ready"][0] == "True"
 
 
 @given(

@@ -26,6 +26,8 @@ usage_collector_info{version="1.2.3",collector="a-0",zone="a"} 1
 usage_disk_used_bytes 2.5e8
 # TYPE usage_disk_free_bytes gauge
 usage_disk_free_bytes 7.5e8
+# TYPE usage_ledger_damaged gauge
+usage_ledger_damaged 1
 """
 
 
@@ -121,7 +123,7 @@ async def test_where_clients_need_certificates_a_greeting_is_enough(
 async def test_ask(url: str, ca: pki.Pair) -> None:
     """Version and storage are read; a collector that does not answer is left out."""
     said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())
-    assert said == Said("1.2.3", "25%", "954Mi", (2.5e8, 1e9))
+    assert said == Said("1.2.3", "25%", "954Mi", (2.5e8, 1e9), damaged=1)
 
 
 async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None:
@@ -136,7 +138,8 @@ async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None
 
 
 def test_the_fullest_volume_counts() -> None:
-    """Of several collectors the one with the fullest volume stands for the zone."""
+    """Of several collectors the fullest volume stands for the zone, and all that is damaged."""
     fuller = METRICS.replace("2.5e8", "22.5e8").replace("1.2.3", "1.2.4")
-    assert probe.combine([METRICS, fuller]) == Said("1.2.3, 1.2.4", "75%", "2.79Gi", (22.5e8, 3e9))
+    both = Said("1.2.3, 1.2.4", "75%", "2.79Gi", (22.5e8, 3e9), damaged=2)
+    assert probe.combine([METRICS, fuller]) == both
     assert probe.combine([]) == Said()

@@ -33,7 +33,7 @@ REASONS = {
     ),
     "Degraded": (
         *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
-        *("VolumeFilling", "DiscardInUse"),
+        *("LedgerDamaged", "VolumeFilling", "DiscardInUse"),
     ),
     "BackedUp": ("BackedUp", "Restored", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
@@ -160,6 +160,12 @@ def degraded(facts: Facts) -> Verdict:
         return Verdict("True", "RolloutStuck", _say(stuck) + goes)
     if late:
         return Verdict("True", "ZonesNotReady", _say(late))
+    if facts.damaged:
+        hint = (
+            ": what is damaged was set aside, a new ledger takes events; the runbook "
+            "UsageLedgerDamaged says how to restore what it lacks"
+        )
+        return Verdict("True", "LedgerDamaged", "; ".join(facts.damaged) + hint)
     if (words := _proxies(facts)) and facts.proxies and not facts.proxies.settling:
         return Verdict("True", "ProxiesNotReady", words)
     if facts.filling:

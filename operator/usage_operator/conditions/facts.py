@@ -22,6 +22,7 @@ class Said:
     """What a zone's collectors said of themselves: version, share of the fullest volume, size.
 
     ``volume`` is the fullest one's bytes used and of all; ``full_on`` the day on which it will be.
+    ``damaged`` counts the ledgers that they set aside; None: none of them said.
     """
 
     version: str | None = None
@@ -29,6 +30,7 @@ class Said:
     capacity: str | None = None
     volume: tuple[float, float] | None = None
     full_on: str | None = None
+    damaged: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Facts:
     """None where none are wanted."""
     filling: tuple[str, ...] = ()
     """Which volumes are nearly full."""
+    damaged: tuple[str, ...] = ()
+    """Where ledgers were set aside as damaged."""
     idle_discards: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     """Runs of the export, newest first."""

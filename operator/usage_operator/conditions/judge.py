@@ -54,8 +54,9 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
         (one for one in before.get("zones") or [] if one.get("name") == zone.name), {}
     )
     said, storage = zone.said, old.get("storage")
-    version = old.get("version")
+    version, damaged = old.get("version"), old.get("damaged")
     if said is not None:
+        damaged = damaged if said.damaged is None else said.damaged
         version = said.version or version
         if said.used and said.capacity:
             storage = {"used": said.used, "capacity": said.capacity, "fullOn": said.full_on}
@@ -67,6 +68,7 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
         waits_for=zone.waits,
         version=version,
         storage=ZoneStorage.model_validate(storage) if storage else None,
+        damaged=damaged or None,
     )
 
 

@@ -100,7 +100,11 @@ class Reconciler:
         upcoming = survey.next_export(context.spec, facts, before, survey.made(document))
         facts = replace(facts, next_export=upcoming)
         facts = await self._inquiry.complete(context, seen, facts, before)
-        facts = replace(facts, filling=filling.tell(facts.zones, before))
+        facts = replace(
+            facts,
+            filling=filling.tell(facts.zones, before),
+            damaged=survey.damaged(facts.zones, before),
+        )
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
         # The pods of an export are not watched, nor is what collectors that leave still hold.

@@ -147,6 +147,17 @@ def held_by_window(spec: Spec, plan: Plan, now: dt.datetime) -> str | None:
     return closed if closed in plan.waiting.values() else None
 
 
+def damaged(zones: Iterable[ZoneFacts], before: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say where ledgers were set aside; ``before`` is the status, for zones not asked."""
+    old = {one["name"]: one.get("damaged") for one in before.get("zones") or []}
+    found = []
+    for zone in zones:
+        said = zone.said.damaged if zone.said else None
+        if count := old.get(zone.name) if said is None else said:
+            found.append(f"zone {zone.name}: {count} damaged ledger{'s' if count > 1 else ''}")
+    return tuple(found)
+
+
 def export_runs(observed: Observed) -> tuple[Run, ...]:
     """Give the runs of the export."""
     return runs(observed.jobs, observed.export_pods)

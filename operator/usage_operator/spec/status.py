@@ -52,6 +52,9 @@ class ZoneStatus(Part):
     )
     version: str | None = Field(default=None, description="Version that the collectors report.")
     storage: ZoneStorage | None = Field(default=None, description="How full the volumes are.")
+    damaged: int | None = Field(
+        default=None, description="Ledgers that were set aside as damaged and not restored yet."
+    )
 
 
 class Summary(Part):
