@@ -132,9 +132,11 @@ class Server:
 
 
 @contextmanager
-def web_server(pem: Path, host: str = "localhost", made: type[Server] = Server) -> Iterator[Server]:
-    """A server in a thread that shows that certificate."""
-    server, ready = made(), threading.Event()
+def web_server(
+    pem: Path, host: str = "localhost", server: Server | None = None
+) -> Iterator[Server]:
+    """Runs that server, or a plain one, in a thread; it shows that certificate."""
+    server, ready = server or Server(), threading.Event()
     thread = threading.Thread(target=server.run, args=(pem, host, ready))
     thread.start()
     assert ready.wait(20)

@@ -33,14 +33,14 @@ class Storage(Server):
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Server]:
     """One with a good certificate."""
-    with web_server(certificate(tmp_path, "good"), made=Storage) as made:
+    with web_server(certificate(tmp_path, "good"), server=Storage()) as made:
         yield made
 
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Iterator[Server]:
     """One whose certificate was good last month."""
-    with web_server(certificate(tmp_path, "old", days_ago=30), made=Storage) as made:
+    with web_server(certificate(tmp_path, "old", days_ago=30), server=Storage()) as made:
         yield made
 
 
