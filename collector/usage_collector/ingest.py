@@ -33,6 +33,9 @@ async def accept(
     if not parsed:
         return
     stored = await ledgers.writer.append(parsed)
+    if len(parsed) == 1:
+        count(parsed[0].kind, stored[0], 1)
+        return
     kinds = (event.kind for event in parsed)
     for (kind, new), number in Counter(zip(kinds, stored, strict=True)).items():
         count(kind, new, number)

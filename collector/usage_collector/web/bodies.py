@@ -35,7 +35,9 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
         UnsupportedEncoding: an encoding that is not known, or several.
         TooLarge: more than ``MAX_BYTES``.
     """
-    encoding = ",".join(request.headers.getall("Content-Encoding", [])).strip().lower()
+    encoding = ""
+    if "Content-Encoding" in request.headers:
+        encoding = ",".join(request.headers.getall("Content-Encoding")).strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "zstd"):
         raise UnsupportedEncoding(
             f"Content-Encoding {encoding[:40]!r} is not known", "use gzip, zstd or none"
@@ -48,7 +50,9 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
     try:
         # Small bodies are mostly there already; a timer would cost more than reading them.
         if request.content.is_eof():
-            data = await _read_up_to(request, lease, inflated_bytes)
+            data = request.content.read_nowait()
+            if len(data) > FREE_BYTES:
+                await lease.grow(len(data) + inflated_bytes)
         else:
             async with asyncio.timeout(READ_SECONDS):
                 data = await _read_up_to(request, lease, inflated_bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +14,7 @@ from usage_collector.web.routing import Route
 from usage_collector.web.tokens import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 
 class Gate:
@@ -24,12 +23,10 @@ class Gate:
     def __init__(self) -> None:
         self.closed = False
         self._inside = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._left: asyncio.Future[None] | None = None
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Pass the gate for as long as a request takes.
+    def __enter__(self) -> None:
+        """Pass the gate, until the request is answered.
 
         Raises:
             StorageUnavailable: it is closed.
@@ -40,18 +37,19 @@ class Gate:
                 "connect again: the Service leads to another one",
             )
         self._inside += 1
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside and self._left is not None:
+            self._left.set_result(None)
+            self._left = None
 
     async def close(self) -> None:
         """Let nobody in; returns once all who were inside have left."""
         self.closed = True
-        await self._empty.wait()
+        if self._inside:
+            self._left = self._left or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._left)
 
     def routes(self) -> list[Route]:
         """``POST /v1/ingest/stop`` and ``POST /v1/ingest/start``."""

@@ -48,7 +48,7 @@ def routes(
     async def post_log(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         with room.lease() as lease:
             body = await bodies.read(request, lease)
-            with gate.entered():
+            with gate:
                 await ingest.accept(ledgers, body, count)
         return web.Response(status=201)
 
@@ -56,7 +56,7 @@ def routes(
         parse = cloud_events.reader(request.headers)
         with room.lease() as lease:
             body = await bodies.read(request, lease)
-            with gate.entered():
+            with gate:
                 await ingest.accept(ledgers, body, count, parse)
         return web.Response(status=201)
 
