@@ -1,4 +1,4 @@
-"""A month in trouble: killed runs, wrong tokens, strange collectors, rotated keys, bad folders."""
+"""A month in trouble: two runs at once, wrong tokens, strange collectors, new keys, bad folders."""
 
 from __future__ import annotations
 
@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_KILLED = """
-import os, sys
-from usage_collector.{module} import {owner}
-left, function = [{nth}], {owner}.{name}
-def counted(*args, **more):
-    left[0] -= 1
-    if left[0] == 0:
-        os.kill(os.getpid(), 9)
-    return function(*args, **more)
-{owner}.{name} = counted
-from usage_collector.cli import main
-main()
-"""
-
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[list[Collector]]:
@@ -38,53 +24,6 @@ def two(tmp_path: Path) -> Iterator[list[Collector]]:
     with collectors(tmp_path, 2) as made:
         simulate(made, "--jobs", 20, "--sessions", 2)
         yield made
-
-
-def killed(tmp_path: Path, peers: list[Collector], point: tuple[str, str, str, int]) -> int:
-    """Runs the export in a process that is killed when it gets to that point; its exit code."""
-    module, owner, name, nth = point
-    program = _KILLED.format(module=module, owner=owner, name=name, nth=nth)
-    arguments = ["export-month", "--period", MONTH, "--to", str(tmp_path / "out")]
-    addresses = ",".join(one.address for one in peers)
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--peers", addresses],
-        env={**os.environ, **make_keys(tmp_path)},
-        capture_output=True,
-        check=False,
-    ).returncode
-
-
-STEPS = [
-    *(("peers", "Peer", name, nth) for name in ("status", "cut", "package") for nth in (1, 2)),
-    *(("peers", "Peer", "receipt", nth) for nth in (1, 2)),
-    # Before a file is written, and right after it got its name, for one file after the other.
-    ("targets", "folder", "_place", 1),
-    ("targets", "folder", "_clear", 1),
-    ("targets", "folder", "_place", 3),
-    ("targets", "folder", "_clear", 1),
-    ("targets", "folder", "_clear", 1),
-    ("targets", "folder", "_place", 4),
-    *(("peers", "Peer", "receipt", nth) for nth in (3, 4)),
-]
-
-
-def test_a_run_killed_at_any_step_is_completed_by_the_next(
-    tmp_path: Path, two: list[Collector]
-) -> None:
-    """One after the other they come to the very bytes of an undisturbed run, and no part stays."""
-    for step in STEPS:
-        assert killed(tmp_path, two, step) == -9, step
-    assert export(tmp_path, two).code == 0
-    after = delivered(tmp_path)
-    suffixes = ["csv", "gz", "gz", "html", "json"]
-    assert sorted(path.rpartition(".")[2] for path in after) == suffixes
-    assert command("verify", tmp_path / "out").code == 0
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("hs512.key", "proof.pem"):
-        (other / name).write_bytes((tmp_path / name).read_bytes())
-    assert export(other, two).code == 0
-    assert delivered(other) == after
 
 
 def test_two_runs_at_once_deliver_once(tmp_path: Path, two: list[Collector]) -> None:
