@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec import destinations
-from usage_operator.spec.delivery import Backup, BackupVolume
+from usage_operator.spec import destinations, restoring
+from usage_operator.spec.delivery import Backup, BackupBucket, BackupVolume, Encryption
 from usage_operator.spec.destinations import Destination, ExportBucket, ExportMail, ExportSite
 from usage_operator.spec.listeners import ClientCa
 from usage_operator.spec.model import Spec, Zone
+from usage_operator.spec.restoring import RestoreSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "Backup",
+    "BackupBucket",
     "BackupVolume",
     "ClientCa",
     "Destination",
+    "Encryption",
     "ExportBucket",
     "ExportMail",
     "ExportSite",
     "Resource",
+    "RestoreSource",
     "Spec",
     "Zone",
     "parse",
@@ -92,6 +96,7 @@ def _exclusions(spec: Spec) -> list[str]:
     if spec.ingest.port == spec.reporting.port:
         problems.append("spec.reporting.port: is ingest.port too: choose another port")
     problems += destinations.problems(spec.export.destinations)
+    problems += restoring.problems(spec.restore)
     return problems
 
 

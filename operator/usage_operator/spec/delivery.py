@@ -160,8 +160,8 @@ class Backup(Part):
     )
     auto_restore: bool = Field(
         default=False,
-        description="Bring back, with each backup, ledgers that a collector lost with its volume, "
-        "or that are damaged there.",
+        description="Bring back ledgers that a collector lost with its volume, or that are damaged "
+        "there: as soon as the operator finds it, and with each backup.",
     )
     keep_days: int = Field(
         default=396,

@@ -13,6 +13,7 @@ from usage_operator.spec import checks, rules
 from usage_operator.spec.delivery import Backup, Export
 from usage_operator.spec.listeners import Ingest, Reporting
 from usage_operator.spec.pods import Template
+from usage_operator.spec.restoring import Restore  # noqa: TC001 - pydantic reads it
 from usage_operator.spec.types import Labels, Name, Part, Size, TimeOfDay, TimeZone, ZoneName
 
 
@@ -148,6 +149,9 @@ class Spec(Part):
     export: Export = Field(default=Export(), description="The monthly export.")
     backup: Backup | None = Field(
         default=None, description="Backups of the collectors' volumes; absent: none are taken."
+    )
+    restore: Restore | None = Field(
+        default=None, description="What the collectors begin with; absent: nothing."
     )
     network_policy: NetworkPolicy = Field(
         default=NetworkPolicy(), description="Who may connect to the collectors."

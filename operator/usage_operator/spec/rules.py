@@ -154,6 +154,12 @@ BACKUP_DESTINATION = [
         "backup.destination.s3 and backup.destination.volume exclude each other: remove one",
     )
 ]
+RESTORE_SOURCE = [
+    _rule(
+        f"({_GIVEN.format('s3')}) != ({_GIVEN.format('volume')})",
+        "restore.from needs exactly one of volume and s3: give the one that holds the backups",
+    )
+]
 TEMPLATE = [
     _rule(
         f"!has(self.labels) || self.labels.all(k, !k.startsWith('app.kubernetes.io/') && "

@@ -112,6 +112,27 @@ class ZoneBackup(Part):
     restored: list[str] = Field(default=[], description="What the newest run brought back.")
 
 
+class Restoration(Part):
+    """A restore that the operator runs or ran, for as long as it is asked for."""
+
+    job: str = Field(description="Its job.")
+    request: str = Field(
+        description="What asked for it: spec.restore.from, an annotation with its value, or "
+        "spec.backup.autoRestore with the zone."
+    )
+    state: Literal["Running", "Restored", "NothingToRestore", "Planned", "Failed"] = Field(
+        description="How far it is; Planned: the dry run is done."
+    )
+    started: Time | None = Field(default=None, description="When it was started.")
+    taken: Time | None = Field(default=None, description="When the oldest backup was taken.")
+    events: int | None = Field(default=None, description="Events of the ledgers that come back.")
+    came_back: list[str] = Field(
+        default=[], description="Which positions of which ledger came, or would come, to whom."
+    )
+    lost: list[str] = Field(default=[], description="Which are known to be lost.")
+    message: str | None = Field(default=None, description="What is in its way.")
+
+
 class LastBackup(Part):
     """The backups of all zones together, as old as the oldest."""
 
@@ -174,6 +195,15 @@ class Status(Part):
             }
         ),
     ] = Field(default=[], description="The newest backup of each zone.")
+    restores: Annotated[
+        list[Restoration],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["job"],
+            }
+        ),
+    ] = Field(default=[], description="The restores that are asked for.")
     last_export: LastExport | None = Field(default=None, description="The newest export.")
     next_export: NextExport | None = Field(default=None, description="The export to come.")
 
