@@ -46,6 +46,7 @@ class Settings:
     keepalive_requests: int
     keepalive_seconds: float
     reserve_mb: int
+    limits_file: Path | None
     gets_per_second: float
     posts_per_second: float
     log_format: str
@@ -150,6 +151,7 @@ VARIABLES = (
     Variable("USAGE_KEEPALIVE_REQUESTS", "1000", _whole(1, 10**9), "requests a connection"),
     Variable("USAGE_KEEPALIVE_SECONDS", "60", _seconds, "age of a connection, in seconds"),
     Variable("USAGE_RESERVE_MB", "64", _whole(0, 10**6), "MB of disk kept back for purging"),
+    Variable("USAGE_LIMITS_FILE", "", _file, "plans, quotas, alerts and rates, JSON"),
     Variable("USAGE_GETS_PER_SECOND", "0", _rate, "reading requests of one token; 0: any number"),
     Variable("USAGE_POSTS_PER_SECOND", "0", _rate, "changing requests of one token; 0: any number"),
     Variable("USAGE_LOG_FORMAT", "line", _one_of("line", "json"), "line or json"),

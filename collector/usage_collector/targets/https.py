@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _OPTIONS = frozenset({"method", "credentials", "ca-file"})
 _METHODS = ("put", "post")
 _TIMEOUT = httpx.Timeout(300.0, connect=10.0)
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
 _CHUNK = 1024 * 1024
 _HINTS = {
     401: "check the header of the credentials (USAGE_HTTPS_HEADER)",
@@ -180,15 +178,5 @@ def site(text: str, environment: Mapping[str, str]) -> Site:
     method = given.chosen(shown, "method", options.get("method", "put"), _METHODS)
     header = given.secret(options, environment, "USAGE_HTTPS_HEADER")
     tls = ssl.create_default_context(cadata=given.ca(options))
-    return Site(url, method, _headers(shown, header), tls)
-
-
-def _headers(shown: str, header: str | None) -> dict[str, str]:
-    if header is None:
-        return {}
-    match = _HEADER.fullmatch(header)
-    if match is None:
-        raise InvalidInput(
-            f"the header for destination {shown!r} is none", "write one line: NAME: VALUE"
-        )
-    return {match[1]: match[2]}
+    headers = given.one_header(f"destination {shown!r}", header) if header is not None else {}
+    return Site(url, method, headers, tls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from usage_collector.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
 
 
 def parse(destination: str, query: str, known: frozenset[str]) -> dict[str, str]:
@@ -73,3 +76,11 @@ def ca(options: Mapping[str, str]) -> str | None:
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
         raise InvalidInput(f"ca-file {path} cannot be used: {error}", "give a PEM file") from None
     return text
+
+
+def one_header(whose: str, line: str) -> dict[str, str]:
+    """A header of HTTP from its one line; `InvalidInput` says whose is none, never what it is."""
+    match = _HEADER.fullmatch(line)
+    if match is None:
+        raise InvalidInput(f"the header for {whose} is none", "write one line: NAME: VALUE")
+    return {match[1]: match[2]}

@@ -7,7 +7,7 @@ each other theirs come to the same register in any order. Nothing is ever remove
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Details(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     customer_ids: _Names = []
     contracts: _Names = []
     archived: bool = False
-    plan: Literal["", "free", "paid", "enterprise"] = ""
+    plan: Annotated[str, msgspec.Meta(max_length=253)] = ""
     monthly_hours: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
     concurrent_sessions: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
 

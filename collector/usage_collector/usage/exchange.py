@@ -19,15 +19,19 @@ from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders r
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
 from usage_collector.usage.texts import OWN
+from usage_collector.usage.told import Told  # noqa: TC001 - decoders read it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from usage_collector.usage.registry import Registry
     from usage_collector.usage.store import Store
+    from usage_collector.usage.told import Book
 
 _log = logging.getLogger(__name__)
 
+DIGEST = 32
+"""Length of a register's digest; behind it stands that of the alerts that were sent."""
 PAGE = 5000
 """Rows looked at for one answer."""
 STALE = 30_000_000
@@ -37,7 +41,8 @@ STALE = 30_000_000
 class News(msgspec.Struct, frozen=True, array_like=True):
     """What a collector answers: its states behind a number, and the number to ask with next.
 
-    ``customers`` are all it knows of, unless the asking one knows just the same.
+    ``customers`` are all it knows of, unless the asking one knows just the same; so is ``told``,
+    the alerts that were sent.
 
     ``troubles`` says why what it knows of itself is not all, ``early`` how many events came from
     the future, by day; ``more``: ask again at once.
@@ -52,6 +57,7 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     early: dict[int, int]
     states: list[State]
     customers: list[Customer]
+    told: list[Told] = []
 
 
 _decode = msgspec.msgpack.Decoder(News).decode
@@ -98,9 +104,12 @@ class Known:
 class Exchange:
     """Asks the other collectors; the epoch of our own index tells us from them."""
 
-    def __init__(self, store: Store, registry: Registry, now: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, book: Book, now: Callable[[], int]
+    ) -> None:
         self._store = store
         self._registry = registry
+        self._book = book
         self._now = now
         self._known: dict[str, Known] = {}
         self.recall()
@@ -140,7 +149,8 @@ class Exchange:
             known.epoch,
             known.seq,
             everything=known.heard is None,
-            register=self._registry.register.digest,
+            # One parameter for both: collectors of the version before know no other.
+            register=self._registry.register.digest + self._book.digest,
         )
         try:
             news = _decode(answer)
@@ -152,6 +162,7 @@ class Exchange:
             if news.states or news.seq != known.seq:
                 self._store.fold(news.states, began, own=False, marks=[mark], epoch=self._epoch)
             self._registry.join(news.customers)
+            self._book.join(news.told)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
             raise PeerUnavailable(
                 f"{peer.url} gave no answer of a collector: {error}", "upgrade both to one version"

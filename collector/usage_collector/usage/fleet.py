@@ -12,17 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
 from usage_collector.usage import answering, billing, coverage, exchange, latest, quotas, series
+from usage_collector.usage.alerting import WHATS, Alerting, due, responsible
 from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
-from usage_collector.usage.limits import HISTORY_DAYS, THRESHOLDS
+from usage_collector.usage.limits import HISTORY_DAYS
+from usage_collector.usage.policy import PolicyFile
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY
 from usage_collector.usage.store import Store
+from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,13 +35,18 @@ if TYPE_CHECKING:
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
     from usage_collector.usage.billing import Line
-    from usage_collector.usage.customers import Register
+    from usage_collector.usage.customers import Customer, Details, Register
+    from usage_collector.usage.exchange import Known
 
 _log = logging.getLogger(__name__)
 
 FEED_SECONDS = 1.0
 EXCHANGE_SECONDS = 5.0
 """How often other collectors are asked; what they received is in answers here after that."""
+ALERT_SECONDS = 10.0
+"""How often it is looked which quotas are reached."""
+WARNED, EXCEEDED = 0.8, 1.0
+"""Parts of quotas that have metrics of their own, whatever thresholds there are."""
 THREADS = 8
 LAG = 10_000_000
 """How long (µs) an event may take until it is counted before that is told."""
@@ -66,7 +76,11 @@ class Fleet:
         self.store = Store(settings.data_dir)
         self.feeder = Feeder(ledgers, self.store, settings.name, settings.zone)
         self.registry = Registry(settings.data_dir, settings.name, now)
-        self._exchange = exchange.Exchange(self.store, self.registry, now)
+        self.limits_file = PolicyFile(settings.limits_file)
+        book = Book(settings.data_dir)
+        self._alerting = Alerting(book, self.limits_file, settings.name, now)
+        self._exchange = exchange.Exchange(self.store, self.registry, book, now)
+        self._began = now()
         self._settings = settings
         self._now = now
         self._peers: dict[str, peers.Peer] = {}
@@ -78,9 +92,12 @@ class Fleet:
         """Keep the index up to date until cancelled."""
         try:
             await asyncio.gather(
-                self._repeat(self._feed, FEED_SECONDS), self._repeat(self._ask, EXCHANGE_SECONDS)
+                self._repeat(self._feed, FEED_SECONDS),
+                self._repeat(self._ask, EXCHANGE_SECONDS),
+                self._repeat(self._alert, ALERT_SECONDS),
             )
         finally:
+            self._alerting.stop()
             self.feeder.stop()
 
     def answer(self, query: Query) -> tuple[dict[str, object], list[Missing]]:
@@ -109,7 +126,23 @@ class Fleet:
     def limits(self) -> tuple[list[Line], list[Missing]]:
         """Usage against quotas, today's too; see `quotas.lines`."""
         missing = self._missing(Query(self.today - HISTORY_DAYS, self.today))
-        return quotas.lines(self.store, self.registry.register, self._now()), missing
+        return self._quotas(), missing
+
+    def alerts(self) -> dict[str, object]:
+        """Alerts that were sent, and how many wait, as this collector knows."""
+        book = self._alerting.book
+        sent = sorted(book.told.values(), key=lambda one: one.at)
+        lines = [{**msgspec.structs.asdict(one.alert), "sent": rfc3339(one.at)} for one in sent]
+        return {"sent": lines, "waiting": len(book.waiting)}
+
+    def put_customer(self, id_: str, details: Details) -> Customer:
+        """Register or change a customer; see `Registry.put`.
+
+        Raises:
+            InvalidInput: there is no such plan.
+        """
+        self.limits_file.policy.check_plan(details.plan)
+        return self.registry.put(id_, details)
 
     def covered(self, query: Query) -> dict[str, object]:
         """How much of each day is known, by zone; see `coverage.days`."""
@@ -144,7 +177,8 @@ class Fleet:
                 troubles=self.feeder.troubles(self._now() - LAG),
                 early=self.feeder.early(),
                 states=states,
-                customers=self.registry.news(register),
+                customers=self.registry.news(register[: exchange.DIGEST]),
+                told=self._alerting.book.news(register[exchange.DIGEST :]),
             )
         )
 
@@ -156,13 +190,23 @@ class Fleet:
                 any(trouble.until is None for trouble in one.troubles) for one in self.sources()
             ),
             "early": lambda: sum(self.feeder.early().values()),
-            "warned": lambda: self._reached(THRESHOLDS[0]),
-            "exceeded": lambda: self._reached(THRESHOLDS[1]),
+            "alerts": lambda: len(self._alerting.book.waiting),
         }
 
-    def _reached(self, threshold: float) -> int:
-        lines = quotas.lines(self.store, self.registry.register, self._now())
-        return sum(float(str(line["reached"])) >= threshold for line in lines)
+    def at_quota(self) -> dict[tuple[str, float], float]:
+        """How many customers reached which part of which quota, today's usage too."""
+        lines = self._quotas()
+        parts = (*self.limits_file.policy.parts, WARNED, EXCEEDED)
+        found: dict[tuple[str, float], float] = {
+            (what, part): 0 for what in WHATS for part in parts
+        }
+        for alert, _ in due(lines, sorted({*parts})):
+            found[alert.what, alert.threshold] += 1
+        return found
+
+    def _quotas(self) -> list[Line]:
+        policy = self.limits_file.policy
+        return quotas.lines(self.store, self.registry.register, policy, self._now())
 
     def sources(self, needed: int | None = None) -> list[Source]:
         """All collectors that should exist, with what is not known of each.
@@ -175,8 +219,11 @@ class Fleet:
         found = [Source(name, zone, self.feeder.troubles(needed), self.feeder.early())]
         if self._list_problem:
             found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
+        return found + [one.source(now) for one in self._others()]
+
+    def _others(self) -> list[Known]:
         others = [url for url in self._peers if not self._exchange.is_self(url)]
-        return found + [self._exchange.known(url).source(now) for url in others]
+        return [self._exchange.known(url) for url in others]
 
     def _missing(self, query: Query) -> list[Missing]:
         """What may be missing from these days, after waiting a little for what is under way."""
@@ -210,6 +257,17 @@ class Fleet:
         await self._work(self._refresh)
         asking = [self._work(self._exchange.ask, peer) for peer in self._peers.values()]
         await asyncio.gather(*asking)
+
+    async def _alert(self) -> None:
+        # Who the others are has to be known first.
+        if not self.limits_file.hooks or (self._settings.peers and not self._stamp):
+            return
+        if responsible(self._settings.name, self._others(), self._now(), self._began):
+            await self._work(self._send_alerts)
+
+    def _send_alerts(self) -> None:
+        lines, missing = self.limits()
+        self._alerting.run(lines, sorted({one.collector for one in missing}))
 
     def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:
         """In threads of its own: collectors that are away must not keep exports waiting."""

@@ -1,4 +1,4 @@
-"""Plans and quotas: what a customer may use, used so far, and will have used by the month's end.
+"""What a customer will have used by the month's end, and which part of its quota is reached.
 
 Nothing here ever refuses an event: what was used is billed.
 """
@@ -14,26 +14,11 @@ from usage_collector.sessions import HOUR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from usage_collector.usage.customers import Details
-
-THRESHOLDS = (0.8, 1.0)
-"""Parts of a quota that are told when they are reached."""
 HISTORY_DAYS = 28
 """Of whole days before today a forecast is made."""
 _WEEK = 7
 _NORMAL_80 = 1.2816
 """Of a normal distribution, 80 % lie within so many standard deviations."""
-
-
-class Quota(NamedTuple):
-    """Hours a month and sessions at once; None: as many as they like."""
-
-    monthly_hours: float | None
-    concurrent_sessions: int | None
-
-
-PLANS = {"free": Quota(4, 2), "paid": Quota(6000, 20), "enterprise": Quota(None, None)}
-"""As documented for the real-time service: an enterprise's quota is its own."""
 
 
 class Forecast(NamedTuple):
@@ -42,16 +27,6 @@ class Forecast(NamedTuple):
     hours: float
     low: float
     high: float
-
-
-def quota(details: Details) -> Quota:
-    """What a customer may use: its own figures, and for what it has none those of its plan."""
-    plan = PLANS.get(details.plan, Quota(None, None))
-    hours, sessions = details.monthly_hours, details.concurrent_sessions
-    return Quota(
-        plan.monthly_hours if hours is None else hours,
-        plan.concurrent_sessions if sessions is None else sessions,
-    )
 
 
 def forecast(
@@ -82,11 +57,11 @@ def forecast(
     return Forecast(hours, max(used, low), high)
 
 
-def reached(used: float, limit: float | None) -> float:
-    """The highest of `THRESHOLDS` that is reached; 0 where none is."""
+def reached(used: float, limit: float | None, parts: Sequence[float]) -> float:
+    """The highest of these parts of a quota that is reached; 0 where none is."""
     if limit is None:
         return 0
-    return max((one for one in THRESHOLDS if used >= one * limit), default=0)
+    return max((one for one in parts if used >= one * limit), default=0)
 
 
 def hours(duration: int) -> float:

@@ -11,13 +11,14 @@ from usage_collector.periods import Period, moment
 from usage_collector.usage import limits
 from usage_collector.usage.answering import grouped
 from usage_collector.usage.asking import Query, text
+from usage_collector.usage.policy import NO_QUOTA
 from usage_collector.usage.states import DAY
 
 if TYPE_CHECKING:
     import apsw
 
-    from usage_collector.usage.customers import Customer, Register
-    from usage_collector.usage.limits import Quota
+    from usage_collector.usage.customers import Register
+    from usage_collector.usage.policy import Policy
     from usage_collector.usage.store import Store
 
 _LIVE = """
@@ -34,17 +35,21 @@ class Used:
     live: int = 0
 
 
-def lines(store: Store, register: Register, now: int) -> list[dict[str, object]]:
-    """A line for each customer with a plan or a quota, at ``now`` (µs), sorted by its id."""
+def lines(store: Store, register: Register, policy: Policy, now: int) -> list[dict[str, object]]:
+    """A line for each customer with a plan or a quota, at ``now`` (µs), sorted by its id.
+
+    One that has a quota in the policy and is not registered is who events call so.
+    """
     today = now // DAY
     first = min(Period.of(moment(now)).start // DAY, today - limits.HISTORY_DAYS)
     with store.reading() as connection:
         used = _used(connection, store, register, Query(first, today), now)
+    standing = {id_ for id_, one in register.customers.items() if one.merged_into is None}
+    unregistered = policy.quotas.keys() - register.customers.keys()
     return [
-        _line(customer, quota, used[customer.id], now)
-        for customer in sorted(register.customers.values(), key=lambda one: one.id)
-        if customer.merged_into is None
-        and (quota := limits.quota(customer.details)) != (None, None)
+        _line(id_, register, policy, used[id_], now)
+        for id_ in sorted(standing | unregistered)
+        if policy.quota(id_, register)[1] != NO_QUOTA
     ]
 
 
@@ -55,31 +60,32 @@ def _used(
     by_day = grouped(connection, store, query, ("day", "customer", "contract"))
     for (day, name, contract), sums in by_day.items():
         customer = register.of(name, contract)
-        if customer is not None:
-            number = (date.fromisoformat(day) - date(1970, 1, 1)).days
-            used[customer.id].days[number] += sums[1]
+        number = (date.fromisoformat(day) - date(1970, 1, 1)).days
+        used[customer.id if customer else name].days[number] += sums[1]
     live: list[Any] = connection.execute(_LIVE, (now,)).fetchall()
     for name, contract, count in live:
         customer = register.of(name, contract)
-        if customer is not None:
-            used[customer.id].live += count
+        used[customer.id if customer else name].live += count
     return used
 
 
-def _line(customer: Customer, quota: Quota, used: Used, now: int) -> dict[str, object]:
+def _line(id_: str, register: Register, policy: Policy, used: Used, now: int) -> dict[str, object]:
     today, month = now // DAY, Period.of(moment(now))
-    so_far = sum(us for day, us in used.days.items() if day >= month.start // DAY)
+    so_far = limits.hours(sum(us for day, us in used.days.items() if day >= month.start // DAY))
+    plan, quota = policy.quota(id_, register)
+    known = register.customers.get(id_)
     return {
-        "customer": customer.id,
-        "name": customer.details.name,
-        "plan": customer.details.plan or None,
+        "customer": id_,
+        "name": known.details.name if known else id_,
+        "plan": plan or None,
         "month": str(month),
-        "used_hrs": limits.hours(so_far),
+        "used_hrs": so_far,
         "quota_hrs": quota.monthly_hours,
-        "reached": limits.reached(limits.hours(so_far), quota.monthly_hours),
-        "forecast": _forecast(used, limits.hours(so_far), month, now),
+        "reached": limits.reached(so_far, quota.monthly_hours, policy.parts),
+        "forecast": _forecast(used, so_far, month, now),
         "sessions": used.live,
         "quota_sessions": quota.concurrent_sessions,
+        "sessions_reached": limits.reached(used.live, quota.concurrent_sessions, policy.parts),
         "as_of": text(today),
     }
 

@@ -59,7 +59,7 @@ class Customers:
         queries.only(request)
         with self._room.lease() as lease:
             details = usage.read_details(await bodies.read(request, lease))
-        made = await asyncio.to_thread(self._fleet.registry.put, path["customer"], details)
+        made = await asyncio.to_thread(self._fleet.put_customer, path["customer"], details)
         return _json(made)
 
     async def merge(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.Response:
@@ -77,7 +77,7 @@ class Customers:
         """Usage against quotas."""
         queries.only(request)
         lines, missing = await asyncio.to_thread(self._fleet.limits)
-        body: dict[str, Any] = {"limits": lines}
+        body: dict[str, Any] = {"limits": lines, "alerts": self._fleet.alerts()}
         headers = partial(body, missing)
         return web.Response(
             body=msgspec.json.encode(body), content_type="application/json", headers=headers

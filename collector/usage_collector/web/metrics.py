@@ -95,6 +95,20 @@ class Metrics:
         self._check_ended = self._gauge(
             "usage_check_timestamp_seconds", "When the background check last got to the end"
         )
+        self._at_quota = self._gauge(
+            "usage_customers_at_quota",
+            "Customers that reached that part of their quota this month",
+            "what",
+            "part",
+        )
+        self._quotas = {
+            ("monthly_hours", part): self._gauge(f"usage_quotas_{name}", text)
+            for part, name, text in (
+                (0.8, "warned", "Customers that used 80 % of their month's quota"),
+                (1.0, "exceeded", "Customers that used all of their month's quota"),
+            )
+        }
+        self._ask_quotas: Callable[[], Mapping[tuple[str, float], float]] = dict
         self._expiry = self._gauge(
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
         )
@@ -123,17 +137,21 @@ class Metrics:
         self._commits.observe(seconds)
         self._batches.observe(events)
 
-    def watch_usage(self, figures: Mapping[str, Callable[[], float]]) -> None:
-        """Ask for these at each scrape; see `usage.Fleet.figures`."""
+    def watch_usage(
+        self,
+        figures: Mapping[str, Callable[[], float]],
+        at_quota: Callable[[], Mapping[tuple[str, float], float]],
+    ) -> None:
+        """Ask for these at each scrape; see `usage.Fleet.figures` and `usage.Fleet.at_quota`."""
         texts = {
             "usage_uncounted_events": ("uncounted", "Stored events that no usage counts yet"),
             "usage_collectors_missing": ("missing", "Collectors of which not all usage is known"),
-            "usage_quotas_warned": ("warned", "Customers that used 80 % of their month's quota"),
-            "usage_quotas_exceeded": ("exceeded", "Customers that used all of their month's quota"),
+            "usage_quota_alerts_waiting": ("alerts", "Alerts that no webhook has taken yet"),
             "usage_early_events": ("early", "Events dated over a minute later than received"),
         }
         for name, (figure, text) in texts.items():
             self._gauge(name, text).set_function(figures[figure])
+        self._ask_quotas = at_quota
 
     def set_expiry(self, timestamp: float) -> None:
         """The certificate in use expires then (s since the Unix epoch)."""
@@ -153,10 +171,22 @@ class Metrics:
         age = _age(ledgers)
         self._unreceipted.set(0 if age is None else age)
         self._due.set(math.inf if age is None else self._retention - age)
+        self._look_at_quotas()
         self._awaited.clear()
         for kind, files in _awaited(ledgers).items():
             self._awaited.labels(kind).set(files)
         return generate_latest(self.registry)
+
+    def _look_at_quotas(self) -> None:
+        self._at_quota.clear()
+        try:
+            found = self._ask_quotas()
+        except UsageError:
+            found = dict.fromkeys(self._quotas, math.nan)
+        for (what, part), customers in found.items():
+            self._at_quota.labels(what, f"{part:g}").set(customers)
+            if (what, part) in self._quotas:
+                self._quotas[what, part].set(customers)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)

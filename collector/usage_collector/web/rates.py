@@ -29,6 +29,10 @@ class Rates:
         self._clock = clock
         self._left: dict[tuple[bytes, bool], tuple[float, float]] = {}
 
+    def use(self, gets: float, posts: float) -> None:
+        """From now on these rates hold."""
+        self._rates = {True: gets, False: posts}
+
     def check(self, method: str, authorization: str | None, client: str | None) -> None:
         """Return when the request may go on.
 

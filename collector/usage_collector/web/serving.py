@@ -133,7 +133,9 @@ class Collector:
         settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
         exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
         reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
-        metrics.watch_usage(parts.fleet.figures())
+        metrics.watch_usage(parts.fleet.figures(), parts.fleet.at_quota)
+        self._rates = Rates(0, 0)
+        self._limit()
         gate = Gate()
         healthy = health.routes(ledgers, lambda: self._draining)
         restoring = Restoring(ledgers, now)
@@ -165,7 +167,7 @@ class Collector:
             Router([*described, openapi.route(described, "Usage collector: reporting", build)]),
             parts.guard,
             metrics.count_request,
-            rates=Rates(settings.gets_per_second, settings.posts_per_second),
+            rates=self._rates,
         )
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -218,9 +220,22 @@ class Collector:
             await asyncio.sleep(REFRESH_SECONDS)
             _attempt(self._parts.guard.refresh)
             _attempt(self._parts.keystore.refresh)
+            _attempt(self._limit)
             if (changed := files.fingerprint(given)) != stamp:
                 stamp = changed
                 await self._change_certificates()
+
+    def _limit(self) -> None:
+        """Take over the limits of a file that changed, and of the settings what it leaves out."""
+        settings, given = self._parts.settings, self._parts.fleet.limits_file
+        try:
+            given.refresh()
+        finally:
+            gets, posts = given.policy.gets_per_second, given.policy.posts_per_second
+            self._rates.use(
+                settings.gets_per_second if gets is None else gets,
+                settings.posts_per_second if posts is None else posts,
+            )
 
     async def _change_certificates(self) -> None:
         try:

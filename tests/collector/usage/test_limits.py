@@ -15,6 +15,7 @@ from usage_collector.periods import Period
 from usage_collector.sessions import HOUR, Place
 from usage_collector.usage import limits, quotas
 from usage_collector.usage.customers import Customer, Details, Register
+from usage_collector.usage.policy import NONE, Given, Policy, Quota
 from usage_collector.usage.states import DAY, state
 from usage_collector.usage.store import Store
 
@@ -24,19 +25,43 @@ if TYPE_CHECKING:
 OCTOBER = Period(2026, 10)
 
 
+def _quota(details: Details, given: Policy = NONE) -> tuple[float | None, int | None]:
+    _, found = given.quota("a", Register([Customer("a", details, 1, "c")]))
+    return found.monthly_hours, found.concurrent_sessions
+
+
 def test_a_plan_is_a_quota_that_own_figures_replace() -> None:
     """Own figures go before the plan's; an enterprise has only its own."""
-    assert limits.quota(Details("A", plan="free")) == (4, 2)
-    assert limits.quota(Details("A", plan="paid", monthly_hours=7.5)) == (7.5, 20)
-    assert limits.quota(Details("A", plan="enterprise", concurrent_sessions=0)) == (None, 0)
-    assert limits.quota(Details("A")) == (None, None)
+    assert _quota(Details("A", plan="free")) == (4, 2)
+    assert _quota(Details("A", plan="paid", monthly_hours=7.5)) == (7.5, 20)
+    assert _quota(Details("A", plan="enterprise", concurrent_sessions=0)) == (None, 0)
+    assert _quota(Details("A")) == (None, None)
+    assert _quota(Details("A", plan="one that is gone")) == (None, None)
+
+
+def test_a_file_goes_before_the_register() -> None:
+    """It adds plans, changes those there are, and has the last word on a customer's figures."""
+    given = Policy(
+        plans={"free": Quota(5, 3), "big": Quota(100, None)},
+        quotas={"a": Given(plan="big", concurrent_sessions=9)},
+    )
+    assert _quota(Details("A", plan="free"), given) == (100, 9)
+    assert _quota(Details("A", monthly_hours=7, concurrent_sessions=8), given) == (7, 9)
+    assert _quota(Details("A", plan="free"), Policy(plans=given.plans)) == (5, 3)
 
 
 def test_thresholds_are_reached_at_their_figure() -> None:
     """At 80 % and at all of it; a quota of nothing is reached by nothing."""
-    assert [limits.reached(used, 10) for used in (7.9, 8, 9.9, 10, 11)] == [0, 0.8, 0.8, 1, 1]
-    assert limits.reached(0, 0) == 1
-    assert limits.reached(5, None) == 0
+    parts = NONE.parts
+    assert [limits.reached(used, 10, parts) for used in (7.9, 8, 9.9, 10, 11)] == [
+        0,
+        0.8,
+        0.8,
+        1,
+        1,
+    ]
+    assert limits.reached(0, 0, parts) == 1
+    assert limits.reached(5, None, parts) == 0
 
 
 def test_weekdays_are_told_apart() -> None:
@@ -114,7 +139,9 @@ def test_usage_stands_against_quotas(store: Store) -> None:
         Customer("gone", Details("Gone", plan="paid"), 1, "c", "acme"),
     ]
     now = OCTOBER.start + 4 * DAY + 6 * HOUR
-    acme, idle = quotas.lines(store, Register(customers), now)
+    given = Policy(quotas={"Stranger": Given(monthly_hours=2)})
+    stranger, acme, idle = quotas.lines(store, Register(customers), given, now)
+    assert (stranger["customer"], stranger["used_hrs"]) == ("Stranger", 1.0)
     forecast = acme.pop("forecast")
     assert acme == {
         "customer": "acme",
@@ -126,6 +153,7 @@ def test_usage_stands_against_quotas(store: Store) -> None:
         "reached": 0.8,
         "sessions": 3,
         "quota_sessions": 2,
+        "sessions_reached": 1,
         "as_of": "2026-10-05",
     }
     assert isinstance(forecast, dict)

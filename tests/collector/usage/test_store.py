@@ -21,6 +21,7 @@ from usage_collector.usage.exchange import Exchange
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import State, merged, state
 from usage_collector.usage.store import Mark, Store
+from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
     from random import Random
@@ -102,7 +103,12 @@ def test_any_collector_counts_what_a_naive_count_comes_to(
             stores[name] = Store(Path(folder) / name)
         peers = [Local(name, store) for name, store in stores.items()]
         exchanges = [
-            Exchange(store, Registry(Path(folder), name, lambda: NOW), lambda: NOW)
+            Exchange(
+                store,
+                Registry(Path(folder), name, lambda: NOW),
+                Book(Path(folder) / name),
+                lambda: NOW,
+            )
             for name, store in stores.items()
         ]
         for name, store in stores.items():

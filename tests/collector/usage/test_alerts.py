@@ -1,0 +1,330 @@
+"""Alerts at thresholds of quotas: each once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.collector.process import CollectorProcess
+from tests.collector.samples import array, event
+from tests.collector.usage.receiver import Receiver, receiver
+from usage_collector.errors import InvalidInput
+from usage_collector.periods import microseconds
+from usage_collector.sessions import SECOND
+from usage_collector.usage import alerting
+from usage_collector.usage.alerting import Alerting, responsible
+from usage_collector.usage.exchange import Known
+from usage_collector.usage.policy import PolicyFile
+from usage_collector.usage.told import Alert, Book, Told, Waiting
+
+NOW = microseconds(datetime(2026, 10, 20, 12, tzinfo=UTC))
+MINUTE = 60 * SECOND
+
+
+def _line(customer: str, used: float, quota: float | None, **more: object) -> dict[str, Any]:
+    given = {"customer": customer, "name": customer, "plan": None, "month": "2026-10"}
+    forecast = {"hours": 9.5, "low": 8.0, "high": 11.0}
+    figures = {"used_hrs": used, "quota_hrs": quota, "forecast": forecast}
+    return {**given, **figures, "sessions": 0, "quota_sessions": None, **more}
+
+
+class Setup:
+    """Alerting in a folder, towards a receiver, with a clock that the test moves."""
+
+    def __init__(self, folder: Path, to: Receiver, **more: object) -> None:
+        self.now = NOW
+        self.folder = folder
+        (folder / "header").write_text("Authorization: Bearer secret\n")
+        hook = {"url": to.url, "insecure": True, "header_file": str(folder / "header")}
+        self.file = folder / "limits.json"
+        self.file.write_text(
+            json.dumps({"name": "f", "thresholds": [50, 80, 100], "webhooks": [hook], **more})
+        )
+        self.restart()
+
+    def restart(self) -> None:
+        self.alerting = Alerting(Book(self.folder), PolicyFile(self.file), "c-0", lambda: self.now)
+
+    def run(self, *lines: dict[str, Any], lacking: tuple[str, ...] = ()) -> None:
+        self.alerting.run(lines, lacking)
+
+
+def test_each_threshold_is_told_once(tmp_path: Path) -> None:
+    """Also after a restart; with the forecast and its bounds, and what is missing."""
+    with receiver() as to:
+        setup = Setup(tmp_path, to)
+        setup.run(_line("acme", 5, 10), _line("idle", 4.9, 10), lacking=("c-1",))
+        setup.run(_line("acme", 7, 10))
+        setup.restart()
+        setup.run(_line("acme", 7, 10), _line("idle", 4, 10))
+        setup.run(_line("acme", 12, 10))
+        assert [one[:2] for one in to.taken] == [("acme", 0.5), ("acme", 0.8), ("acme", 1.0)]
+        assert len({one["key"] for one in to.got}) == 3
+        first = to.got[0]
+        assert first["authorization"] == "Bearer secret"
+        assert first["body"] == {
+            "id": first["key"],
+            "type": "quota",
+            "fleet": "f",
+            "customer": "acme",
+            "name": "acme",
+            "plan": None,
+            "month": "2026-10",
+            "what": "monthly_hours",
+            "threshold": 0.5,
+            "quota": 10.0,
+            "used": 5,
+            "forecast": {"hours": 9.5, "low": 8.0, "high": 11.0},
+            "partial": ["c-1"],
+            "time": "2026-10-20T12:00:00Z",
+            "collector": "c-0",
+        }
+
+
+def test_another_quota_and_another_month_are_other_alerts(tmp_path: Path) -> None:
+    """A quota that was raised warns again when it is reached; so do sessions at once."""
+    with receiver() as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("acme", 10, 10))
+        setup.run(_line("acme", 10, 20))
+        setup.run(_line("acme", 20, 20, sessions=3, quota_sessions=3))
+        setup.run(_line("acme", 20, 20, month="2026-11"))
+        told = [(one["body"]["month"], one["body"]["what"], one["body"]["quota"]) for one in to.got]
+        assert told == [
+            ("2026-10", "monthly_hours", 10),
+            ("2026-10", "monthly_hours", 20),
+            ("2026-10", "concurrent_sessions", 3),
+            ("2026-11", "monthly_hours", 20),
+        ]
+        assert to.got[2]["body"]["forecast"] is None
+
+
+def test_what_is_refused_waits_ever_longer(tmp_path: Path, caplog: Any) -> None:
+    """Nothing is tried before its time, `Retry-After` is kept to, and no secret is logged."""
+    with receiver(500, 429, 302, Retry_After="120", Location="http://127.0.0.1:1/") as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("acme", 10, 10))
+        setup.now += 4 * SECOND
+        setup.run()
+        assert [one["status"] for one in to.got] == [500]
+        setup.now += SECOND
+        setup.run()
+        setup.now += 119 * SECOND
+        setup.run()
+        assert [one["status"] for one in to.got] == [500, 429]
+        setup.now += SECOND
+        setup.run()
+        setup.now += 20 * SECOND
+        setup.run(_line("acme", 11, 10))
+        assert [one["status"] for one in to.got] == [500, 429, 302, 200]
+        # The same bytes each time, although more was used meanwhile.
+        assert len({json.dumps(one["body"]) for one in to.got}) == 1
+        assert not setup.alerting.book.waiting
+    assert "secret" not in caplog.text
+
+
+def test_a_lost_answer_is_the_only_reason_to_come_twice(tmp_path: Path) -> None:
+    """Under the same key, so that the receiver can tell; also from another collector."""
+    with receiver(0) as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("acme", 10, 10))
+        setup.restart()
+        setup.run(_line("acme", 10, 10))
+        assert [one["status"] for one in to.got] == [0, 200]
+        assert to.got[0]["key"] == to.got[1]["key"]
+        other = tmp_path / "other"
+        other.mkdir()
+        elsewhere = Setup(other, to, thresholds=[100])
+        elsewhere.alerting.book.join(setup.alerting.book.news(""))
+        elsewhere.run(_line("acme", 10, 10))
+        assert len(to.got) == 2
+        unaware = tmp_path / "unaware"
+        unaware.mkdir()
+        Setup(unaware, to, thresholds=[100]).run(_line("acme", 10, 10))
+        assert to.got[2]["key"] == to.got[0]["key"]
+
+
+def test_one_that_is_never_taken_holds_up_no_other(tmp_path: Path) -> None:
+    """The next attempt is made with another alert."""
+    with receiver(400) as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("bad", 10, 10), _line("good", 10, 10))
+        setup.now += 5 * SECOND
+        to.answers.append(200)
+        to.answers.append(400)
+        setup.run()
+        assert [(one["body"]["customer"], one["status"]) for one in to.got] == [
+            ("bad", 400), ("good", 200), ("bad", 400)
+        ]  # fmt: skip
+
+
+def test_one_collector_is_responsible() -> None:
+    """The lowest name; another only once it was away for long, or turns out not to be there."""
+
+    def known(name: str, heard: int | None) -> Known:
+        return Known(f"https://{name}", name, heard=heard)
+
+    away = NOW - alerting.TAKEOVER - 1
+    assert responsible("a", [known("b", NOW)], NOW, away)
+    assert not responsible("b", [known("a", NOW - MINUTE)], NOW, away)
+    assert not responsible("b", [known("a", away)], NOW, NOW - MINUTE)
+    assert responsible("b", [known("a", away), known("c", NOW)], NOW, away)
+    assert not responsible("a", [known("", None)], NOW, NOW - MINUTE)
+    assert responsible("a", [known("", None)], NOW, away)
+    assert responsible("a", [], NOW, NOW)
+
+
+_told = st.lists(
+    st.builds(
+        Told,
+        st.builds(
+            Alert,
+            st.sampled_from("ab"),
+            st.sampled_from(["2026-09", "2026-10"]),
+            st.just("monthly_hours"),
+            st.sampled_from([0.5, 1.0]),
+            st.just(4.0),
+        ),
+        st.sampled_from("xy"),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)
+
+
+@given(_told, _told)
+@settings(max_examples=25, deadline=None)
+def test_books_join_in_any_order(one: list[Told], two: list[Told]) -> None:
+    """Collectors that told each other everything know the same, and keep it."""
+    with tempfile.TemporaryDirectory() as name:
+        books = []
+        for number, (first, second) in enumerate(((one, two), (two, one))):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            book = Book(folder)
+            book.wait([Waiting(told.alert, told.target, "{}") for told in one])
+            book.join(first)
+            book.join(second)
+            books.append(book)
+            again = Book(folder)
+            assert (again.told, again.waiting) == (book.told, book.waiting)
+            assert not book.waiting
+        assert books[0].digest == books[1].digest
+        assert books[0].news(books[1].digest) == []
+        books[0].forget("2026-10", ["x"])
+        assert {key[0].month for key in books[0].told} <= {"2026-10"}
+
+
+def test_a_damaged_book_is_set_aside(tmp_path: Path) -> None:
+    """It begins empty and learns from the others what was sent."""
+    (tmp_path / "alerts.json").write_bytes(b"{")
+    assert Book(tmp_path).told == {}
+    assert (tmp_path / "alerts.damaged").read_bytes() == b"{"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "object"),
+        ('{"colour": 1}', "colour"),
+        ('{"thresholds": []}', "thresholds"),
+        ('{"thresholds": [0]}', "thresholds"),
+        ('{"plans": {"a": {"monthly_hours": -1}}}', "plans"),
+        ('{"quotas": {"a": {"plan": "none"}}}', "quotas.a"),
+        ('{"webhooks": [{"url": "http://example.org/x"}]}', "is not https"),
+        ('{"webhooks": [{"url": "https://me:pw@example.org/x"}]}', "password"),
+        ('{"webhooks": [{"url": "nowhere"}]}', "no address"),
+        ('{"webhooks": [{"url": "https://e.org", "header_file": "/none"}]}', "header"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: str) -> None:
+    """It names the member; while running, the last good one stays in use."""
+    file = tmp_path / "limits.json"
+    file.write_text('{"thresholds": [70]}')
+    used = PolicyFile(file)
+    file.write_text(text)
+    with pytest.raises(InvalidInput, match=said) as refused:
+        used.refresh()
+    assert refused.value.hint
+    assert "pw" not in str(refused.value)
+    assert used.policy.parts == (0.7,)
+    with pytest.raises(InvalidInput):
+        PolicyFile(file)
+
+
+def test_a_header_that_changes_is_used(tmp_path: Path) -> None:
+    """A Secret that is replaced counts without a restart."""
+    with receiver() as to:
+        setup = Setup(tmp_path, to)
+        limits = PolicyFile(setup.file)
+        assert not limits.refresh()
+        (tmp_path / "header").write_text("Authorization: Bearer other-one")
+        assert limits.refresh()
+        next(iter(limits.hooks.values())).send("k", b"{}")
+        assert to.got[0]["authorization"] == "Bearer other-one"
+
+
+def test_a_fleet_tells_once(tmp_path: Path) -> None:
+    """Of two collectors one sends; killed and started again, or replaced, nothing comes twice."""
+    peers = tmp_path / "peers"
+    peers.write_text("")
+    limits = tmp_path / "limits.json"
+    limits.write_text("{}")
+    now = datetime.now(UTC).isoformat()
+
+    def collector(name: str) -> CollectorProcess:
+        made = CollectorProcess(
+            tmp_path / name, USAGE_NAME=name, USAGE_PEERS=f"@{peers}", EATS_SECURE="false",
+            USAGE_LIMITS_FILE=str(limits),
+        )  # fmt: skip
+        for what in ("EXCHANGE_SECONDS", "ALERT_SECONDS"):
+            made.patch(f"usage_collector.usage.fleet.{what}", 0.2)
+        return made.patch("usage_collector.usage.alerting.TAKEOVER", 8_000_000)
+
+    def use(of: CollectorProcess, hours: int) -> None:
+        raw = event(duration=hours * 3600, time_stamp=now)
+        httpx.post(f"{of.ingest_url}/v1/log", content=array([raw])).raise_for_status()
+
+    def until(of: CollectorProcess, sent: int) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            alerts = httpx.get(f"{of.reporting_url}/v1/limits").json()["alerts"]
+            if (len(alerts["sent"]), alerts["waiting"]) == (sent, 0):
+                return
+            assert time.monotonic() < deadline, alerts
+            time.sleep(0.05)
+
+    with receiver() as to, collector("a") as one, collector("b") as two:
+        peers.write_text("\n".join(each.reporting_url for each in (one, two)))
+        hook = {"url": to.url, "insecure": True}
+        quotas = {"Acme": {"monthly_hours": 10}}
+        limits.write_text(json.dumps({"quotas": quotas, "webhooks": [hook]}))
+        use(two, 9)
+        until(two, 1)
+        assert [each["body"]["collector"] for each in to.got] == ["a"]
+        one.kill()
+        one.start()
+        use(one, 3)
+        until(one, 2)
+        until(two, 2)
+        one.kill()
+        limits.write_text(
+            json.dumps({"quotas": quotas, "thresholds": [80, 100, 110], "webhooks": [hook]})
+        )
+        until(two, 3)
+        assert [each[1] for each in to.taken] == [0.8, 1.0, 1.1]
+        assert to.got[-1]["body"]["collector"] == "b"
+        metrics = httpx.get(f"{two.reporting_url}/metrics").text
+        at = 'usage_customers_at_quota{part="1.1",what="monthly_hours"} 1.0'
+        assert at in metrics
+        assert "usage_quotas_exceeded 1.0" in metrics
+        assert "Acme" not in metrics
