@@ -36,6 +36,14 @@ EXPORT = "export"
 BACKUP = "backup"
 """Component, and the collector's command word."""
 
+RESTORE = "restore"
+"""Component, the collector's command word, and the end of the annotations below."""
+RESTORES = f"{GROUP}/restore"
+RESTORE_PLANS = f"{GROUP}/restore-dry-run"
+"""What users write on a resource: the zones or collectors to restore, or to plan it for."""
+REQUEST = f"{GROUP}/request"
+"""Stands on a restore's job: what asked for it."""
+
 PROXY = "proxy"
 
 SERVE = "serve"
@@ -144,7 +152,7 @@ class Names:
 
     @property
     def backups(self) -> str:
-        """Name the ServiceAccount and NetworkPolicy of all backups."""
+        """Name the ServiceAccount and NetworkPolicy of all backups and restores."""
         return f"{self.name}-backup"
 
     @property
@@ -159,6 +167,10 @@ class Names:
             digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
             whole = f"{whole[: MAX_CRONJOB - len('-00000000-backup')]}-{digest}"
         return f"{whole}-backup"
+
+    def restore(self, mark: str) -> str:
+        """Name a restore's job; ``mark`` tells it from others."""
+        return f"{self.name}-restore-{mark}"
 
     def selector(self, component: str, zone: str | None = None) -> dict[str, str]:
         """Give the labels that select the pods of a component, in one zone or in all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from usage_operator import naming
@@ -13,7 +13,7 @@ from usage_operator.spec import BackupVolume
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from usage_operator.spec import Backup
+    from usage_operator.spec import Backup, BackupBucket, Encryption
 
 _FILES = naming.FILES_DIR
 
@@ -31,8 +31,11 @@ def _command(context: Context, wanted: Backup, zone: str, replicas: int) -> list
 def place(wanted: Backup) -> str:
     """Give the place of all backups as the collector's commands take it."""
     bucket = wanted.destination.s3
-    if bucket is None:
-        return naming.BACKUP_DIR
+    return naming.BACKUP_DIR if bucket is None else bucket_place(bucket)
+
+
+def bucket_place(bucket: BackupBucket) -> str:
+    """Give a bucket as the collector's commands take it."""
     options = {
         "endpoint": bucket.endpoint,
         "region": bucket.region,
@@ -74,28 +77,49 @@ def claim(context: Context, wanted: Backup, zone: str) -> Manifest:
 
 
 def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str, Any]:
+    shelf = Shelf(
+        None if wanted.destination.s3 else context.names.backup(zone),
+        wanted.destination.s3,
+        wanted.encryption,
+    )
+    command = _command(context, wanted, zone, replicas)
+    found = pod_spec(context, naming.BACKUP, command, shelf)
+    return {**found, "affinity": _affinity(context, zone)}
+
+
+class Shelf(NamedTuple):
+    """Where backups lie, as a pod sees it: on the volume of a claim, or in a bucket."""
+
+    claim: str | None
+    bucket: BackupBucket | None
+    encryption: Encryption | None
+
+
+def pod_spec(
+    context: Context, name: str, command: list[str], shelf: Shelf, *, writes: bool = True
+) -> dict[str, Any]:
+    """Build what pods have in common that take backups or bring them back."""
     volumes, mounts = pod.files(context, "tokens", "ca")
     environment = {
         "USAGE_CA_FILE": f"{_FILES}/ca/ca.crt",
         "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
         "HOME": "/tmp",  # noqa: S108
     }
-    if wanted.encryption:
+    if shelf.encryption:
         environment["USAGE_BACKUP_KEY_FILE"] = f"{_FILES}/backup/{naming.BACKUP_KEY}"
-        volumes.append({"name": "backup", "secret": _readable(wanted.encryption.secret_name)})
+        volumes.append({"name": "backup", "secret": _readable(shelf.encryption.secret_name)})
         mounts.append({"name": "backup", "mountPath": f"{_FILES}/backup", "readOnly": True})
-    bucket = wanted.destination.s3
-    if bucket is None:
-        source = {"persistentVolumeClaim": {"claimName": context.names.backup(zone)}}
-        volumes.insert(0, {"name": "backups", **source})
-        mounts.insert(0, {"name": "backups", "mountPath": naming.BACKUP_DIR})
-    elif bucket.secret_name:
-        volumes.append({"name": "s3", "secret": _readable(bucket.secret_name)})
+    if shelf.claim:
+        volumes.insert(0, {"name": "backups", "persistentVolumeClaim": {"claimName": shelf.claim}})
+        read_only = {} if writes else {"readOnly": True}
+        mounts.insert(0, {"name": "backups", "mountPath": naming.BACKUP_DIR, **read_only})
+    elif shelf.bucket and shelf.bucket.secret_name:
+        volumes.append({"name": "s3", "secret": _readable(shelf.bucket.secret_name)})
         mounts.append({"name": "s3", "mountPath": f"{_FILES}/s3", "readOnly": True})
     container = {
-        "name": "backup",
+        "name": name,
         "image": context.collector_image,
-        "args": _command(context, wanted, zone, replicas),
+        "args": command,
         "env": pod.environment(environment),
         "resources": pod.resources(context),
         "securityContext": pod.CONTAINER_SECURITY,
@@ -108,7 +132,6 @@ def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str
     return {
         "serviceAccountName": context.names.backups,
         "restartPolicy": "Never",
-        "affinity": _affinity(context, zone),
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             *volumes,

@@ -17,6 +17,7 @@ from usage_operator.manifests import (
     network,
     peers,
     proxy,
+    restore,
     secrets,
     service,
     statefulset,
@@ -37,7 +38,8 @@ class Known:
     should run in each zone, leaving ones included, ``claims`` the claims of collectors that
     exist, ``templates`` the claim templates of the StatefulSets of zones that left the spec,
     ``labelled`` whether every pod says if it is to get events, ``proxied`` whether a proxy can
-    take them, and ``trusted`` the certificates of authorities that the user's Secrets bring.
+    take them, ``restores`` what is to come back, and ``trusted`` the certificates of authorities
+    that the user's Secrets bring.
     """
 
     collectors: Mapping[str, int]
@@ -46,6 +48,7 @@ class Known:
     templates: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     labelled: bool = True
     proxied: bool = False
+    restores: Sequence[restore.Wanted] = ()
     trusted: Sequence[bytes] = ()
 
 
@@ -105,10 +108,11 @@ def _leaving(context: Context, known: Known) -> list[Manifest]:
 def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
     """Build everything that should exist. UnusableSecret when generated keys were damaged."""
     volume = export.claim(context)
+    backs_up = context.spec.backup or context.spec.restore
     return [
         accounts.build(context, naming.COLLECTOR),
         accounts.build(context, naming.EXPORT),
-        *([accounts.build(context, naming.BACKUP)] if context.spec.backup else []),
+        *([accounts.build(context, naming.BACKUP)] if backs_up else []),
         *_material(context, known, now),
         peers.build(context, known.collectors, known.claims),
         *(service.headless(context, zone) for zone in known.collectors),
@@ -127,4 +131,5 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         *([volume] if volume else []),
         *backup.build(context, known.collectors),
         export.cronjob(context),
+        *(restore.job(context, one, known.collectors) for one in known.restores),
     ]

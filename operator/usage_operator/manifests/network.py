@@ -56,11 +56,17 @@ def _collectors(context: Context) -> Manifest:
     return manifest
 
 
-def _jobs(context: Context, name: str, component: str) -> Manifest:
-    """Let nobody connect to a job's pods; they deliver to wherever the user says."""
-    manifest = base(context, _KIND, name, component)
+def _jobs(context: Context, name: str, *components: str) -> Manifest:
+    """Let nobody connect to jobs' pods; they deliver to wherever the user says."""
+    manifest = base(context, _KIND, name, components[0])
+    selector: dict[str, Any] = {"matchLabels": context.names.selector(components[0])}
+    if len(components) > 1:
+        labels = selector["matchLabels"]
+        del labels[naming.COMPONENT]
+        among = {"key": naming.COMPONENT, "operator": "In", "values": list(components)}
+        selector["matchExpressions"] = [among]
     manifest["spec"] = {
-        "podSelector": {"matchLabels": context.names.selector(component)},
+        "podSelector": selector,
         "policyTypes": ["Ingress"],
         "ingress": [],
     }
@@ -88,8 +94,8 @@ def build(context: Context) -> list[Manifest]:
         return []
     names = context.names
     made = [_collectors(context), _jobs(context, names.export, naming.EXPORT)]
-    if context.spec.backup:
-        made.append(_jobs(context, names.backups, naming.BACKUP))
+    if context.spec.backup or context.spec.restore:
+        made.append(_jobs(context, names.backups, naming.BACKUP, naming.RESTORE))
     if context.spec.ingest.proxy:
         made.append(_proxies(context))
     return made
