@@ -22,11 +22,11 @@ _MOST_SECONDS = 3600
 class Hook:
     """Posts to an address; ``header`` is a file with one line, NAME: VALUE, ``ca`` one of PEM.
 
-    Only https, unless ``insecure``. Redirects are not followed: the header is meant for that
-    server.
+    Both are read each time, since they may change. Only https, unless ``insecure``. Redirects are
+    not followed: the header is meant for that server.
 
     Raises:
-        InvalidInput: the address or a file cannot be used.
+        InvalidInput: the address cannot be used.
     """
 
     def __init__(
@@ -43,16 +43,7 @@ class Hook:
             raise InvalidInput(
                 f"webhook {self.place} holds a password", "put an Authorization header into a file"
             )
-        self._url = url
-        try:
-            line = header.read_text().strip() if header else None
-            tls = ssl.create_default_context(cafile=str(ca) if ca else None)
-        except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
-            raise InvalidInput(
-                f"header or CA file of webhook {self.place} cannot be read: {error}", "check both"
-            ) from None
-        headers = one_header(f"webhook {self.place}", line) if line is not None else {}
-        self._client = httpx.Client(headers=headers, verify=tls, timeout=_TIMEOUT, trust_env=False)
+        self._url, self._header, self._ca = url, header, ca
 
     def send(self, key: str, body: bytes) -> None:
         """Returns once the server has taken it; the same ``key`` says that it is the same.
@@ -60,10 +51,14 @@ class Hook:
         Raises:
             TooMany: not now, and when.
             DeliveryFailed: it did not take it, or nobody knows whether it did.
+            InvalidInput: a file cannot be used.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
-            with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+            with (
+                self._client() as client,
+                client.stream("POST", self._url, content=body, headers=headers) as answer,
+            ):
                 code, after = answer.status_code, answer.headers.get("Retry-After", "")
         except httpx.HTTPError as error:
             said = str(error) or type(error).__name__
@@ -76,6 +71,13 @@ class Hook:
         hint = "give the final address" if 300 <= code < 400 else "ask whoever runs it"
         raise DeliveryFailed(f"{self.place} answered {code}", hint)
 
-    def close(self) -> None:
-        """Give its connections back."""
-        self._client.close()
+    def _client(self) -> httpx.Client:
+        try:
+            line = self._header.read_text().strip() if self._header else None
+            tls = ssl.create_default_context(cafile=str(self._ca) if self._ca else None)
+        except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
+            raise InvalidInput(
+                f"header or CA file of webhook {self.place} cannot be read: {error}", "check both"
+            ) from None
+        headers = one_header(f"webhook {self.place}", line) if line is not None else {}
+        return httpx.Client(headers=headers, verify=tls, timeout=_TIMEOUT, trust_env=False)

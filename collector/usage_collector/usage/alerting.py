@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from usage_collector.errors import DeliveryFailed, TooMany
+from usage_collector.errors import TooMany, UsageError
 from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.sessions import SECOND
 from usage_collector.usage.told import Alert, Waiting, target
@@ -136,14 +136,14 @@ class Alerting:
             self._tried[one.alert, where] = self._tried.get((one.alert, where), 0) + 1
             try:
                 hook.send(key(name, one.alert), one.body.encode())
-            except (TooMany, DeliveryFailed) as error:
+            except UsageError as error:
                 self._pause(where, error)
                 return
             self.book.sent(one, self._now())
             self._failures.pop(where, None)
             del self._tried[one.alert, where]
 
-    def _pause(self, where: str, error: TooMany | DeliveryFailed) -> None:
+    def _pause(self, where: str, error: UsageError) -> None:
         failures = self._failures[where] = self._failures.get(where, 0) + 1
         pause = min(FIRST_PAUSE << min(failures - 1, 20), LONGEST_PAUSE)
         if isinstance(error, TooMany):

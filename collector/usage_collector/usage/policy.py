@@ -58,7 +58,7 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
 
     def hook(self) -> Hook:
-        """What sends to it; `InvalidInput` where a file cannot be used."""
+        """What sends to it; `InvalidInput` where the address cannot be used."""
         header, ca = (Path(one) if one else None for one in (self.header_file, self.ca_file))
         return Hook(self.url, header, ca, insecure=self.insecure)
 
@@ -131,37 +131,22 @@ class PolicyFile:
         self._path = path
         self.policy = NONE
         self.hooks: dict[str, Hook] = {}
+        self._stamp = files.fingerprint([path])
         if path:
             self._load(path)
-        self._stamp = self._stamps()
 
-    def refresh(self) -> bool:
-        """Take over a file, or one that it names, that changed; whether one did.
-
-        Raises:
-            InvalidInput: it cannot be used, and everything stays as it was.
-        """
-        if self._path is None or (stamp := self._stamps()) == self._stamp:
-            return False
-        self._stamp = stamp
-        self._load(self._path)
-        self._stamp = self._stamps()
-        _log.info("limits were read again")
-        return True
+    def refresh(self) -> None:
+        """Take over a file that changed; `InvalidInput` leaves everything as it was."""
+        stamp = files.fingerprint([self._path])
+        if self._path and stamp != self._stamp:
+            self._stamp = stamp
+            self._load(self._path)
+            _log.info("limits were read again")
 
     def _load(self, path: Path) -> None:
         policy = _read(path)
         self.hooks = {one.url: one.hook() for one in policy.webhooks}
         self.policy = policy
-
-    def _stamps(self) -> object:
-        named = [
-            Path(file)
-            for one in self.policy.webhooks
-            for file in (one.header_file, one.ca_file)
-            if file
-        ]
-        return files.fingerprint([self._path, *named])
 
 
 def _read(path: Path) -> Policy:

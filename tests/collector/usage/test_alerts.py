@@ -243,7 +243,6 @@ def test_a_damaged_book_is_set_aside(tmp_path: Path) -> None:
         ('{"webhooks": [{"url": "http://example.org/x"}]}', "is not https"),
         ('{"webhooks": [{"url": "https://me:pw@example.org/x"}]}', "password"),
         ('{"webhooks": [{"url": "nowhere"}]}', "no address"),
-        ('{"webhooks": [{"url": "https://e.org", "header_file": "/none"}]}', "header"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: str) -> None:
@@ -261,16 +260,18 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: st
         PolicyFile(file)
 
 
-def test_a_header_that_changes_is_used(tmp_path: Path) -> None:
-    """A Secret that is replaced counts without a restart."""
+def test_a_header_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: Any) -> None:
+    """A Secret that is missing holds up alerts only, and one that is replaced counts at once."""
     with receiver() as to:
-        setup = Setup(tmp_path, to)
-        limits = PolicyFile(setup.file)
-        assert not limits.refresh()
-        (tmp_path / "header").write_text("Authorization: Bearer other-one")
-        assert limits.refresh()
-        next(iter(limits.hooks.values())).send("k", b"{}")
-        assert to.got[0]["authorization"] == "Bearer other-one"
+        setup = Setup(tmp_path, to, thresholds=[100])
+        (tmp_path / "header").unlink()
+        setup.run(_line("acme", 10, 10))
+        assert not to.got
+        assert "cannot be read" in caplog.text
+        (tmp_path / "header").write_text("Authorization: Bearer another")
+        setup.now += 5 * SECOND
+        setup.run()
+        assert to.got[0]["authorization"] == "Bearer another"
 
 
 def test_a_fleet_tells_once(tmp_path: Path) -> None:
