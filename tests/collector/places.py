@@ -8,7 +8,7 @@ import os
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -204,38 +204,53 @@ def mail_server(
         server.stop()
 
 
+class Gateway:
+    """An S3 server (versitygw) over a folder; killed and started at will.
+
+    The first test that needs the server's program builds it, once on each machine.
+    """
+
+    def __init__(self, folder: Path, pem: Path | None = None, host: str = "127.0.0.1") -> None:
+        binaries.build([part for part in versions.OPTIONAL if part.name == "versitygw"])
+        self._tls: list[str | Path] = []
+        if pem:
+            self._tls = ["--cert", pem.with_suffix(".crt"), "--key", pem.with_suffix(".key")]
+        self._folder = folder
+        self.address = f"{host}:{free_port()}"
+        self.url = f"https://{self.address}" if pem else f"http://{self.address}"
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        program = [binaries.program("versitygw"), "--port", self.address, *self._tls]
+        self._process = subprocess.Popen(
+            [*program, "posix", self._folder],
+            env={
+                **os.environ,
+                "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
+                "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            assert self._process.poll() is None
+            with suppress(httpx.TransportError):
+                httpx.get(self.url, trust_env=False, verify=False)
+                return
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+
 @contextmanager
 def s3_server(folder: Path, pem: Path | None = None, host: str = "127.0.0.1") -> Iterator[str]:
-    """The address of an S3 server (versitygw) with a bucket `months` for each such sub-folder.
-
-    The first that needs the server's program builds it, once on each machine.
-    """
+    """The address of an S3 server with the bucket `months`."""
     (folder / "months").mkdir(parents=True)
-    binaries.build([part for part in versions.OPTIONAL if part.name == "versitygw"])
-    tls: list[str | Path] = []
-    if pem:
-        tls = ["--cert", pem.with_suffix(".crt"), "--key", pem.with_suffix(".key")]
-    address = f"{host}:{free_port()}"
-    server = subprocess.Popen(
-        [binaries.program("versitygw"), "--port", address, *tls, "posix", folder],
-        env={
-            **os.environ,
-            "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
-            "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"https://{address}" if pem else f"http://{address}"
+    server = Gateway(folder, pem, host)
+    server.start()
     try:
-        while True:
-            assert server.poll() is None
-            try:
-                httpx.get(url, trust_env=False, verify=False)
-                break
-            except httpx.TransportError:
-                continue
-        yield url
+        yield server.url
     finally:
-        server.terminate()
-        server.wait(20)
+        server.kill()

@@ -153,6 +153,20 @@ def test_mail_says_what_is_wrong(mailbox: tuple[Mailbox, str], files: list[Path]
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
+@pytest.mark.parametrize("implicit", [False, True])
+def test_an_expired_certificate_of_a_mail_server_is_named(
+    tmp_path: Path, files: list[Path], *, implicit: bool
+) -> None:
+    """In the words of TLS, with what to do; no password is sent, and no mail."""
+    box, pem = Mailbox(), certificate(tmp_path, "old", days_ago=30)
+    with mail_server(pem, box, implicit=implicit) as options:
+        place = destination(f"mailto:a@example.org?{options}", LOGIN)
+        with pytest.raises(DeliveryFailed, match="not trusted: certificate has expired: renew it"):
+            place.deliver(parcel(files))
+    assert box.got == []
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
 def test_a_lost_answer_sends_one_message_once_more(tmp_path: Path, files: list[Path]) -> None:
     """Over implicit TLS: the one that is in doubt comes again under its identity, no other."""
     box = Mailbox(lost=2)

@@ -42,6 +42,9 @@ _MESSAGE = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
 _CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+?)(?:Context)?\b")
 """In what the client tells of an error: the name that its TLS library, rustls, has for it."""
+_NO_ANSWER = re.compile(r"HTTP error: ([^\n]*)")
+_CAUSE = re.compile(r'\b(?:message|error): "([^"]+)"')
+"""In the same: what the operating system said, where it said anything."""
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 _HINTS = {
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
@@ -51,6 +54,10 @@ _HINTS = {
     "QuotaExceeded": "make room in the bucket, or raise its quota",
     "InsufficientStorage": "make room at the destination",
     "ExpiredToken": "renew AWS_SESSION_TOKEN",
+    **dict.fromkeys(
+        ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"),
+        "it changed on the way: run it again; if it stays so, check what is between",
+    ),
 }
 
 
@@ -167,7 +174,7 @@ def failure(name: str, said: str) -> DeliveryFailed:
     """The server's own words out of all that the client tells of them."""
     code, message = _CODE.search(said), _MESSAGE.search(said)
     if code:
-        words = f"{code[1]}: {html.unescape(message[1])}" if message else code[1]
+        words = f"{code[1]}: {html.unescape(message[1]).rstrip('.')}" if message else code[1]
         hint = _HINTS.get(code[1], "check the bucket and the credentials")
         return DeliveryFailed(f"{name}: {words}", hint)
     line = " ".join(said.split("\n\nDebug source:")[0].split())
@@ -175,6 +182,12 @@ def failure(name: str, said: str) -> DeliveryFailed:
         words = re.sub(r"\B(?=[A-Z])", " ", wrong[1]).lower()
         return DeliveryFailed(
             f"{name}: its certificate is not trusted: {words}", "renew it, or give its CA (ca-file)"
+        )
+    if silent := _NO_ANSWER.search(said):
+        cause = _CAUSE.search(said) or silent
+        return DeliveryFailed(
+            f"{name}: no answer: {cause[1].strip()}",
+            "check the endpoint; the next run goes on from here",
         )
     return DeliveryFailed(f"{name}: {line[:400]}", "check endpoint, bucket and credentials")
 
