@@ -64,7 +64,7 @@ MAX_SET_NAME = 52
 RESERVED_ZONES = frozenset(
     {
         *("backup", "verify", "export", "ingest", "reporting", "webhooks", "proxy"),
-        *("ca", "ca-key", "client-ca", "tls", "tls-issued", "keys", "tokens", "peers"),
+        *("ca", "ca-key", "client-ca", "tls", "tls-issued", "keys", "tokens", "peers", "limits"),
         *("collector", "operator", "monitoring", "network"),
     }
 )
@@ -139,6 +139,11 @@ class Names:
     def peers(self) -> str:
         """Name the ConfigMap that lists every collector that should exist."""
         return f"{self.name}-peers"
+
+    @property
+    def limits(self) -> str:
+        """Name the ConfigMap with plans, quotas and alerts."""
+        return f"{self.name}-limits"
 
     @property
     def collector(self) -> str:

@@ -63,6 +63,16 @@ def anywhere(cluster: Cluster) -> Place:
             "spec.export.destinations[0].email",
             "choose starttls",
         ),
+        (
+            {"limits": {"alerts": {"webhooks": [{"url": "http://example.org"}]}}},
+            "limits.alerts.webhooks[]",
+            "use https",
+        ),
+        (
+            {"limits": {"quotas": [{"customer": "a"}, {"customer": "a"}]}},
+            "spec.limits.quotas[1]",
+            "Duplicate value",
+        ),
         ({"export": {"day": 29}}, "spec.export.day", "1 to 28"),
         ({"export": {"day": "Friday"}}, "spec.export.day", "LastWorkingDay"),
         ({"export": {"at": "25:00"}}, "spec.export.at", "HH:MM"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from usage_operator import naming
+from usage_operator.manifests import limits
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 _KIND = ("networking.k8s.io/v1", "NetworkPolicy")
@@ -23,7 +24,8 @@ def _operator(context: Context) -> dict[str, Any]:
 def _collectors(context: Context) -> Manifest:
     """Let those of ``from`` connect to both ports, own jobs and the operator to what they need.
 
-    Collectors open no connections but to ask for names, and each other for what was used.
+    Collectors open no connections but to ask for names, each other for what was used, and to
+    tell webhooks of alerts.
     """
     spec, names = context.spec, context.names
     ports = {
@@ -41,6 +43,7 @@ def _collectors(context: Context) -> Manifest:
             {"from": [ours], "ports": both if spec.ingest.proxy else ports["reporting"]},
             {"from": [_operator(context)], "ports": both},
         ]
+    told = [{"port": port, "protocol": "TCP"} for port in limits.ports(context)]
     manifest["spec"] = {
         "podSelector": {"matchLabels": names.selector(naming.COLLECTOR)},
         "policyTypes": ["Ingress", "Egress"],
@@ -51,6 +54,7 @@ def _collectors(context: Context) -> Manifest:
                 "to": [{"podSelector": {"matchLabels": names.selector(naming.COLLECTOR)}}],
                 "ports": [{"port": spec.reporting.port, "protocol": "TCP"}],
             },
+            *([{"ports": told}] if told else []),
         ],
     }
     return manifest

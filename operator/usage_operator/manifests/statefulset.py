@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import naming
-from usage_operator.manifests import pod
+from usage_operator.manifests import limits, pod
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _environment(context: Context, zone: Zone) -> list[dict[str, Any]]:
                 "USAGE_CA_FILE": f"{files}/ca/ca.crt",
                 "USAGE_PEERS": f"@{files}/peers/peers",
                 **(mutual if spec.ingest.tls.client_ca else {}),
+                **limits.environment(context),
                 "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
                 "HOME": "/tmp",  # noqa: S108
             }
@@ -93,6 +94,8 @@ def _container(context: Context, zone: Zone, mounts: list[dict[str, Any]]) -> di
 def _template(context: Context, zone: Zone) -> dict[str, Any]:
     mutual = ["client-ca"] if context.spec.ingest.tls.client_ca else []
     volumes, mounts = pod.files(context, "tls", *mutual, "keys", "tokens", "ca", "peers")
+    limiting, beside = limits.mounted(context)
+    volumes, mounts = [*volumes, *limiting], [*mounts, *beside]
     selector = context.names.selector(naming.COLLECTOR, zone.name)
     spec = {
         "serviceAccountName": context.names.collector,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec import destinations, restoring
+from usage_operator.spec import destinations, limits, restoring
 from usage_operator.spec.delivery import Backup, BackupBucket, BackupVolume, Encryption
 from usage_operator.spec.destinations import Destination, ExportBucket, ExportMail, ExportSite
+from usage_operator.spec.limits import AlertHook, Limits
 from usage_operator.spec.listeners import ClientCa
 from usage_operator.spec.model import Spec, Zone
 from usage_operator.spec.restoring import RestoreSource
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "AlertHook",
     "Backup",
     "BackupBucket",
     "BackupVolume",
@@ -28,6 +30,7 @@ __all__ = [
     "ExportBucket",
     "ExportMail",
     "ExportSite",
+    "Limits",
     "Resource",
     "RestoreSource",
     "Spec",
@@ -96,6 +99,7 @@ def _exclusions(spec: Spec) -> list[str]:
     if spec.ingest.port == spec.reporting.port:
         problems.append("spec.reporting.port: is ingest.port too: choose another port")
     problems += destinations.problems(spec.export.destinations)
+    problems += limits.problems(spec.limits)
     problems += restoring.problems(spec.restore)
     return problems
 

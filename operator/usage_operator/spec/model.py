@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from usage_operator.spec import checks, rules
 from usage_operator.spec.delivery import Backup, Export
+from usage_operator.spec.limits import Limits
 from usage_operator.spec.listeners import Ingest, Reporting
 from usage_operator.spec.pods import Template
 from usage_operator.spec.restoring import Restore  # noqa: TC001 - pydantic reads it
@@ -152,6 +153,9 @@ class Spec(Part):
     )
     restore: Restore | None = Field(
         default=None, description="What the collectors begin with; absent: nothing."
+    )
+    limits: Limits = Field(
+        default=Limits(), description="Plans, quotas, alerts and rates of requests."
     )
     network_policy: NetworkPolicy = Field(
         default=NetworkPolicy(), description="Who may connect to the collectors."

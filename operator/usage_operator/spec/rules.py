@@ -133,6 +133,12 @@ CA_KEY = [
         "caKey is a key of secretName's Secret: name that Secret, or remove caKey",
     )
 ]
+ALERT_HOOK = [
+    _rule(
+        "self.url.startsWith('https://') || (has(self.insecure) && self.insecure)",
+        "limits.alerts.webhooks[].url must be https: use https, or set insecure",
+    )
+]
 MAIL = [
     _rule(
         f"self.tls != 'none' || !({_GIVEN.format('secretName')})",
