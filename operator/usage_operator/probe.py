@@ -88,6 +88,11 @@ class Admin:
         """
         return await self._call(("POST", f"{url}/v1/ingest/stop"), ("GET", f"{url}/v1/periods"))
 
+    async def holds(self, url: str) -> dict[str, Any] | None:
+        """Give what a collector says of its ledgers; None: it does not say."""
+        told = await self._call(("GET", f"{url}/v1/periods"))
+        return told if isinstance(told, dict) else None
+
     async def _call(self, *calls: tuple[str, str]) -> dict[str, Any] | str:
         """Make calls one after the other; give the last one's answer, or what went wrong."""
         found: dict[str, Any] = {}

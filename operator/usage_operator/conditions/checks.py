@@ -37,6 +37,10 @@ REASONS = {
     ),
     "BackedUp": ("BackedUp", "Restored", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
+    "Restored": (
+        *("Restored", "RestoredWithLoss", "RestorePlanned", "Restoring", "RestoreFailed"),
+        "RestoreRefused",
+    ),
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "DeliveryFailed", "ExportFailed", "ExportOverdue"),

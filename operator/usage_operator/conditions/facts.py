@@ -71,6 +71,8 @@ class Run:
     why: str | None = None
     zone: str | None = None
     """Of a backup: the zone that it is of."""
+    request: str | None = None
+    """Of a restore: what asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,12 @@ class Facts:
     """The zones that are to be backed up."""
     near: frozenset[str] = frozenset()
     """Those whose backup lies where their collectors run."""
+    restores: tuple[Run, ...] = ()
+    """Runs of restores, newest first."""
+    restore_waits: tuple[str, ...] = ()
+    """Restores that are asked for and have yet to begin, and why."""
+    restore_troubles: tuple[str, ...] = ()
+    """Why restores that are asked for cannot be run."""
     next_export: tuple[str, str] | None = None
     """Month and time of the export to come."""
     endpoints: tuple[str, str] | None = None

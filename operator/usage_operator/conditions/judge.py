@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from usage_operator.conditions import backups, checks, exports
+from usage_operator.conditions import backups, checks, exports, restores
 from usage_operator.spec.status import (
     CaBundle,
     Condition,
@@ -81,13 +81,15 @@ def _summary(facts: Facts) -> Summary:
 
 def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
     """Build the status; ``before`` is the one that stands there now."""
-    kept = backups.rows(facts, before)
+    kept, brought = backups.rows(facts, before), restores.rows(facts, before)
+    back = restores.restored(facts, brought)
     return Status(
         observed_generation=facts.generation,
         conditions=[
             *(_condition(kind, check(facts), facts, before) for kind, check in _CHECKS),
             _condition("BackedUp", backups.backed_up(facts, kept), facts, before),
             _condition("BackupVerified", backups.verified(facts, kept), facts, before),
+            *([_condition("Restored", back, facts, before)] if back else []),
         ],
         summary=_summary(facts),
         zones=[_zone(zone, before) for zone in facts.zones],
@@ -97,6 +99,7 @@ def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
         ca_bundle=CaBundle(config_map=facts.ca_bundle) if facts.ca_bundle else None,
         last_backup=backups.last(kept),
         backups=kept,
+        restores=brought,
         last_export=exports.last(facts, before),
         next_export=exports.following(facts),
     )

@@ -109,6 +109,7 @@ def _run(job: Object, pods: list[Object]) -> Run:
         summary=_summary(newest) if newest is not None else None,
         why=trouble,
         zone=(job["metadata"].get("labels") or {}).get(naming.ZONE),
+        request=(job["metadata"].get("annotations") or {}).get(naming.REQUEST),
     )
 
 

@@ -17,6 +17,7 @@ PRUNED = frozenset(
     {
         *("StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget"),
         *("CronJob", "NetworkPolicy", "Deployment", "Certificate", "PodMonitor", "PrometheusRule"),
+        "Job",
     }
 )
 """Kinds that are removed when they are not desired any more; never claims, never Secrets."""
@@ -77,6 +78,8 @@ def _step(desired: Object, observed: Object | None) -> Step | None:
     """Decide on one object that is ours or missing."""
     if observed is None:
         return Step(Verb.CREATE, desired, "it is missing")
+    if desired["kind"] == "Job":
+        return None  # What runs or ran is not to be changed.
     if desired["kind"] == "StatefulSet":
         found = drift.find(_claims(desired), _claims(observed))
         if found:

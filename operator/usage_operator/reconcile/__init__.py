@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff, doors, failing
-from usage_operator.reconcile import census, filling, inquiry, survey
+from usage_operator.reconcile import census, filling, inquiry, restores, survey
 from usage_operator.reconcile.calm import Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
@@ -18,9 +18,10 @@ from usage_operator.reconcile.key import Key
 from usage_operator.reconcile.observe import Observed, complete, observe
 from usage_operator.reconcile.publish import farewell, publish
 from usage_operator.reconcile.references import References, check, default_class
+from usage_operator.reconcile.restoring import Restoring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from usage_operator.kube import Client
     from usage_operator.plan import Fleet, Step
@@ -57,6 +58,7 @@ class Reconciler:
         self._clock = clock
         self._inquiry = inquiry.Inquiry(settings)
         self._draining = Draining(settings)
+        self._restoring = Restoring(settings)
         self._calm = Calm()
         self._patience = Patience()
 
@@ -90,13 +92,14 @@ class Reconciler:
                 blocked=trouble,
                 zones=survey.zones(seen, standing, names, now),
                 runs=survey.export_runs(seen),
+                restores=survey.restore_runs(seen),
                 next_export=survey.known_export(document.get("status") or {}),
             )
             await publish(client, document, facts)
             return SETTLED_SECONDS
         context = context_of(resource, self._settings, seen)
         before = document.get("status") or {}
-        facts, secrets = await self._pursue(context, seen, facts)
+        facts, secrets = await self._pursue(context, seen, facts, before)
         upcoming = survey.next_export(context.spec, facts, before, survey.made(document))
         facts = replace(facts, next_export=upcoming)
         facts = await self._inquiry.complete(context, seen, facts, before)
@@ -108,7 +111,11 @@ class Reconciler:
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
         # The pods of an export are not watched, nor is what collectors that leave still hold.
-        under_way = leaving or any(run.state == "running" for run in (*facts.runs, *facts.backups))
+        under_way = (
+            leaving
+            or bool(facts.restore_waits)
+            or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
+        )
         if ready and secrets is not None and not under_way:
             self._calm.settle(key, secrets)
         if not ready:
@@ -117,7 +124,7 @@ class Reconciler:
         return LEAVING_SECONDS if leaving else SETTLED_SECONDS
 
     async def _pursue(
-        self, context: manifests.Context, seen: Observed, facts: Facts
+        self, context: manifests.Context, seen: Observed, facts: Facts, before: Mapping[str, Any]
     ) -> tuple[Facts, Versions | None]:
         """Plan and take the steps; give the facts of what was found and done.
 
@@ -133,8 +140,12 @@ class Reconciler:
             drained = await self._draining.look(context, seen, fleet, references, facts.now)
             fleet = census.fleet(seen, resource, drained.empty)
         facts = _found(facts, context, seen, fleet, drained)
+        back = await self._restoring.look(
+            client, context, seen, fleet, references, before, facts.now
+        )
+        facts = replace(facts, restore_waits=back.waits, restore_troubles=back.troubles)
         try:
-            steps = await plan(client, context, seen, fleet, references, facts.now, drained)
+            steps = await plan(client, context, seen, fleet, references, facts.now, drained, back)
         except errors.UnusableSecret as error:
             return replace(facts, blocked=Trouble("SecretInvalid", str(error))), None
         if references.pending:
@@ -181,13 +192,15 @@ async def plan(
     references: References,
     now: dt.datetime,
     drained: Drained = _NONE,
+    back: restores.Restores | None = None,
 ) -> Plan:
     """Compare what should be with what is.
 
     With a client, ``seen`` is completed by objects of others that have a name we want.
     """
     names = context.names
-    known = census.known(context, seen, fleet, references, drained.empty)
+    back = back or restores.decide(context, seen, fleet, {}, now)
+    known = census.known(context, seen, fleet, references, drained.empty, back.wanted)
     desired = manifests.build(context, known, now)
     if client is not None:
         await complete(client, names.namespace, seen, desired)
@@ -197,7 +210,7 @@ async def plan(
         seen.objects,
         name=names.name,
         uid=context.resource.uid,
-        kept=leaving,
+        kept=leaving | back.kept,
         fixed=leaving,
         failed=failing(seen.collectors),
         closed=survey.window(context.spec, now),
@@ -229,6 +242,7 @@ def _found(
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
         near=survey.near(context.spec, seen),
+        restores=survey.restore_runs(seen),
         proxies=survey.proxies(context, seen, facts.now),
         endpoints=survey.endpoints(context),
         ca_bundle=context.names.ca,

@@ -25,9 +25,9 @@ from usage_operator.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
-    from usage_operator.manifests import Context
+    from usage_operator.manifests import Context, restore
     from usage_operator.plan import Object
     from usage_operator.reconcile.observe import Observed
     from usage_operator.reconcile.references import References
@@ -94,6 +94,7 @@ def known(
     fleet: Fleet,
     references: References,
     emptied: Collection[str] = (),
+    restores: Sequence[restore.Wanted] = (),
 ) -> Known:
     """Put together what has a say in what is desired."""
     names, resource = context.names, context.resource
@@ -109,6 +110,7 @@ def known(
             if (there := observed.objects.get(Ref("StatefulSet", names.zone(zone))))
         },
         proxied=_proxied(context, observed),
+        restores=restores,
         labelled=all(ingests(pod) for pod in observed.collectors),
         trusted=[one for one in references.trusted if one],
     )

@@ -36,13 +36,20 @@ class Drained:
     reopened: frozenset[str] = frozenset()
 
 
-def _token(context: Context, seen: Observed, references: References) -> str:
+def admin_token(context: Context, seen: Observed, references: References) -> str:
     """Give the token that administers the collectors."""
     name = context.spec.reporting.tokens.secret_name or context.names.tokens
     for secret in (*references.secrets, *seen.of("Secret")):
         if secret["metadata"]["name"] == name:
             return secrets.decode(secret).get("admin", b"").decode().strip()
     return ""
+
+
+def address(context: Context, zone: str, ordinal: int) -> str:
+    """Give the base URL of a collector's reporting listener."""
+    reporting = context.spec.reporting
+    scheme = "https" if reporting.tls else "http"
+    return f"{scheme}://{context.names.pod_host(zone, ordinal)}:{reporting.port}"
 
 
 class Draining:
@@ -77,8 +84,8 @@ class Draining:
                 waits={word(*where): text for where in going},
                 reopened=frozenset(word(*where) for where in back),
             )
-        ask = probe.Admin(bundle["data"]["ca.crt"], _token(context, seen, references))
-        reopened = [where for where in back if await ask.start(self._url(context, *where))]
+        ask = probe.Admin(bundle["data"]["ca.crt"], admin_token(context, seen, references))
+        reopened = [where for where in back if await ask.start(address(context, *where))]
         said = {
             word(*where): await self._ask(context, ask, where, pods.get(where), now)
             for where in going
@@ -88,12 +95,6 @@ class Draining:
             waits={name: text for name, text in said.items() if text},
             reopened=frozenset(word(*where) for where in reopened),
         )
-
-    @staticmethod
-    def _url(context: Context, zone: str, ordinal: int) -> str:
-        reporting = context.spec.reporting
-        scheme = "https" if reporting.tls else "http"
-        return f"{scheme}://{context.names.pod_host(zone, ordinal)}:{reporting.port}"
 
     async def _ask(
         self,
@@ -112,7 +113,7 @@ class Draining:
         before = self._said.get(uid)
         if before is not None and now - before[0] < PAUSE:
             return before[1]
-        told = await ask.empty(self._url(context, *where))
+        told = await ask.empty(address(context, *where))
         text = told if isinstance(told, str) else waits(told) or ""
         if text:
             self._said[uid] = (now, text)

@@ -24,7 +24,10 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Objects with our labels, and those that have a name we want; pods and jobs apart."""
+    """Objects with our labels, and those that have a name we want.
+
+    Pods and jobs stand apart, but for the jobs of restores: those are made like all else.
+    """
 
     objects: dict[Ref, Object] = field(default_factory=dict)
     collectors: list[Object] = field(default_factory=list)
@@ -32,6 +35,7 @@ class Observed:
     jobs: list[Object] = field(default_factory=list)
     backup_pods: list[Object] = field(default_factory=list)
     backup_jobs: list[Object] = field(default_factory=list)
+    restore_pods: list[Object] = field(default_factory=list)
     offered: frozenset[str] = frozenset()
     """The kinds of other projects that the cluster knows."""
 
@@ -71,6 +75,7 @@ async def observe(client: Client, names: naming.Names) -> Observed:
     *listed, pods, jobs = lists
     listed += others.values()
     objects = {ref(thing): thing for things in listed for thing in things}
+    objects |= {ref(job): job for job in _component(jobs, naming.RESTORE)}
     objects |= {ref(secret): secret for secret in found if secret is not None}
     return Observed(
         objects,
@@ -79,6 +84,7 @@ async def observe(client: Client, names: naming.Names) -> Observed:
         jobs=_component(jobs, naming.EXPORT),
         backup_pods=_component(pods, naming.BACKUP),
         backup_jobs=_component(jobs, naming.BACKUP),
+        restore_pods=_component(pods, naming.RESTORE),
         offered=frozenset(others),
     )
 

@@ -26,11 +26,12 @@ _GOOD = {
     "Exported": "True",
     "BackedUp": "True",
     "BackupVerified": "True",
+    "Restored": "True",
 }
 """The conditions whose changes are told, and the status that is no reason to worry."""
 _PASSING = {
     *("Applying", "RollingOut", "NotYet", "Running"),
-    *("NoBackup", "BackupPending", "VerifyPending"),
+    *("NoBackup", "BackupPending", "VerifyPending", "Restoring"),
 }
 """Reasons that end by themselves: no news."""
 _QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady", "Unreachable"}

@@ -168,6 +168,11 @@ def backup_runs(observed: Observed) -> tuple[Run, ...]:
     return runs(observed.backup_jobs, observed.backup_pods)
 
 
+def restore_runs(observed: Observed) -> tuple[Run, ...]:
+    """Give the runs of restores."""
+    return runs(observed.of("Job"), observed.restore_pods)
+
+
 def near(spec: Spec, observed: Observed) -> frozenset[str]:
     """Name the zones whose backup ran, and so lies, on a node that runs their collectors.
 
