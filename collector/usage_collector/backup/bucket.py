@@ -16,7 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from usage_collector.backup.sealing import Unsealed
-from usage_collector.backup.stores import PACKAGES
+from usage_collector.backup.stores import Part
 from usage_collector.errors import Conflict
 from usage_collector.targets.s3 import client, failure
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from usage_collector.backup.stores import Store
     from usage_collector.packages.scanner import Readable
 
-_LOCK = "lock"
-_STALE_SECONDS = 900.0
-_RENEW_SECONDS = 60.0
+_STALE_SECONDS = {Part.BASE: 900.0, Part.TAIL: 60.0}
+"""Who has not renewed a lock for so long is taken for gone."""
+_RENEWALS = 15
+"""How often it is renewed in that time."""
 _CHUNK = 1024 * 1024
 
 
@@ -42,12 +43,14 @@ class Bucket:
         self.name = name
         self._prefix = prefix
         self._store = store
+        self._part = Part.BASE
         self._renewed = 0.0
         self._held: UpdateVersion | None = None
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Only one writes at a time."""
+    def lock(self, part: Part = Part.BASE) -> Iterator[None]:
+        """Only one writes at a time. An object of this class holds one lock at a time."""
+        self._part = part
         with self._told():
             self._held = self._take()
         self._renewed = time.monotonic()
@@ -58,7 +61,7 @@ class Bucket:
             if self._held is not None:
                 self._held = None
                 with self._told():
-                    obstore.delete(self._store, self._key(_LOCK))
+                    obstore.delete(self._store, self._key(self._part))
 
     def read(self, name: str) -> bytes | None:
         """A small object's content."""
@@ -88,9 +91,9 @@ class Bucket:
             obstore.put(self._store, self._key(name), counted())
         return size
 
-    def packages(self) -> set[str]:
+    def files(self, folder: str) -> set[str]:
         """All objects there."""
-        start = self._key(PACKAGES)
+        start = self._key(folder)
         with self._told():
             found = {
                 one["path"] for page in obstore.list(self._store, prefix=start) for one in page
@@ -107,26 +110,30 @@ class Bucket:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def _take(self) -> UpdateVersion:
-        text = f"{socket.gethostname()} {os.getpid()}".encode()
+        key = self._key(self._part)
         try:
-            made = obstore.put(self._store, self._key(_LOCK), text, mode="create")
+            made = obstore.put(self._store, key, _whose(), mode="create")
         except AlreadyExistsError:
-            found = obstore.head(self._store, self._key(_LOCK))
-            if time.time() - found["last_modified"].timestamp() < _STALE_SECONDS:
+            found = obstore.get(self._store, key)
+            age = time.time() - found.meta["last_modified"].timestamp()
+            # One of our own that could not be removed, since the server was away, holds up nobody.
+            ours = bytes(found.bytes()).startswith(_whose())
+            if age < _STALE_SECONDS[self._part] and not ours:
                 raise self._busy() from None
             try:
-                made = obstore.put(self._store, self._key(_LOCK), text, mode=_this(found))
+                made = obstore.put(self._store, key, _whose(), mode=_this(found.meta))
             except PreconditionError:
                 raise self._busy() from None
         return _this(made)
 
     def _renew(self) -> None:
         """Say that the lock is still held; `Conflict` when another took it over."""
-        if self._held is None or time.monotonic() - self._renewed < _RENEW_SECONDS:
+        pause = _STALE_SECONDS[self._part] / _RENEWALS
+        if self._held is None or time.monotonic() - self._renewed < pause:
             return
-        text = f"{socket.gethostname()} {os.getpid()} {time.time():.0f}".encode()
+        text = _whose() + b" %d" % time.time()
         try:
-            made = obstore.put(self._store, self._key(_LOCK), text, mode=self._held)
+            made = obstore.put(self._store, self._key(self._part), text, mode=self._held)
         except PreconditionError:
             self._held = None
             raise self._busy() from None
@@ -134,9 +141,10 @@ class Bucket:
         self._renewed = time.monotonic()
 
     def _busy(self) -> Conflict:
+        minutes = _STALE_SECONDS[self._part] / 60
         return Conflict(
             f"another backup to {self.name} is under way",
-            "wait until it is done; one that was killed counts for a quarter of an hour",
+            f"wait until it is done; one that was killed counts for {minutes:.0f} min",
         )
 
     @contextlib.contextmanager
@@ -147,6 +155,11 @@ class Bucket:
             raise failure(self.name, str(error)) from None
         except (BaseError, OSError, ValueError) as error:
             raise failure(self.name, str(error)) from None
+
+
+def _whose() -> bytes:
+    """This process."""
+    return b"%s %d" % (socket.gethostname().encode(), os.getpid())
 
 
 def _this(found: ObjectMeta | PutResult) -> UpdateVersion:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector.errors import Damaged, InvalidInput, NotFound
-from usage_collector.peers import Cut, Ledger  # noqa: TC001 - msgspec reads them
+from usage_collector.peers import Cut, Ledger, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from usage_collector.peers import Status
-
 NAME = "index.json"
 COPY = "index.copy.json"
+TAIL = "tail.json"
+TAIL_COPY = "tail.copy.json"
+INDEXES = (NAME, COPY, TAIL, TAIL_COPY)
 FORMAT = 1
 Runs = list[tuple[int, int]]
 
@@ -82,9 +83,20 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         return [one for one in self.packages if one.ledger == ledger]
 
     @property
+    def all_ledgers(self) -> list[str]:
+        """Every ledger that it knows of, each once."""
+        known = [*(one.id for one in self.ledgers), *(one.ledger for one in self.packages)]
+        return list(dict.fromkeys(known))
+
+    @property
     def events(self) -> int:
-        """Events in all packages."""
-        return sum(one.count for one in self.packages)
+        """Events in all packages, each once."""
+        total, ends = 0, dict[str, int]()
+        for one in self.packages:
+            end = max(ends.get(one.ledger, 0), one.first - 1)
+            total += max(0, one.last - end)
+            ends[one.ledger] = max(end, one.last)
+        return total
 
     @property
     def stored_bytes(self) -> int:
@@ -103,10 +115,23 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         lost = {ledger.id for ledger in gone}
         now = {cut.period: cut for cut in status.periods}
         before = {cut.period: cut for cut in self.periods}
-        periods = [_joined(now.get(p), before.get(p), lost) for p in sorted(now | before)]
+        periods = [_cut(now.get(p), before.get(p), lost) for p in sorted(now | before)]
         return msgspec.structs.replace(
             self, zone=status.zone, ledgers=[*gone, *status.ledgers], periods=periods
         )
+
+    def encrypted(self, key: str | None, place: str) -> Index:
+        """As encrypted with the key of that id from now on.
+
+        Raises:
+            InvalidInput: it is encrypted with another one.
+        """
+        if self.packages and self.key not in (None, key):
+            raise InvalidInput(
+                f"the backup in {place} is encrypted with key {self.key}, not {key}",
+                "give that key (--key-file), or another place",
+            )
+        return msgspec.structs.replace(self, key=key)
 
     def with_packages(self, new: Iterable[Stored], without: Iterable[Stored] = ()) -> Index:
         """With these packages in the place of those."""
@@ -116,7 +141,36 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, packages=packages)
 
 
-def _joined(now: Cut | None, before: Cut | None, lost: set[str]) -> Cut:
+def joined(base: Index | None, tail: Index | None) -> Index | None:
+    """A scheduled backup and its tail as one; where both hold something, the longer package."""
+    if base is None or tail is None:
+        return base or tail
+    ends = {one.ledger: one.last for one in base.packages}
+    new = [one for one in tail.packages if one.last > ends.get(one.ledger, 0)]
+    old = [one for one in base.packages if any(_within(one, other) for other in new)]
+    newer, older = (tail, base) if _age(tail) >= _age(base) else (base, tail)
+    told = older.told(Status(newer.collector, newer.ledgers, newer.periods, newer.zone))
+    whole = msgspec.structs.replace(
+        told,
+        taken=newer.taken,
+        key=base.key or tail.key,
+        verified=base.verified,
+        unreadable={**tail.unreadable, **base.unreadable},
+        packages=base.packages,
+    )
+    return whole.with_packages(new, old)
+
+
+def _within(one: Stored, other: Stored) -> bool:
+    same = one.ledger == other.ledger
+    return same and other.first <= one.first and one.last <= other.last
+
+
+def _age(index: Index) -> float:
+    return index.taken.timestamp() if index.taken else 0.0
+
+
+def _cut(now: Cut | None, before: Cut | None, lost: set[str]) -> Cut:
     """A period's cut as it is known now, and of ledgers that are lost as it was known before."""
     if now is None or before is None:
         found = now or before

@@ -75,6 +75,39 @@ def superseded(piece: Piece, have: Sequence[Stored]) -> list[Stored]:
     return [one for one in have if piece.first <= one.first and one.last <= piece.last]
 
 
+def adoptable(
+    ledger: Ledger | None, have: Sequence[Stored], tail: Sequence[Stored]
+) -> list[Stored]:
+    """What only the tail holds: of a ledger that is gone, damaged, or purged up to there.
+
+    All else is fetched from the collector, in larger packages.
+    """
+    end = have[-1].last if have else 0
+    new = [one for one in tail if one.last > end]
+    if ledger is None or ledger.damaged or not ledger.readable:
+        return new
+    return [one for one in new if one.first < ledger.first]
+
+
+def trimmed(tail: Sequence[Stored], have: Sequence[Stored]) -> list[Stored]:
+    """The packages of the tail that the backup does not hold, and has not let go."""
+    found = []
+    for one in tail:
+        rest = [two for two in have if two.ledger == one.ledger]
+        if not rest or not (one.last < rest[0].first or _covered(one, rest)):
+            found.append(one)
+    return found
+
+
+def _covered(one: Stored, have: Sequence[Stored]) -> bool:
+    """Whether every position of a package is in these, which are in order."""
+    wanted = one.first
+    for two in have:
+        if two.first <= wanted <= two.last:
+            wanted = two.last + 1
+    return wanted > one.last
+
+
 def merges(ledger: Ledger, have: Sequence[Stored], largest: int = LARGEST) -> list[Piece]:
     """Packages to be fetched again as one, so that they do not become thousands.
 

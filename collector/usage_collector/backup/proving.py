@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from usage_collector.backup.catalog import load_base, save
 from usage_collector.backup.index import Proof
 from usage_collector.backup.receiving import receive
 from usage_collector.backup.returning import Source, archive
 from usage_collector.backup.sealing import Unsealed
-from usage_collector.backup.taking import load, save
 from usage_collector.errors import NotFound, UsageError
 from usage_collector.ledger import Ledgers
 from usage_collector.packages import Package, link
@@ -46,6 +46,7 @@ class Order:
 def prove(order: Order) -> Index:
     """Restore everything into scratch space and read it back; the index with its `Proof`.
 
+    What came since the last scheduled backup changes meanwhile, and was proven as it came.
     Trouble with the data is a finding. The proof is kept in the backup, unless another backup of
     the same collector is under way meanwhile.
 
@@ -53,7 +54,7 @@ def prove(order: Order) -> Index:
         NotFound: there is no backup.
         Conflict: a backup is under way.
     """
-    index = load(order.store)
+    index = load_base(order.store)
     if index is None:
         raise NotFound(f"there is no backup in {order.store.name}", "take one first")
     with tempfile.TemporaryDirectory(prefix="usage-proof-") as scratch:
@@ -64,7 +65,7 @@ def prove(order: Order) -> Index:
     _compare_sent(order, index)
     proof = Proof(order.now(), not order.findings, events, order.findings)
     with order.store.lock():
-        newest = load(order.store) or index
+        newest = load_base(order.store) or index
         proven = msgspec.structs.replace(newest, verified=proof)
         save(order.store, proven)
     return proven

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from usage_collector import files
+from usage_collector.backup.index import INDEXES
 from usage_collector.errors import Conflict, DeliveryFailed, InvalidInput, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
     from usage_collector.packages.scanner import Readable
 
 PACKAGES = "packages"
+TAIL_FOLDER = "tail"
 _PART = ".part"
+
+
+class Part(StrEnum):
+    """What of a backup has one writer at a time: the name of its lock."""
+
+    BASE = "lock"
+    TAIL = "tail.lock"
 
 
 class Store(Protocol):
@@ -28,8 +38,8 @@ class Store(Protocol):
     def name(self) -> str:
         """How people call the place."""
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Only one writes at a time; `Conflict` while another does."""
+    def lock(self, part: Part = Part.BASE) -> AbstractContextManager[None]:
+        """Only one writes a part at a time; `Conflict` while another does."""
 
     def read(self, name: str) -> bytes | None:
         """A small file's content, None when there is none."""
@@ -40,8 +50,8 @@ class Store(Protocol):
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """Keeps a file durably, in one step; its size."""
 
-    def packages(self) -> set[str]:
-        """The names of all files below ``packages/``, with that prefix."""
+    def files(self, folder: str) -> set[str]:
+        """The names of all files in a folder, with its name before them."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes files; those that are not there do not matter."""
@@ -59,12 +69,12 @@ class Folder:
         return str(self._root)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, part: Part = Part.BASE) -> Iterator[None]:
         """The lock ends with the process, however that ends."""
         with self._told():
-            files.make_folder(self._root / PACKAGES)
+            files.make_folder(self._root)
             try:
-                descriptor = files.lock(self._root / ".lock")
+                descriptor = files.lock(self._root / f".{part}")
             except Conflict:
                 raise Conflict(
                     f"another backup to {self._root} is under way", "wait until it is done"
@@ -95,6 +105,7 @@ class Folder:
         path = self._root / name
         part = path.with_name(f".{path.name}{_PART}")
         with self._told():
+            files.make_folder(path.parent)
             try:
                 with part.open("wb") as out:
                     for piece in pieces:
@@ -108,10 +119,11 @@ class Folder:
                 part.unlink(missing_ok=True)
         return size
 
-    def packages(self) -> set[str]:
+    def files(self, folder: str) -> set[str]:
         """Half written ones too."""
-        with self._told():
-            return {f"{PACKAGES}/{path.name}" for path in (self._root / PACKAGES).iterdir()}
+        with self._told(), contextlib.suppress(FileNotFoundError):
+            return {f"{folder}/{path.name}" for path in (self._root / folder).iterdir()}
+        return set()
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes files."""
@@ -160,7 +172,8 @@ class FolderPlace:
     def collectors(self) -> list[str]:
         """Those that have one."""
         try:
-            return sorted({path.parent.name for path in self._root.glob("*/index*.json")})
+            found = (path for name in INDEXES for path in self._root.glob(f"*/{name}"))
+            return sorted({path.parent.name for path in found})
         except OSError as error:
             raise DeliveryFailed(f"{self._root}: {error.strerror}", "check the folder") from error
 

@@ -5,33 +5,29 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from usage_collector.backup import planning
-from usage_collector.backup.index import COPY, NAME, Index, Stored, encode, first_whole
-from usage_collector.backup.sealing import SUFFIX
-from usage_collector.backup.stores import PACKAGES
-from usage_collector.errors import Damaged, InvalidInput, NotFound, PeerUnavailable
-from usage_collector.packages import Package, Trust, file_name, key_id, link, read_public_keys
-from usage_collector.packages.checking import Check
-from usage_collector.peers import Refused
+from usage_collector.backup.catalog import load_base, load_tail, save, save_tail
+from usage_collector.backup.fetching import Fetcher, adopted, proofs
+from usage_collector.backup.index import Index
+from usage_collector.backup.planning import Piece
+from usage_collector.backup.stores import PACKAGES, TAIL_FOLDER, Part
+from usage_collector.errors import Conflict, Damaged, NotFound
+from usage_collector.peers import Refused, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from usage_collector.backup.planning import Piece
+    from usage_collector.backup.index import Stored
     from usage_collector.backup.sealing import Key
     from usage_collector.backup.stores import Place, Store
-    from usage_collector.packages import FileReport
-    from usage_collector.peers import Ledger, Peer, Status
-
-_CHUNK = 256 * 1024
+    from usage_collector.peers import Ledger, Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,55 +65,50 @@ def take(order: Order, peer: Peer) -> Taken:
         DeliveryFailed, StorageUnavailable: the place takes no more. What was there stays.
     """
     status = peer.status()
-    store = order.place.of(_plain(status.collector))
+    store = order.place.of(folder_name(status.collector))
     with store.lock(), tempfile.TemporaryDirectory(prefix="usage-backup-") as spool:
-        index = load(store) or Index(collector=status.collector, zone=status.zone)
-        given = order.key.id if order.key else None
-        if index.packages and index.key not in (None, given):
-            raise InvalidInput(
-                f"the backup in {store.name} is encrypted with key {index.key}, not {given}",
-                "give that key (--key-file), or another place",
-            )
-        run = _Run(order, peer, store, index, Path(spool), _proofs(peer, Path(spool)))
+        index = load_base(store) or Index(collector=status.collector, zone=status.zone)
+        index = index.encrypted(order.key.id if order.key else None, store.name)
+        folder = Path(spool)
+        keys = proofs(peer, folder)
+        fetcher = Fetcher(peer, store, order.key, folder, keys, order.now, PACKAGES)
+        run = _Run(order, store, index, fetcher)
         run.sweep()
+        run.adopt(status)
         run.fetch(status)
         run.complete(status)
         run.merge(status)
         pruned = run.prune(status)
-        return Taken(
-            collector=status.collector,
-            place=store.name,
-            index=run.index,
-            new=run.new,
-            fetched=run.fetched,
-            merged=run.merged,
-            pruned=pruned,
-            notes=tuple(run.notes),
-        )
+    _tidy(order.place.of(folder_name(status.collector)), run.index)
+    return Taken(
+        collector=status.collector,
+        place=store.name,
+        index=run.index,
+        new=run.new,
+        fetched=run.fetched,
+        merged=run.merged,
+        pruned=pruned,
+        notes=tuple(run.notes),
+    )
 
 
-def load(store: Store) -> Index | None:
-    """The index of a backup; None when there is none. `Damaged` when no copy is whole."""
-    with suppress(NotFound):
-        return first_whole([store.read(NAME), store.read(COPY)])
-    return None
-
-
-def save(store: Store, index: Index) -> None:
-    """Keeps the index, twice."""
-    data = encode(index)
-    for name in (NAME, COPY):
-        store.write(name, [data])
+def _tidy(store: Store, index: Index) -> None:
+    """Let go of the tail what the backup holds, unless somebody is at work there."""
+    if load_tail(store) is None:
+        return
+    with suppress(Conflict), store.lock(Part.TAIL):
+        if tail := load_tail(store):
+            rest = planning.trimmed(tail.packages, index.packages)
+            save_tail(store, msgspec.structs.replace(tail, packages=rest))
+            store.remove(store.files(TAIL_FOLDER) - {one.file for one in rest})
 
 
 @dataclass(slots=True)
 class _Run:
     order: Order
-    peer: Peer
     store: Store
     index: Index
-    spool: Path
-    proofs: Mapping[str, bytes]
+    fetcher: Fetcher
     new: int = 0
     fetched: int = 0
     merged: int = 0
@@ -125,7 +116,33 @@ class _Run:
 
     def sweep(self) -> None:
         """Remove what a run that was ended left, and what the index no longer names."""
-        self.store.remove(self.store.packages() - self.index.files)
+        self.store.remove(self.store.files(PACKAGES) - self.index.files)
+
+    def adopt(self, status: Status) -> None:
+        """Take over from the tail what the collector cannot give any more."""
+        tail = load_tail(self.store)
+        if tail is None:
+            return
+        there = {ledger.id: ledger for ledger in status.ledgers}
+        for ledger in dict.fromkeys(one.ledger for one in tail.packages):
+            wanted = planning.adoptable(there.get(ledger), self.index.of(ledger), tail.of(ledger))
+            if wanted:
+                told = Status(tail.collector, tail.ledgers, tail.periods, tail.zone)
+                self.index = self.index.told(told)
+            for one in wanted:
+                self._adopt(one)
+
+    def _adopt(self, one: Stored) -> None:
+        """Keep a package of the tail; a broken one is named, and holds up nothing else."""
+        have = self.index.of(one.ledger)
+        replaced = planning.superseded(Piece(one.first, one.last), have)
+        try:
+            stored = adopted(self.fetcher, self.index, one, have)
+        except Damaged as error:
+            self.notes.append(f"{error.detail}, and the collector does not have it any more")
+            return
+        self._commit([stored], replaced)
+        self.new += stored.count - sum(old.count for old in replaced)
 
     def fetch(self, status: Status) -> None:
         """Everything that is not there yet, ledger by ledger."""
@@ -149,7 +166,7 @@ class _Run:
         have = self.index.of(ledger.id)
         replaced = planning.superseded(piece, have)
         try:
-            stored = self._stored(ledger, piece, have, patient=not ledger.damaged)
+            stored = self._fetched(ledger, piece, patient=not ledger.damaged)
         except (Refused, NotFound):
             if not ledger.damaged:
                 raise
@@ -162,13 +179,16 @@ class _Run:
         self.order.say(ledger.id, self.new, total)
         return []
 
+    def _fetched(self, ledger: Ledger, piece: Piece, *, patient: bool = True) -> Stored:
+        have = self.index.of(ledger.id)
+        stored = self.fetcher.fetch(ledger, piece, have, patient=patient)
+        self.fetched += stored.bytes
+        return stored
+
     def complete(self, status: Status) -> None:
         """All that the collector told of is there, so what it told is true of the backup."""
-        self.index = msgspec.structs.replace(
-            self.index.told(status),
-            taken=self.order.now(),
-            key=self.order.key.id if self.order.key else None,
-        )
+        told = self.index.told(status)
+        self.index = msgspec.structs.replace(told, taken=self.order.now())
         save(self.store, self.index)
 
     def merge(self, status: Status) -> None:
@@ -177,7 +197,7 @@ class _Run:
             for piece in self._small(ledger):
                 have = self.index.of(ledger.id)
                 replaced = planning.superseded(piece, have)
-                stored = self._stored(ledger, piece, have)
+                stored = self._fetched(ledger, piece)
                 if stored.after != replaced[-1].after:
                     raise Damaged(
                         f"positions {piece.first} to {piece.last} of ledger {ledger.id} are others "
@@ -207,86 +227,6 @@ class _Run:
         save(self.store, self.index)
         self.store.remove({one.file for one in replaced} - self.index.files)
 
-    def _stored(
-        self, ledger: Ledger, piece: Piece, have: Sequence[Stored], *, patient: bool = True
-    ) -> Stored:
-        """Fetches a package, proves it, joins it to what is there, keeps it."""
-        path = self.spool / "package"
-        self.peer.positions(ledger.id, piece.first, piece.last, path, patient=patient)
-        report = self._proved(ledger, piece, path)
-        _join(have, piece, report, path)
-        self.fetched += report.seal.size
-        name = f"{PACKAGES}/{report.name}{SUFFIX if self.order.key else ''}"
-        with path.open("rb") as file:
-            key = self.order.key
-            size = self.store.write(name, key.seal(file) if key else _chunks(file))
-        chain = report.contents.chain
-        assert chain  # noqa: S101 - _proved looked
-        return Stored(
-            file=name,
-            ledger=ledger.id,
-            first=piece.first,
-            last=piece.last,
-            before=chain.before.hex(),
-            after=chain.after.hex(),
-            bytes=report.seal.size,
-            sha256=report.seal.sha256,
-            stored_bytes=size,
-            taken=self.order.now(),
-        )
-
-    def _proved(self, ledger: Ledger, piece: Piece, path: Path) -> FileReport:
-        check = Check(f"{piece.first} to {piece.last}", Trust(proofs=self.proofs), lambda _: None)
-        with path.open("rb") as file:
-            check.run(file)
-        report = check.report
-        if check.findings or report is None:
-            what = "; ".join(f"{one.kind}: {one.detail}" for one in check.findings)
-            raise PeerUnavailable(
-                f"{self.peer.url} sent positions {piece.first} to {piece.last} of ledger "
-                f"{ledger.id}, and they do not verify: {what}",
-                "see usage-collector check at that collector",
-            )
-        chain = report.contents.chain
-        got = (report.contents.ledger, chain and chain.first, chain and chain.last)
-        if got != (ledger.id, *piece):
-            raise PeerUnavailable(f"{self.peer.url} sent {got} where {piece} was asked for")
-        return replace(report, name=file_name(report.contents))
-
-
-def _join(have: Sequence[Stored], piece: Piece, report: FileReport, path: Path) -> None:
-    """`Damaged` when a package is not the continuation of what is there."""
-    chain = report.contents.chain
-    assert chain  # noqa: S101 - a package of positions
-    differs = False
-    for one in have:
-        if one.last == piece.first - 1:
-            differs |= one.after != chain.before.hex()
-        if piece.first <= one.last < piece.last:
-            differs |= one.after != _hash_at(path, one.last).hex()
-        if one.last == piece.last:
-            differs |= one.after != chain.after.hex()
-    if differs:
-        raise Damaged(
-            f"positions {piece.first} to {piece.last} of ledger {report.contents.ledger} do not "
-            "join what is in the backup: one of the two was altered",
-            "nothing was changed; compare the two with usage-collector verify",
-        )
-
-
-def _hash_at(path: Path, position: int) -> bytes:
-    """h(position), from a package that has been proven."""
-    with path.open("rb") as file:
-        package = Package(file, {})
-        chain = package.contents.chain
-        assert chain  # noqa: S101 - a package of positions
-        head, at = chain.before, chain.first - 1
-        for raw in package.events():
-            head, at = link(head, sha256(raw).digest()), at + 1
-            if at == position:
-                break
-        return head
-
 
 def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same positions in as few runs as can be."""
@@ -299,17 +239,6 @@ def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _proofs(peer: Peer, spool: Path) -> dict[str, bytes]:
-    path = spool / "proof.pem"
-    path.write_bytes(peer.proof_keys())
-    return {key_id(key): key for key in read_public_keys(path)}
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
-
-
-def _plain(name: str) -> str:
+def folder_name(name: str) -> str:
     """A collector's name as that of a folder."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"

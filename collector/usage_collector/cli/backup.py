@@ -16,7 +16,6 @@ import click
 
 from usage_collector.backup import Key, Source, place, plan, proving, send, taking
 from usage_collector.cli.clients import (
-    Number,
     ca_option,
     interruptible,
     json_option,
@@ -85,12 +84,6 @@ class _Asked:
     is_flag=True,
     help="Bring back ledgers that a collector lost, or that are damaged there.",
 )
-@click.option(
-    "--every",
-    type=Number(1),
-    metavar="SECONDS",
-    help="Go on until interrupted, and begin again so many seconds after the last end.",
-)
 @click.option("--summary-file", type=_FILE, help="Write the result there, at most 2 KiB of JSON.")
 @secure_option
 @token_option
@@ -105,7 +98,6 @@ def command(
     verify: bool,
     verify_every: int | None,
     auto_restore: bool,
-    every: float | None,
     summary_file: Path | None,
     secure: bool,
     token_file: Path | None,
@@ -124,16 +116,13 @@ def command(
     word, tls = token(token_file), trust(ca_file)
     with ExitStack() as stack:
         peers = [stack.enter_context(Peer(url, token=word, tls=tls)) for url in urls]
-        while True:
-            summary = _summary(asked, [_one(asked, peer) for peer in peers])
-            if summary_file:
-                write_summary(summary_file, _short(summary))
-            if as_json:
-                print_json(summary)
-            if every is None:
-                wrong = any(one.get("usage") for one in summary["collectors"])
-                sys.exit(2 if wrong else 0 if summary["ok"] else 1)
-            time.sleep(every)
+        summary = _summary(asked, [_one(asked, peer) for peer in peers])
+    if summary_file:
+        write_summary(summary_file, _short(summary))
+    if as_json:
+        print_json(summary)
+    wrong = any(one.get("usage") for one in summary["collectors"])
+    sys.exit(2 if wrong else 0 if summary["ok"] else 1)
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from usage_collector.backup import place, taking
+from usage_collector.backup import catalog, place
 from usage_collector.cli.clients import console, json_option, print_json
 from usage_collector.errors import NotFound, UsageError
 
@@ -35,7 +35,7 @@ def command(target: str, as_json: bool) -> None:
     rows, wrong = [], []
     for name in names:
         try:
-            index = taking.load(where.of(name))
+            index = catalog.load(where.of(name))
         except UsageError as error:
             wrong.append({"collector": name, "error": str(error)})
             continue

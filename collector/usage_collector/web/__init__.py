@@ -2,5 +2,6 @@
 
 from usage_collector.web.logs import configure
 from usage_collector.web.serving import Collector, assemble
+from usage_collector.web.shipping import Lag, LagListener
 
-__all__ = ["Collector", "assemble", "configure"]
+__all__ = ["Collector", "Lag", "LagListener", "assemble", "configure"]

@@ -20,7 +20,6 @@ import pytest
 from tests.collector import disks
 from tests.collector.processes import Collector, collectors, command, make_keys, simulate
 from usage_collector import files
-from usage_collector.backup import stores, taking
 from usage_collector.cli import cli
 
 if TYPE_CHECKING:
@@ -213,14 +212,13 @@ def test_a_damaged_ledger_is_backed_up_as_far_as_it_can_be_read(
     ledger = live(collector)["id"]
     collector.stop()
     path = collector.data / "ledgers" / ledger / "events.db"
-    page = bytearray(path.read_bytes())
     database = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-    count = database.execute("SELECT count(*) FROM blocks").fetchone()[0]
+    blocks = [row[0] for row in database.execute("SELECT data FROM blocks ORDER BY first")]
     database.close()
-    assert count > 3
-    place = page.rfind(b"\x28\xb5\x2f\xfd", 0, len(page) // 2)
-    page[place + 40] ^= 255
-    path.write_bytes(page)
+    assert len(blocks) > 3
+    # Wherever it stands: what was packed again may have left a copy in a page that is free now.
+    begin = blocks[1][:100]
+    path.write_bytes(path.read_bytes().replace(begin, begin[:40] + bytes(20) + begin[60:]))
     collector.start()
     httpx.get(f"http://{collector.address}/v1/export", timeout=20)
     load(collector, 10, seed=9)
@@ -301,27 +299,6 @@ def test_what_was_lost_comes_back_with_the_next_backup(
     again = backup(collector, folder, "--auto-restore", "--verify")
     assert (again.code, again.facts["restored"]) == (0, [])
     assert again.facts["events"] == lost["last"] + live(collector)["last"]
-
-
-def test_a_shipper_follows_the_head(collector: Collector, tmp_path: Path) -> None:
-    """With --every it goes on by itself, until it is interrupted."""
-    folder = tmp_path / "backups"
-    shipper = subprocess.Popen(
-        [sys.executable, "-m", "usage_collector", "backup", "--from", collector.address,
-         "--to", folder, "--every", "1", "--json"], stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for seed in (2, 3):
-            load(collector, 30, seed=seed)
-            wanted = live(collector)["last"]
-            while True:
-                assert shipper.poll() is None
-                known = taking.load(stores.place(str(folder)).of(collector.name))
-                if known and known.events == wanted:
-                    break
-    finally:
-        shipper.send_signal(signal.SIGINT)
-        assert shipper.wait(20) == 130
 
 
 def test_a_full_volume_leaves_the_last_good_backup(collector: Collector, tmp_path: Path) -> None:

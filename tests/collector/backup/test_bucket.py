@@ -13,8 +13,9 @@ from tests.collector.backup.test_backup import backup, live, load, lose, restore
 from tests.collector.process import free_port
 from tests.collector.processes import collectors, command
 from tests.kind_helper import binaries, versions
-from usage_collector.backup.bucket import Bucket, BucketPlace
-from usage_collector.backup.taking import load as load_index
+from usage_collector.backup.bucket import _STALE_SECONDS, Bucket, BucketPlace
+from usage_collector.backup.catalog import load as load_index
+from usage_collector.backup.stores import Part
 from usage_collector.errors import Conflict, DeliveryFailed
 
 if TYPE_CHECKING:
@@ -120,19 +121,19 @@ def test_only_one_writes_at_a_time(server: Server, monkeypatch: pytest.MonkeyPat
     where = BucketPlace(place(server))
     one, other = where.of("c"), where.of("c")
     assert isinstance(one, Bucket)
+    monkeypatch.setattr("usage_collector.backup.bucket._whose", iter([b"a", b"b"] * 9).__next__)
     with one.lock(), pytest.raises(Conflict, match="another backup"), other.lock():
         pass
     with other.lock():
         pass
     with one.lock():
-        monkeypatch.setattr("usage_collector.backup.bucket._STALE_SECONDS", -1.0)
+        monkeypatch.setitem(_STALE_SECONDS, Part.BASE, -1.0)
         with other.lock():
-            monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
             other.write("packages/x", [b"x"])
             with pytest.raises(Conflict):
                 one.write("packages/y", [b"y"])
             other.write("packages/z", [b"z"])
-    assert one.packages() == {"packages/x", "packages/z"}
+    assert one.files("packages") == {"packages/x", "packages/z"}
 
 
 def test_wrong_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usage_collector.backup import planning
+from usage_collector.backup import index, planning
 from usage_collector.backup.index import Stored
 from usage_collector.backup.planning import Piece
 from usage_collector.errors import Conflict
@@ -150,3 +151,82 @@ def test_what_was_purged_unsent_is_never_let_go() -> None:
     have = [stored((1, 100), 0), stored((101, 200), 1), stored((201, 300), 9)]
     live = ledger(300, sent=300, purged_unsent=[(101, 150)])
     assert planning.prunable(live, have, BEGAN + timedelta(days=50)) == have[:1]
+
+
+class Pair:
+    """A ledger of ``last`` positions, None when it is lost, its backup and that one's tail."""
+
+    def __init__(self) -> None:
+        self.last: int | None = 0
+        self.reached = 0
+        self.kept: list[Stored] = []
+        self.tail: list[Stored] = []
+
+    def grow(self, number: int) -> None:
+        if self.last is not None:
+            self.last += number
+
+    def lose(self, _: int) -> None:
+        self.last = None
+
+    def trim(self, _: int) -> None:
+        self.tail = planning.trimmed(self.tail, self.kept)
+
+    def ship(self, _: int) -> None:
+        self.trim(0)
+        if self.last is None:
+            return
+        have = sorted([*self.tail, *self.kept[-1:]], key=lambda one: one.last)
+        self.tail = taken(self.tail, planning.pieces(ledger(self.last), have, 500))
+        self.tail = taken(self.tail, planning.merges(ledger(self.last), self.tail, 500)[:1])
+        self.reached = self.last
+
+    def back_up(self, _: int) -> None:
+        there = None if self.last is None else ledger(self.last)
+        for one in planning.adoptable(there, self.kept, self.tail):
+            self.kept = taken(self.kept, [Piece(one.first, one.last)])
+        if there:
+            self.kept = taken(self.kept, planning.pieces(there, self.kept, 500))
+            self.kept = joined(self.kept, there.last, 500)
+            self.reached = there.last
+
+
+_STEPS = [Pair.grow, Pair.grow, Pair.ship, Pair.ship, Pair.back_up, Pair.trim, Pair.lose]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_STEPS), st.integers(1, 700)), max_size=40))
+def test_no_position_is_lost_between_a_backup_and_its_tail(steps: list[Any]) -> None:
+    """However the two take turns, and also when the ledger is lost, both together have it all."""
+    pair = Pair()
+    for step, number in steps:
+        step(pair, number)
+        every = {n for one in (*pair.tail, *pair.kept) for n in range(one.first, one.last + 1)}
+        assert every == set(range(1, pair.reached + 1))
+        whole = index.joined(held(pair.kept), held(pair.tail))
+        assert whole
+        assert whole.events == pair.reached
+
+
+def held(packages: list[Stored]) -> index.Index:
+    """An index of these packages."""
+    return index.Index(collector="c", zone="z", packages=packages)
+
+
+def test_a_hole_in_the_backup_stays_in_the_tail() -> None:
+    """What a damaged ledger did not give the backup is let go by nobody."""
+    kept = [stored((1, 100)), stored((201, 300))]
+    tail = [stored((1, 100)), stored((101, 200)), stored((201, 300)), stored((201, 250))]
+    assert planning.trimmed(tail, kept) == [tail[1]]
+    assert planning.trimmed(tail, [stored((401, 500))]) == []
+    assert planning.trimmed(tail, []) == tail
+
+
+def test_only_what_the_collector_cannot_give_is_taken_over() -> None:
+    """All of a lost or damaged ledger behind the backup's end; of another what was purged."""
+    kept, tail = [stored((1, 250))], [stored((201, 300)), stored((301, 400))]
+    assert planning.adoptable(None, kept, tail) == tail
+    assert planning.adoptable(ledger(400, damaged=True), kept, tail) == tail
+    assert planning.adoptable(ledger(400), kept, tail) == []
+    assert planning.adoptable(ledger(400, first=251), kept, tail) == tail[:1]
+    assert planning.adoptable(None, [stored((1, 300))], tail) == tail[1:]
