@@ -20,7 +20,15 @@ from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
 from usage_collector.upkeep import Clock, Purger, host, scrub
 from usage_collector.usage import Fleet
-from usage_collector.web import health, ingest_routes, openapi, overview_routes, tls, usage_routes
+from usage_collector.web import (
+    health,
+    ingest_routes,
+    openapi,
+    overview_routes,
+    page,
+    tls,
+    usage_routes,
+)
 from usage_collector.web.customer_routes import Customers
 from usage_collector.web.gate import Gate
 from usage_collector.web.listener import Listener
@@ -143,6 +151,7 @@ class Collector:
             *reporting.routes(),
             *usage_routes.routes(parts.fleet),
             *overview_routes.routes(parts.fleet),
+            *page.routes(),
             *Customers(parts.fleet).routes(),
             *restoring.routes(),
             *gate.routes(),

@@ -1,0 +1,161 @@
+// The parts of the page below the plot: each a function from answers to elements.
+
+import { make, table, tag } from "./dom.js";
+import {
+  UNKNOWN, big, count, destinations, duration, hours, minute, nameOf, percent, plural, problems, runs, told, unreported,
+} from "./figures.js";
+
+const soft = (text) => make("p", { className: "soft" }, text);
+const card = (figure, text) => make("div", { className: "card" }, make("b", {}, figure), text);
+
+export function partial(lines) {
+  if (!lines.length) return [];
+  const items = lines.map((one) =>
+    make("li", {}, make("b", {}, one.collector), `: ${one.reason}; known up to ${one.as_of ? `${minute(one.as_of)} UTC` : "a time that nobody knows"}`),
+  );
+  const text = "Not everything is known. The figures below are what is; there may be more.";
+  return [make("div", { className: "told bad" }, make("strong", {}, text), make("ul", {}, ...items))];
+}
+
+export function cards(totals, today, coverage, whole) {
+  const lines = coverage ?? [];
+  const share = lines.reduce((sum, line) => sum + line.coverage, 0) / (lines.length || 1);
+  const now = lines.filter((line) => line.day === today);
+  const jobs = now.reduce((sum, line) => sum + (line.count ?? 0), 0);
+  const complete = now.length > 0 && now.every((line) => line.coverage === 1);
+  const found = [
+    card(told(totals.duration_hrs, whole, big), "hours"),
+    card(told(totals.count, whole, count), "jobs and sessions, each counted once"),
+    card(told(totals.estimated_count, whole, count), `of them estimated${totals.estimated_count ? `: ${hours(totals.estimated_hrs)} hours` : ""}`),
+    card(coverage ? percent(lines.every((line) => line.coverage === 1) ? 1 : Math.min(share, 0.999)) : UNKNOWN, "of this time is known"),
+  ];
+  if (now.length) found.splice(2, 0, card(told(jobs, complete, count), "today so far"));
+  return found;
+}
+
+export function totals(answer, heading, whole) {
+  const all = [...answer.series, ...(answer.others ? [answer.others] : [])];
+  if (!all.length) return [soft(whole ? "Nothing was used." : "Nothing is known to have been used, but not all is known.")];
+  const most = Math.max(...all.map((one) => one.duration_hrs)) || 1;
+  const rows = all.map((one) => [
+    one.values ? plural(one.values, "other") : named(one, answer.by),
+    count(one.count),
+    hours(one.duration_hrs),
+    make("span", { className: "bar", style: { width: `${(100 * one.duration_hrs) / most}%` } }),
+  ]);
+  const columns = [[heading, ""], ["number", "n"], ["hours", "n"], ["", "w"]];
+  return [table(whole ? "" : "at least; not all is known", columns, rows)];
+}
+
+function named(one, by) {
+  const cell = make("span", {}, nameOf(one, by));
+  if (by === "customer" && !one.known && one.value) cell.append(" ", tag("not registered", "warn"));
+  if (by === "format" && one.value === "other") cell.append(" ", tag("unknown format", "warn"));
+  return cell;
+}
+
+export function quotas(lines, lacking) {
+  if (!lines.length) return [soft("No customer has a quota. PUT /v1/customers/ID gives one a plan, monthly_hours or concurrent_sessions.")];
+  return lines.map((one) => quota(one, lacking));
+}
+
+function quota(one, lacking) {
+  const { used_hrs: used, quota_hrs: limit, forecast } = one;
+  const least = lacking ? "at least " : "";
+  const text = limit === null ? `${least}${hours(used)} h, no limit of hours` : `${least}${hours(used)} of ${count(limit)} h${limit ? ` (${percent(used / limit)})` : ""}`;
+  const expected = forecast
+    ? `${lacking ? "Without what is not known: " : ""}${hours(forecast.hours)} h expected by the end of ${one.month}: ${hours(forecast.low)} to ${hours(forecast.high)} h in 4 of 5 such months`
+    : `Too little is known for a forecast of ${one.month}`;
+  const sessions = `${plural(one.sessions, "session")} now${one.quota_sessions === null ? "" : ` of ${count(one.quota_sessions)} at once`}`;
+  const top = Math.max(used, limit ?? 0, forecast?.high ?? 0) * 1.02 || 1;
+  const at = (value) => `${(100 * value) / top}%`;
+  const kind = limit === null ? "" : used >= limit ? "bad" : one.reached > 0 ? "warn" : "";
+  const track = make("div", { className: "track", role: "img", ariaLabel: `${text}. ${expected}.` });
+  track.append(make("span", { className: `used ${kind}`, style: { width: at(used) } }));
+  if (forecast) track.append(make("span", { className: "band", style: { left: at(forecast.low), width: at(Math.max(forecast.high - forecast.low, top / 300)) } }));
+  if (limit !== null) track.append(make("span", { className: "limit", style: { left: at(limit) } }));
+  const over = one.quota_sessions !== null && one.sessions > one.quota_sessions;
+  return make("div", { className: "quota" },
+    make("div", { className: "line" }, make("b", {}, one.name), make("span", {}, text, kind ? " " : "", kind ? tag(kind === "bad" ? "used up" : "80 % reached", kind) : "")),
+    track,
+    make("div", { className: "line soft" }, make("span", {}, `${expected}.`), make("span", {}, sessions, over ? " " : "", over ? tag("too many", "bad") : "")),
+  );
+}
+
+export function coverage(lines) {
+  const zones = Map.groupBy ? Map.groupBy(lines, (line) => line.zone) : grouped(lines);
+  const strips = [...zones].map(([zone, days]) => {
+    const share = days.reduce((sum, day) => sum + day.coverage, 0) / days.length;
+    const text = percent(days.every((day) => day.coverage === 1) ? 1 : Math.min(share, 0.999));
+    const pieces = runs(days).map((run) =>
+      make("span", {
+        className: run.share === 1 ? "known" : "unknown",
+        style: { flexGrow: run.days },
+        title: `${run.since}${run.days > 1 ? ` to ${run.until}` : ""}: ${percent(run.share)} known`,
+      }),
+    );
+    const strip = make("div", { className: "strip", role: "img", ariaLabel: `${zone || "no zone"}: ${text} of these days is known` }, ...pieces);
+    return make("div", { className: "zone" }, make("span", {}, zone || "no zone"), strip, make("span", { className: "n" }, text));
+  });
+  return [...strips, ...remarks(lines)];
+}
+
+function grouped(lines) {
+  const zones = new Map();
+  for (const line of lines) zones.set(line.zone, [...(zones.get(line.zone) ?? []), line]);
+  return zones;
+}
+
+function remarks(lines) {
+  const found = [];
+  const all = problems(lines);
+  if (all.length) {
+    const columns = [["collector", ""], ["zone", ""], ["what", ""], ["from (UTC)", ""], ["to (UTC)", ""]];
+    const rows = all.map((one) => [one.collector, one.zone, one.reason, minute(one.since) || UNKNOWN, minute(one.until) || "now"]);
+    found.push(make("div", { className: "scroll problems", tabIndex: 0, role: "region", ariaLabel: "What is not known" }, table("What is not known", columns, rows)));
+  } else {
+    found.push(soft("All collectors answer, and everything they received in these days is counted."));
+  }
+  const silent = lines.reduce((sum, line) => sum + line.silent_sessions, 0);
+  const early = lines.reduce((sum, line) => sum + line.early_events, 0);
+  if (silent) found.push(soft(`${plural(silent, "session")} stopped talking before the end; their length is estimated from the last status.`));
+  if (early) found.push(soft(`${plural(early, "event")} came from the future: a clock is wrong.`));
+  return found;
+}
+
+export function months(periods) {
+  const rows = [...periods.periods].reverse().map((one) => [
+    one.period,
+    minute(one.cut_at),
+    count(one.count),
+    make("span", {}, ...spaced(destinations(one.receipts))),
+  ]);
+  const waiting = unreported(periods);
+  const found = rows.length
+    ? [table(`As told by ${periods.collector}`, [["month", ""], ["cut at (UTC)", ""], ["events", "n"], ["destinations", ""]], rows)]
+    : [soft(`${periods.collector} was not asked for any month yet.`)];
+  return [...found, soft(`${plural(waiting, "event")} at ${periods.collector} ${waiting === 1 ? "is" : "are"} in no month yet, and will be in the next.`)];
+}
+
+function spaced(all) {
+  if (!all.length) return [tag("not delivered yet", "warn")];
+  return all.flatMap((one) => [
+    make("span", {}, `${one.by} `, one.waiting ? tag(`waits for ${plural(one.waiting, "file")}`, "bad") : tag(one.state, "good"), ` ${minute(one.at)} `),
+    make("br"),
+  ]);
+}
+
+export function latest(lines, lacking) {
+  if (!lines.length) return [soft(lacking ? "None are known; not all is known." : "No job and no session yet.")];
+  const columns = [["time (UTC)", ""], ["customer", ""], ["zone", ""], ["what", ""], ["format, language", ""], ["length", "n"], ["", ""]];
+  const rows = lines.map((one) => [
+    minute(one.time),
+    one.name || "–",
+    one.zone || "–",
+    one.mode === "batch" ? "job" : one.mode === "realtime" ? "session" : one.mode || "–",
+    [one.format, one.language].filter(Boolean).join(", ") || "–",
+    duration(one.seconds),
+    one.warm_up ? tag("warm-up, not billed") : tag(one.state, one.state === "estimated" ? "warn" : ""),
+  ]);
+  return [table("", columns, rows)];
+}
