@@ -58,6 +58,10 @@ class NotFound(ApiError):
     """The object, or its kind, does not exist."""
 
 
+class Expired(ApiError):
+    """The API server does not know the version asked for any more (410): list anew."""
+
+
 class NotLeading(ApiError):
     """Another operator may work by now: nothing is written any more."""
 

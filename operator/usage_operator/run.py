@@ -8,15 +8,17 @@ import os
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from usage_operator import errors, health, metrics, naming, watch
-from usage_operator.kube import Client
+from usage_operator.kube import Client, Mirror
 from usage_operator.leader import Leader
 from usage_operator.reconcile import Key, Reconciler
 from usage_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from usage_operator.kube import Access
     from usage_operator.settings import Settings
 
@@ -64,8 +66,13 @@ async def run(settings: Settings, access: Access) -> None:
     async with Client(access) as own:
         leader = Leader(own, place, f"{socket.gethostname()}_{os.getpid()}", settings.lease)
         permit = leader.holds if settings.leader_election else lambda: True
-        async with Client(access, permit) as client:
-            operator = _Operator(client, settings, leader if settings.leader_election else None)
+        mirror = Mirror(watch.CHILDREN)
+        async with (
+            Client(access, permit, mirror.wrote) as client,
+            Client(access, connections=0) as reading,
+        ):
+            chosen = leader if settings.leader_election else None
+            operator = _Operator(client, reading, mirror, settings, chosen)
             try:
                 await operator.run()
             finally:
@@ -76,12 +83,21 @@ async def run(settings: Settings, access: Access) -> None:
 class _Operator:
     """The parts of a running operator, and the order in which they begin and end."""
 
-    def __init__(self, client: Client, settings: Settings, leader: Leader | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        reading: Client,
+        mirror: Mirror,
+        settings: Settings,
+        leader: Leader | None,
+    ) -> None:
         self._client = client
+        self._reading = reading
+        self._mirror = mirror
         self._settings = settings
         self._leader = leader
         self._namespaces = settings.served(client.access.namespace)
-        self._reconciler = Reconciler(client, settings)
+        self._reconciler = Reconciler(client, settings, mirror=mirror)
         self._queue = WorkQueue(_Measured(self._reconciler))
         self._ready, self._stop, self._asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._waiting = False
@@ -111,17 +127,25 @@ class _Operator:
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, self._asked.set)
 
+    async def _unless_asked(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Do something until it is done, or we are told to stop; give it, ended."""
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(work),
+            asyncio.create_task(self._asked.wait()),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks[0]
+
     async def _lead(self, leader: Leader) -> bool:
         """Wait for the Lease; tell whether it is ours, not so when told to stop before."""
         self._listen()
         self._waiting = True
         _log.info("waiting for the Lease %s", self._settings.lease)
-        tasks = [asyncio.create_task(leader.acquire()), asyncio.create_task(self._asked.wait())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if not tasks[0].cancelled() and (error := tasks[0].exception()):
+        acquiring = await self._unless_asked(leader.acquire())
+        if not acquiring.cancelled() and (error := acquiring.exception()):
             raise errors.InvalidSettings(
                 f"the Lease cannot be held ({error})",
                 "bind the Role that may patch it, or set USAGE_OPERATOR_LEADER_ELECTION=off",
@@ -133,13 +157,19 @@ class _Operator:
         settings, namespaces = self._settings, self._namespaces
         where = "all namespaces" if settings.all_namespaces else ", ".join(namespaces)
         _log.info("serving %s", where)
-        tasks = [
-            asyncio.create_task(watch.relist(self._client, settings, namespaces, self._notice)),
-            asyncio.create_task(self._take_signals()),
-        ]
+        reflectors = watch.reflectors(self._reading, self._mirror, settings, namespaces)
+        tasks = [asyncio.create_task(one.run()) for one in reflectors]
+        tasks.append(asyncio.create_task(self._take_signals()))
         if self._leader is not None:
             tasks.append(asyncio.create_task(self._keep(self._leader)))
         try:
+            # Whoever looks at a resource is to see all that there is of it.
+            for one in reflectors:
+                await self._unless_asked(one.tried.wait())
+            watch.listen(self._mirror, self._notice)
+            tasks.append(
+                asyncio.create_task(watch.relist(self._client, settings, namespaces, self._notice))
+            )
             await watch.watch(
                 self._client.access,
                 settings,

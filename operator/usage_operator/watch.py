@@ -1,4 +1,7 @@
-"""The watch shell: kopf's events → keys on the queue. It decides nothing and writes nothing."""
+"""The watch shell: kopf's events, and the mirror's → keys on the queue.
+
+It decides nothing and writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,95 +14,26 @@ import kopf
 from kopf._core.engines.peering import Identity
 
 from usage_operator import errors, naming
+from usage_operator.kube import Reflector
+from usage_operator.kube.essence import signature
+from usage_operator.kube.paths import OPTIONAL
 from usage_operator.reconcile import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from usage_operator.kube import Access, Client
+    from usage_operator.kube import Access, Client, Mirror
     from usage_operator.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_CHILDREN = (
-    ("apps", "v1", "statefulsets"),
-    ("apps", "v1", "deployments"),
-    ("", "v1", "services"),
-    ("", "v1", "configmaps"),
-    ("", "v1", "serviceaccounts"),
-    ("", "v1", "persistentvolumeclaims"),
-    ("policy", "v1", "poddisruptionbudgets"),
-    ("networking.k8s.io", "v1", "networkpolicies"),
-    ("batch", "v1", "cronjobs"),
-    ("batch", "v1", "jobs"),
+CHILDREN = (
+    *("StatefulSet", "Deployment", "Service", "ConfigMap", "ServiceAccount", "Pod"),
+    *("PersistentVolumeClaim", "PodDisruptionBudget", "CronJob", "Job", "NetworkPolicy"),
+    *OPTIONAL,
 )
 _TOGETHER = 0.3
 """Seconds within which changes of a resource's children are one: they come in bursts."""
-_SILENCE = 3.0
-"""Seconds without a further object after which a list is complete."""
-_NOISE = ("resourceVersion", "managedFields")
-_TELLING = {
-    "StatefulSet": (
-        "readyReplicas",
-        "availableReplicas",
-        "updatedReplicas",
-        "currentRevision",
-        "updateRevision",
-        "observedGeneration",
-    ),
-    "Deployment": ("availableReplicas", "updatedReplicas", "observedGeneration"),
-    "Job": ("succeeded", "failed", "conditions"),
-    "PersistentVolumeClaim": ("phase", "capacity"),
-}
-"""Fields of a child's status that matter; all else in a status does not."""
-
-
-def signature(thing: Mapping[str, Any]) -> int:
-    """Give a number that changes when something about an object changed that matters to us."""
-    kept = {key: value for key, value in thing.items() if key not in {"status", "metadata"}}
-    metadata = {key: value for key, value in thing["metadata"].items() if key not in _NOISE}
-    status = thing.get("status") or {}
-    telling = [status.get(field) for field in _TELLING.get(thing.get("kind", ""), ())]
-    return hash(repr((sorted(kept.items()), sorted(metadata.items()), telling)))
-
-
-class Lists:
-    """Finds what vanished while a watch was cut off: it is missing when all is listed again.
-
-    Of that no event tells, and lists come as single events without an end: after a moment of
-    silence a list is taken to be complete. Where nothing at all is left the next resync tells.
-    """
-
-    def __init__(self, vanished: Callable[[str, Key], None]) -> None:
-        self._vanished = vanished
-        self._known: dict[tuple[str, str], dict[str, Key]] = {}
-        self._listed: dict[tuple[str, str], set[str]] = {}
-        self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
-
-    def take(self, event: Mapping[str, Any], key: Key) -> None:
-        """Take an event of a child."""
-        thing = event["object"]
-        place, uid = (str(thing.get("kind")), key.namespace), thing["metadata"]["uid"]
-        known = self._known.setdefault(place, {})
-        if event["type"] == "DELETED":
-            known.pop(uid, None)
-            return
-        known[uid] = key
-        if event["type"] is None or place in self._listed:
-            self._listed.setdefault(place, set()).add(uid)
-        if event["type"] is None:
-            if timer := self._timers.pop(place, None):
-                timer.cancel()
-            loop = asyncio.get_running_loop()
-            self._timers[place] = loop.call_later(_SILENCE, self.complete, *place)
-
-    def complete(self, kind: str, namespace: str) -> None:
-        """Take a list of a kind in a namespace to be complete."""
-        place = (kind, namespace)
-        listed, known = self._listed.pop(place), self._known[place]
-        self._timers.pop(place).cancel()
-        for uid in known.keys() - listed:
-            self._vanished(uid, known.pop(uid))
 
 
 class Watch:
@@ -107,48 +41,22 @@ class Watch:
 
     def __init__(self, enqueue: Callable[[Key, float], None]) -> None:
         self._enqueue = enqueue
-        self._seen: dict[str, int] = {}
-        self._keys: dict[Key, Key] = {}
-        self.lists = Lists(self._vanished)
-
-    def _vanished(self, uid: str, key: Key) -> None:
-        self._seen.pop(uid, None)
-        self._enqueue(key, 0.0)
-
-    def changed(self, event: Mapping[str, Any]) -> bool:
-        """Tell whether an event says more than that a status or managed fields changed."""
-        thing = event["object"]
-        uid = thing["metadata"]["uid"]
-        if event["type"] == "DELETED":
-            self._seen.pop(uid, None)
-            return True
-        now = signature(thing)
-        if self._seen.get(uid) == now:
-            return False
-        self._seen[uid] = now
-        return True
+        self._seen: dict[Key, int] = {}
 
     async def resource(self, event: Mapping[str, Any], **_: Any) -> None:
-        """Take an event of a resource."""
-        metadata = event["object"]["metadata"]
-        if self.changed(event):
-            self._enqueue(Key(metadata["namespace"], metadata["name"]), 0.0)
-
-    async def child(self, event: Mapping[str, Any], **_: Any) -> None:
-        """Take an event of an object that carries our labels."""
-        metadata = event["object"]["metadata"]
-        name = (metadata.get("labels") or {}).get(naming.INSTANCE)
-        if not name:
-            return
-        key = Key(metadata["namespace"], name)
-        # One object for all children: there are many.
-        key = self._keys.setdefault(key, key)
-        self.lists.take(event, key)
-        if self.changed(event):
-            self._enqueue(key, _TOGETHER)
+        """Take an event of a resource; its status and managed fields are no news."""
+        thing = event["object"]
+        key = Key(thing["metadata"]["namespace"], thing["metadata"]["name"])
+        if event["type"] == "DELETED":
+            self._seen.pop(key, None)
+        else:
+            before, self._seen[key] = self._seen.get(key), signature(thing)
+            if before == self._seen[key]:
+                return
+        self._enqueue(key, 0.0)
 
     def registry(self, access: Access) -> kopf.OperatorRegistry:
-        """Register the handlers, and how kopf logs in."""
+        """Register the handler, and how kopf logs in."""
         registry = kopf.OperatorRegistry()
 
         def login(**_: Any) -> kopf.ConnectionInfo:
@@ -164,8 +72,6 @@ class Watch:
 
         kopf.on.login(registry=registry)(login)
         kopf.on.event(naming.GROUP, naming.VERSION, naming.PLURAL, registry=registry)(self.resource)
-        for group, version, plural in _CHILDREN:
-            kopf.on.event(group, version, plural, registry=registry)(self.child)
         return registry
 
 
@@ -175,11 +81,21 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
-    selector = f"{naming.MANAGED_BY}={naming.FIELD_MANAGER}"
-    for child in _CHILDREN:
-        settings.watching.label_selectors[child] = selector
     settings.networking.error_backoffs = [0.1, 0.5, 1, 2, 5, 10]
     return settings
+
+
+def listen(mirror: Mirror, enqueue: Callable[[Key, float], None]) -> None:
+    """Put a resource's key on the queue when a child of it changed."""
+    mirror.listen(lambda *place: enqueue(Key(*place), _TOGETHER))
+
+
+def reflectors(
+    client: Client, mirror: Mirror, settings: Settings, namespaces: tuple[str, ...]
+) -> list[Reflector]:
+    """Give what keeps the mirror of the children; each has to run."""
+    places: tuple[str | None, ...] = (None,) if settings.all_namespaces else namespaces
+    return [Reflector(client, mirror, kind, place) for kind in CHILDREN for place in places]
 
 
 async def watch(

@@ -13,7 +13,7 @@ from tests.operator.support import NOW, as_observed, context
 from usage_operator import errors
 from usage_operator.kube import Access, Client
 from usage_operator.manifests import disruption, secrets, service
-from usage_operator.plan import Plan, Ref, Step, Verb
+from usage_operator.plan import Plan, Ref, Step, Verb, diff, ref
 from usage_operator.reconcile.execute import execute, tell
 
 if TYPE_CHECKING:
@@ -22,17 +22,27 @@ if TYPE_CHECKING:
 BUDGET = disruption.build(context())
 SERVICE = service.ingest(context())
 KEYS = secrets.keys(context(), {})
+RESOURCE = context().resource
 OLD = as_observed(service.headless(context(), "old"))
 
 
 @asynccontextmanager
-async def api(refused: dict[str, int]) -> AsyncIterator[tuple[list[str], Client]]:
-    """Serve an API that refuses paths with these words; gives what it was asked."""
+async def api(
+    refused: dict[str, int], there: dict[str, Any] | None = None, bodies: list[Any] | None = None
+) -> AsyncIterator[tuple[list[str], Client]]:
+    """Serve an API that refuses paths with these words; gives what it was asked.
+
+    ``there``: what every GET gives, which is then not refused; ``bodies``: of what was sent.
+    """
     asked: list[str] = []
 
     async def handle(request: web.Request) -> web.Response:
         force = request.query.get("force", "-")
         asked.append(f"{request.method} {request.path.rpartition('/')[2]} {force}")
+        if there is not None and request.method == "GET":
+            return web.json_response(there)
+        if bodies is not None:
+            bodies.append(await request.json())
         for word, status in refused.items():
             if word in request.path:
                 return web.json_response({"message": f"no {word}"}, status=status)
@@ -60,12 +70,12 @@ def plan(**more: Any) -> Plan:
 
 
 async def test_steps_are_taken_in_order() -> None:
-    """Keys are posted, what is new is applied without force, what is ours with it."""
+    """What is new is created, so that nothing is overwritten; what is ours is applied by force."""
     async with api({}) as (asked, client):
-        taken, troubles = await execute(client, "m/speech", plan())
+        taken, troubles = await execute(client, RESOURCE, plan())
     assert asked == [
         "POST secrets -",
-        "PATCH speech-collector false",
+        "POST poddisruptionbudgets -",
         "PATCH speech true",
         "DELETE speech-old -",
     ]
@@ -76,7 +86,7 @@ async def test_steps_are_taken_in_order() -> None:
 async def test_a_refusal_stops_pruning_only() -> None:
     """The other steps are taken, the refusal is told in the API server's words, nothing goes."""
     async with api({"poddisruptionbudgets": 422}) as (asked, client):
-        taken, troubles = await execute(client, "m/speech", plan())
+        taken, troubles = await execute(client, RESOURCE, plan())
     assert [step.ref.kind for step in taken] == ["Secret", "Service"]
     assert not any(line.startswith("DELETE") for line in asked)
     (trouble,) = troubles
@@ -88,7 +98,7 @@ async def test_a_refusal_stops_pruning_only() -> None:
 async def test_a_taken_name_stops_pruning() -> None:
     """While something is in the way nothing is removed."""
     async with api({}) as (asked, client):
-        await execute(client, "m/speech", plan(taken=[Ref("ConfigMap", "speech-ca")]))
+        await execute(client, RESOURCE, plan(taken=[Ref("ConfigMap", "speech-ca")]))
     assert not any(line.startswith("DELETE") for line in asked)
 
 
@@ -97,8 +107,42 @@ async def test_what_may_work_later_is_raised(status: int) -> None:
     """Conflicts and outages end the pass, so that it is repeated as a whole."""
     async with api({"poddisruptionbudgets": status}) as (asked, client):
         with pytest.raises(errors.ApiError):
-            await execute(client, "m/speech", plan())
-    assert len(asked) == 2
+            await execute(client, RESOURCE, plan())
+    assert [line for line in asked if not line.startswith("GET")] == asked[:2]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_name_that_was_taken_meanwhile(ours: bool) -> None:
+    """What is another's ends the pass and is told; what is ours is only looked at again."""
+    there = BUDGET if ours else BUDGET | {"metadata": {"name": "speech-collector"}}
+    async with api({"poddisruptionbudgets": 409}, there) as (asked, client):
+        found = plan()
+        if ours:
+            with pytest.raises(errors.Conflict):
+                await execute(client, RESOURCE, found)
+        else:
+            taken, _ = await execute(client, RESOURCE, found)
+            assert [step.ref.kind for step in taken] == ["Secret"]
+            assert found.taken == [Ref("PodDisruptionBudget", "speech-collector")]
+    assert asked[1:] == ["POST poddisruptionbudgets -", "GET speech-collector -"]
+
+
+async def test_what_was_created_is_adopted_before_it_is_applied() -> None:
+    """Else an apply would not take away what is not wanted any more; others' entries stay."""
+    entries: list[dict[str, Any]] = [
+        {"manager": "usage-operator", "operation": "Update", "fieldsV1": {"f:spec": {}}},
+        {"manager": "usage-operator", "operation": "Update", "subresource": "status"},
+        {"manager": "somebody", "operation": "Update"},
+    ]
+    there = as_observed(SERVICE)
+    there["metadata"]["managedFields"] = entries
+    (step,) = diff([SERVICE], {ref(there): there}, name="speech", uid="uid-1").steps
+    bodies: list[Any] = []
+    async with api({}, there, bodies) as (asked, client):
+        await execute(client, RESOURCE, Plan(steps=[step]))
+    assert asked == ["GET speech -", "PATCH speech -", "PATCH speech true"]
+    fields = [entries[0] | {"operation": "Apply"}, *entries[1:]]
+    assert bodies[0] == {"metadata": {"resourceVersion": "7", "managedFields": fields}}
 
 
 async def test_an_event_is_a_courtesy() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import aiohttp
 
@@ -13,7 +13,7 @@ from usage_operator import errors, naming
 from usage_operator.kube.paths import KINDS, OPTIONAL, path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from types import TracebackType
 
     from usage_operator.kube.config import Access
@@ -25,6 +25,17 @@ _TOKEN_SECONDS = 60.0
 _OFFER_SECONDS = 60.0
 """How soon the API server is asked again which kinds it knows."""
 _APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_PAGE = 250
+_SILENCE = 90.0
+"""Seconds after which a watch that says nothing is taken for dead: a bookmark comes each minute."""
+
+
+class Page(NamedTuple):
+    """A part of a list, and the version that the list has as a whole."""
+
+    items: Sequence[Object]
+    version: str
 
 
 def _error(status: int, what: str, body: bytes, retry_after: str | None) -> errors.ApiError:
@@ -40,10 +51,16 @@ def _error(status: int, what: str, body: bytes, retry_after: str | None) -> erro
         return errors.NotFound(text)
     if status == 409:
         return errors.Conflict(text)
+    if status == 410:
+        return errors.Expired(text)
     if status == 429 or status >= 500:
         wait = float(retry_after) if retry_after and retry_after.isdigit() else None
         return errors.ApiUnavailable(text, "the API server is busy or down", wait)
     return errors.Rejected(text)
+
+
+def _selector(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 class Client:
@@ -51,11 +68,21 @@ class Client:
 
     Every method raises a subclass of ApiError. ``requests`` counts what was sent, by verb.
     ``permit`` is asked before everything that changes something; NotLeading when it refuses.
+    ``wrote`` is told what the API server answered to each creation or apply. ``connections`` may be
+    open at once; 0: any number.
     """
 
-    def __init__(self, access: Access, permit: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        access: Access,
+        permit: Callable[[], bool] = lambda: True,
+        wrote: Callable[[Object], None] = lambda _: None,
+        connections: int = 32,
+    ) -> None:
         self.access = access
         self._permit = permit
+        self._wrote = wrote
+        self._connections = connections
         self.requests: dict[str, int] = {}
         self._token: str | None = None
         self._token_read = float("-inf")
@@ -64,7 +91,9 @@ class Client:
         self._offers_asked = float("-inf")
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self.access.context() or False, limit=32)
+        connector = aiohttp.TCPConnector(
+            ssl=self.access.context() or False, limit=self._connections
+        )
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
         return self
 
@@ -84,6 +113,43 @@ class Client:
         headers = {"Accept": "application/json", "User-Agent": naming.FIELD_MANAGER}
         return headers | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
 
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self,
+        method: str,
+        where: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        body: object = None,
+        content: str = "application/json",
+        limits: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask, and give the answer; a refusal, or none, is an ApiError."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        if method != "GET" and not self._permit():
+            raise errors.NotLeading(f"{method} {where} was left out", "the Lease is another's now")
+        self.requests[method] = self.requests.get(method, 0) + 1
+        headers = self._headers() | ({"Content-Type": content} if body is not None else {})
+        data = json.dumps(body).encode() if body is not None else None
+        url = self.access.server + where
+        try:
+            async with self._session.request(
+                method, url, params=parameters, data=data, headers=headers, timeout=limits
+            ) as response:
+                if response.status == 401:
+                    self._token_read = float("-inf")
+                if response.status >= 400:
+                    retry_after = response.headers.get("Retry-After")
+                    said = await response.read()
+                    raise _error(response.status, f"{method} {where}", said, retry_after)
+                yield response
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise errors.ApiUnavailable(
+                f"{method} {where} got no answer ({error or type(error).__name__})",
+                "it is tried again",
+            ) from error
+
     async def _call(
         self,
         method: str,
@@ -93,29 +159,8 @@ class Client:
         body: object = None,
         content: str = "application/json",
     ) -> Any:
-        if self._session is None:
-            raise RuntimeError("the client is used outside of its context")
-        if method != "GET" and not self._permit():
-            raise errors.NotLeading(f"{method} {where} was left out", "the Lease is another's now")
-        self.requests[method] = self.requests.get(method, 0) + 1
-        headers = self._headers() | ({"Content-Type": content} if body is not None else {})
-        data = json.dumps(body).encode() if body is not None else None
-        try:
-            async with self._session.request(
-                method, self.access.server + where, params=parameters, data=data, headers=headers
-            ) as response:
-                answer = await response.read()
-                status, retry_after = response.status, response.headers.get("Retry-After")
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise errors.ApiUnavailable(
-                f"{method} {where} got no answer ({error or type(error).__name__})",
-                "it is tried again",
-            ) from error
-        if status == 401:
-            self._token_read = float("-inf")
-        if status >= 400:
-            raise _error(status, f"{method} {where}", answer, retry_after)
-        return json.loads(answer)
+        async with self._asked(method, where, parameters, body=body, content=content) as response:
+            return json.loads(await response.read())
 
     async def offered(self) -> frozenset[str]:
         """Give which of the optional kinds the API server knows; it may be a minute old."""
@@ -141,11 +186,61 @@ class Client:
         self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> list[Object]:
         """List a kind's objects that carry the labels; namespace None: of all namespaces."""
-        selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        parameters = {"labelSelector": selector} if selector else None
+        parameters = {"labelSelector": _selector(labels)} if labels else None
         answer = await self._call("GET", path(kind, namespace), parameters=parameters)
         about = {"apiVersion": KINDS[kind].api, "kind": kind}
         return [about | item for item in answer.get("items") or []]
+
+    async def pages(
+        self, kind: str, namespace: str | None, labels: Mapping[str, str]
+    ) -> AsyncIterator[Page]:
+        """List a kind's objects in pages, so that many need not be in memory at once.
+
+        Expired when that took so long that the list has to begin anew.
+        """
+        about = {"apiVersion": KINDS[kind].api, "kind": kind}
+        parameters = {"labelSelector": _selector(labels), "limit": str(_PAGE)}
+        more = ""
+        while True:
+            answer = await self._call(
+                "GET",
+                path(kind, namespace),
+                parameters=parameters | ({"continue": more} if more else {}),
+            )
+            items = [about | item for item in answer.get("items") or []]
+            yield Page(items, str(answer["metadata"]["resourceVersion"]))
+            more = answer["metadata"].get("continue") or ""
+            if not more:
+                return
+
+    async def follow(
+        self,
+        kind: str,
+        namespace: str | None,
+        labels: Mapping[str, str],
+        version: str,
+        seconds: int,
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Give the events after a version, for so many seconds; Expired when it is too old."""
+        parameters = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": _selector(labels),
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=_SILENCE)
+        where = path(kind, namespace)
+        async with self._asked("GET", where, parameters, limits=limits) as response:
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        said = event["object"]
+                        raise _error(int(said.get("code", 500)), f"WATCH {where}", line, None)
+                    yield event
 
     async def create(self, document: Object) -> Object:
         """Make an object; Conflict if there is one of that name."""
@@ -156,7 +251,27 @@ class Client:
             parameters={"fieldManager": naming.FIELD_MANAGER, "fieldValidation": "Strict"},
             body=document,
         )
+        self._wrote(made)
         return made
+
+    async def adopt(self, thing: Object) -> None:
+        """Let what we created be ours as if it had been applied, so that applies can take away.
+
+        As client-go's ``csaupgrade`` does it: our entry of the managed fields changes its
+        operation. Conflict if the object changed meanwhile.
+        """
+        metadata = thing["metadata"]
+        where = path(thing["kind"], metadata["namespace"], metadata["name"])
+        there = (await self._call("GET", where))["metadata"]
+        ours = {"manager": naming.FIELD_MANAGER, "operation": "Update"}
+        fields = [
+            entry | {"operation": "Apply"}
+            if ours.items() <= entry.items() and not entry.get("subresource")
+            else entry
+            for entry in there["managedFields"]
+        ]
+        body = {"resourceVersion": there["resourceVersion"], "managedFields": fields}
+        self._wrote(await self._call("PATCH", where, body={"metadata": body}, content=_MERGE))
 
     async def apply(self, document: Object, *, force: bool = True, part: str = "") -> Object:
         """Apply an object server-side; without force, Conflict where a field is another's."""
@@ -172,6 +287,8 @@ class Client:
             body=document,
             content=_APPLY,
         )
+        if not part:
+            self._wrote(applied)
         return applied
 
     async def delete(self, thing: Object, propagation: str = "Background") -> None:

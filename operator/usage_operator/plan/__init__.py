@@ -3,7 +3,7 @@
 from usage_operator.plan.diff import Plan, Step, Verb, diff
 from usage_operator.plan.fleet import Fleet, empty, existing, muster, never_bound, place
 from usage_operator.plan.leaving import doors, ingests, leavers, quiet, waits, word
-from usage_operator.plan.objects import Object, Owner, Ref, digest, mark, owner, ref
+from usage_operator.plan.objects import Object, Owner, Ref, digest, mark, owner, posted, ref
 from usage_operator.plan.rollout import failing, rolling
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "never_bound",
     "owner",
     "place",
+    "posted",
     "quiet",
     "ref",
     "rolling",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from usage_operator import naming
 from usage_operator.plan import drift, rollout
-from usage_operator.plan.objects import Object, Owner, Ref, mark, owner, ref, stamped
+from usage_operator.plan.objects import Object, Owner, Ref, mark, owner, posted, ref, stamped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,11 +35,15 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One write, and why. ``document`` is the manifest, or for deletions what was observed."""
+    """One write, and why. ``document`` is the manifest, or for deletions what was observed.
+
+    ``adopt``: it was created, not applied, so that an apply alone would take nothing away.
+    """
 
     verb: Verb
     document: Object
     reason: str
+    adopt: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -97,9 +101,15 @@ def _step(desired: Object, observed: Object | None) -> Step | None:
 
 
 def _pinned(step: Step, observed: Object | None) -> Step:
-    """Let a Secret be written only over what was read: keys must never be overwritten unseen."""
-    if step.verb is not Verb.APPLY or observed is None or step.ref.kind != "Secret":
+    """Let a Secret be written only over what was read: keys must never be overwritten unseen.
+
+    Of all else, let what we created be ours as what we apply is; whatever leaves a Secret was
+    applied.
+    """
+    if step.verb is not Verb.APPLY or observed is None:
         return step
+    if step.ref.kind != "Secret":
+        return replace(step, adopt=posted(observed))
     version = observed["metadata"].get("resourceVersion")
     metadata = step.document["metadata"] | {"resourceVersion": version}
     return Step(step.verb, step.document | {"metadata": metadata}, step.reason)

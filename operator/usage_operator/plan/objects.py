@@ -58,6 +58,16 @@ def owner(thing: Mapping[str, Any], name: str, uid: str) -> Owner:
     return Owner.LEAVING if earlier else Owner.TAKEN
 
 
+def posted(thing: Mapping[str, Any]) -> bool:
+    """Tell whether an object's fields are ours by a plain creation, and not by an apply."""
+    return any(
+        entry.get("manager") == naming.FIELD_MANAGER
+        and entry.get("operation") == "Update"
+        and not entry.get("subresource")
+        for entry in thing["metadata"].get("managedFields") or []
+    )
+
+
 def digest(thing: object) -> str:
     """Give a short hash of a document's canonical form."""
     text = json.dumps(thing, sort_keys=True, separators=(",", ":"))

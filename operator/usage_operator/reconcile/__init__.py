@@ -23,7 +23,7 @@ from usage_operator.reconcile.restoring import Restoring
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from usage_operator.kube import Client
+    from usage_operator.kube import Client, Mirror
     from usage_operator.plan import Fleet, Step
     from usage_operator.reconcile.calm import Versions
     from usage_operator.settings import Settings
@@ -51,9 +51,14 @@ class Reconciler:
     """Brings one resource after the other to what its spec wants."""
 
     def __init__(
-        self, client: Client, settings: Settings, clock: Callable[[], dt.datetime] = utc_now
+        self,
+        client: Client,
+        settings: Settings,
+        clock: Callable[[], dt.datetime] = utc_now,
+        mirror: Mirror | None = None,
     ) -> None:
         self._client = client
+        self._mirror = mirror
         self._settings = settings
         self._clock = clock
         self._inquiry = inquiry.Inquiry(settings)
@@ -80,7 +85,7 @@ class Reconciler:
             await farewell(client, key.namespace, key.name, now)
             return None
         names = naming.Names(key.name, key.namespace, self._settings.cluster_domain)
-        seen = await observe(client, names)
+        seen = await observe(client, names, self._mirror)
         facts = Facts(generation=document["metadata"].get("generation", 0), now=now)
         try:
             resource = spec.parse(document)
@@ -145,7 +150,9 @@ class Reconciler:
         )
         facts = replace(facts, restore_waits=back.waits, restore_troubles=back.troubles)
         try:
-            steps = await plan(client, context, seen, fleet, references, facts.now, drained, back)
+            # Where nothing runs yet, creating tells which names are another's, and costs less.
+            asked = client if seen.of("StatefulSet") or seen.of("Service") else None
+            steps = await plan(asked, context, seen, fleet, references, facts.now, drained, back)
         except errors.UnusableSecret as error:
             return replace(facts, blocked=Trouble("SecretInvalid", str(error))), None
         if references.pending:
@@ -154,7 +161,8 @@ class Reconciler:
         taken: list[Step] = []
         troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
-            taken, troubles = await execute(client, f"{resource.namespace}/{resource.name}", steps)
+            taken, troubles = await execute(client, resource, steps)
+            troubles += survey.taken(steps)
         if survey.unbound(seen.of("PersistentVolumeClaim")):
             trouble = await default_class(client)
             troubles += [trouble] if trouble else []

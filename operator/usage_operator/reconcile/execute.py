@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING
 
 from usage_operator import errors, metrics, naming
 from usage_operator.conditions import Trouble
-from usage_operator.plan import Verb
+from usage_operator.plan import Owner, Verb, owner
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from usage_operator.kube import Client
     from usage_operator.plan import Object, Plan, Step
+    from usage_operator.spec import Resource
 
 _log = logging.getLogger(__name__)
 
 
 async def _take(client: Client, step: Step) -> None:
-    if step.verb is Verb.CREATE and step.ref.kind == "Secret":
-        # Keys that somebody made in this very moment must not be overwritten.
+    if step.verb is Verb.CREATE:
+        # What somebody made in this very moment must not be overwritten, keys least of all.
         await client.create(step.document)
-    elif step.verb is Verb.CREATE:
-        await client.apply(step.document, force=False)
     elif step.verb is Verb.APPLY:
+        if step.adopt:
+            await client.adopt(step.document)
         await client.apply(step.document)
     else:
         orphan = step.verb is Verb.ORPHAN
@@ -32,12 +33,24 @@ async def _take(client: Client, step: Step) -> None:
     metrics.WRITES.labels(step.verb, step.ref.kind).inc()
 
 
-async def execute(client: Client, where: str, plan: Plan) -> tuple[list[Step], list[Trouble]]:
+async def _taken(client: Client, step: Step, resource: Resource) -> bool:
+    """Tell whether the name of what was to be created is another's."""
+    if step.verb is not Verb.CREATE:
+        return False
+    there = await client.get(step.ref.kind, resource.namespace, step.ref.name)
+    return there is not None and owner(there, resource.name, resource.uid) is Owner.TAKEN
+
+
+async def execute(
+    client: Client, resource: Resource, plan: Plan
+) -> tuple[list[Step], list[Trouble]]:
     """Take the steps in their order; give those taken, and which are refused as they are.
 
-    A refusal does not keep the other steps from being taken, but nothing is pruned after one.
+    A refusal does not keep the other steps from being taken, but nothing is pruned after one. A
+    name that turns out to be another's ends the pass, and is added to the plan's.
     What may work later (conflicts, an API server that is down) is raised.
     """
+    where = f"{resource.namespace}/{resource.name}"
     taken: list[Step] = []
     troubles: list[Trouble] = []
     for step in plan.steps:
@@ -45,6 +58,11 @@ async def execute(client: Client, where: str, plan: Plan) -> tuple[list[Step], l
             await _take(client, step)
         except (errors.Rejected, errors.Forbidden) as error:
             troubles.append(Trouble("ApplyFailed", f"{step.ref} could not be written: {error}"))
+        except errors.Conflict:
+            if not await _taken(client, step, resource):
+                raise
+            plan.taken.append(step.ref)
+            return taken, troubles
         else:
             taken.append(step)
             _log.info("%s: %s", where, step)

@@ -13,7 +13,7 @@ from usage_operator.plan import Ref, ref
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from usage_operator.kube import Client
+    from usage_operator.kube import Client, Mirror
     from usage_operator.plan import Object
 
 _LISTED = (
@@ -50,28 +50,43 @@ def _component(things: Iterable[Object], component: str) -> list[Object]:
     ]
 
 
+async def _list(
+    client: Client, mirror: Mirror | None, names: naming.Names, kind: str
+) -> list[Object]:
+    """List our objects of a kind: the mirror's, where it knows the kind."""
+    known = mirror.list(kind, names.namespace, names.name) if mirror else None
+    if known is not None:
+        return known
+    labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
+    return await client.list(kind, names.namespace, labels)
+
+
 async def _others(
-    client: Client, namespace: str, labels: dict[str, str]
+    client: Client, mirror: Mirror | None, names: naming.Names
 ) -> dict[str, list[Object]]:
     """List our objects of other projects' kinds, where the cluster knows them and lets us."""
     found = {}
     for kind in sorted(await client.offered()):
         # A definition may go at any time, and an older role does not name all kinds.
         with contextlib.suppress(errors.NotFound, errors.Forbidden):
-            found[kind] = await client.list(kind, namespace, labels)
+            found[kind] = await _list(client, mirror, names, kind)
     return found
 
 
-async def observe(client: Client, names: naming.Names) -> Observed:
-    """Read what belongs to a resource; the Secrets that are generated are got by name."""
-    labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
+async def observe(client: Client, names: naming.Names, mirror: Mirror | None = None) -> Observed:
+    """Read what belongs to a resource; the Secrets that are generated are got by name.
+
+    They are not where a mirror shows nothing at all: creating them tells whether they are there.
+    """
     kinds = (*_LISTED, "Pod", "Job")
-    secrets = (names.keys, names.tokens, names.ca_key, names.tls)
-    lists, found, others = await asyncio.gather(
-        asyncio.gather(*(client.list(kind, names.namespace, labels) for kind in kinds)),
-        asyncio.gather(*(client.get("Secret", names.namespace, name) for name in secrets)),
-        _others(client, names.namespace, labels),
+    lists, others = await asyncio.gather(
+        asyncio.gather(*(_list(client, mirror, names, kind) for kind in kinds)),
+        _others(client, mirror, names),
     )
+    secrets: tuple[str, ...] = ()
+    if mirror is None or any(lists):
+        secrets = (names.keys, names.tokens, names.ca_key, names.tls)
+    found = await asyncio.gather(*(client.get("Secret", names.namespace, name) for name in secrets))
     *listed, pods, jobs = lists
     listed += others.values()
     objects = {ref(thing): thing for things in listed for thing in things}

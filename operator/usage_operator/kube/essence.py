@@ -1,0 +1,71 @@
+"""What of an object is worth remembering, and when a change of it says something."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from usage_operator import naming
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Object = dict[str, Any]
+
+_NOISE = ("resourceVersion", "managedFields")
+_TELLING = {
+    "StatefulSet": (
+        "readyReplicas",
+        "availableReplicas",
+        "updatedReplicas",
+        "currentRevision",
+        "updateRevision",
+        "observedGeneration",
+    ),
+    "Deployment": ("availableReplicas", "updatedReplicas", "observedGeneration"),
+    "Job": ("succeeded", "failed", "conditions"),
+    "PersistentVolumeClaim": ("phase", "capacity"),
+    "Pod": ("phase", "conditions", "containerStatuses"),
+    "Certificate": ("conditions",),
+}
+"""Fields of a child's status that matter; all else in a status does not."""
+_MANAGERS = ("manager", "operation", "subresource")
+_SPOKEN = ("nodeName", "nodeSelector")
+"""What matters of a pod's spec: the rest is its StatefulSet's or job's."""
+
+
+def essence(thing: Object) -> Object:
+    """Give what is worth remembering of an object."""
+    metadata = {key: value for key, value in thing["metadata"].items() if key != "managedFields"}
+    fields = thing["metadata"].get("managedFields") or []
+    ours = [entry for entry in fields if entry.get("manager") == naming.FIELD_MANAGER]
+    # Which fields they are is most of many an object, and nobody asks.
+    metadata["managedFields"] = [
+        {key: value for key, value in entry.items() if key in _MANAGERS} for entry in ours
+    ]
+    kept = thing | {"metadata": metadata}
+    if thing["kind"] == "Pod":
+        spec = thing.get("spec") or {}
+        kept["spec"] = {name: spec[name] for name in _SPOKEN if name in spec}
+    return kept
+
+
+def signature(thing: Mapping[str, Any]) -> int:
+    """Give a number that changes when something about an object changed that matters to us."""
+    kept = {key: value for key, value in thing.items() if key not in {"status", "metadata"}}
+    metadata = {key: value for key, value in thing["metadata"].items() if key not in _NOISE}
+    status = thing.get("status") or {}
+    telling = [status.get(field) for field in _TELLING.get(thing.get("kind", ""), ())]
+    return hash(json.dumps([kept, metadata, telling], sort_keys=True))
+
+
+def pack(thing: Object) -> bytes:
+    """Make an object small."""
+    return zlib.compress(json.dumps(thing, separators=(",", ":")).encode(), 1)
+
+
+def unpack(packed: bytes) -> Object:
+    """Give a packed object back."""
+    found: Object = json.loads(zlib.decompress(packed))
+    return found

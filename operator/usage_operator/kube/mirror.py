@@ -1,0 +1,138 @@
+"""What the cluster has of the kinds that are watched: read from here, it costs no request.
+
+A mirror is as old as the last event of its watches. Whoever writes tells it what the API server
+answered, so that nobody acts on what was there before a write of his own.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from usage_operator import naming
+from usage_operator.kube.essence import essence, pack, signature, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from usage_operator.kube.essence import Object
+
+Place = tuple[str, str]
+"""Namespace and name."""
+
+
+class _Entry(NamedTuple):
+    """An object: whose it is by its label, which version, what matters of it, and itself."""
+
+    instance: str
+    version: int
+    signature: int
+    packed: bytes
+
+
+def _version(thing: Object) -> int:
+    """Give an object's version as a number: the API server counts all writes."""
+    text = str(thing["metadata"].get("resourceVersion"))
+    return int(text) if text.isdigit() else 0
+
+
+class Mirror:
+    """Objects by kind, and by the resource that their labels name.
+
+    Whoever ``listen``s is called with namespace and instance when something that matters changed,
+    unless it was our own write.
+    """
+
+    def __init__(self, kinds: Collection[str]) -> None:
+        self._changed: Callable[[str, str], None] = lambda *_: None
+        self._things: dict[str, dict[Place, _Entry]] = {kind: {} for kind in kinds}
+        self._of: dict[Place, set[tuple[str, str]]] = {}
+        self._whole: set[tuple[str, str | None]] = set()
+
+    def __len__(self) -> int:
+        """Count the objects."""
+        return sum(len(things) for things in self._things.values())
+
+    def listen(self, changed: Callable[[str, str], None]) -> None:
+        """Let somebody know of changes from now on."""
+        self._changed = changed
+
+    def whole(self, kind: str, namespace: str | None, known: bool = True) -> None:
+        """Take note that a kind is known, or not any more, in a namespace or (None) in all."""
+        if known:
+            self._whole.add((kind, namespace))
+        else:
+            self._whole.discard((kind, namespace))
+
+    def list(self, kind: str, namespace: str, instance: str) -> list[Object] | None:
+        """Give a resource's objects of a kind, by name; None: ask the API server."""
+        if not self._whole & {(kind, namespace), (kind, None)}:
+            return None
+        names = sorted(name for one, name in self._of.get((namespace, instance), ()) if one == kind)
+        return [unpack(self._things[kind][namespace, name].packed) for name in names]
+
+    def wrote(self, thing: Object) -> None:
+        """Take what the API server answered to a write of ours."""
+        if thing.get("kind") in self._things:
+            self._take(thing)
+
+    def take(self, thing: Object) -> None:
+        """Take an object that is listed, or of which a watch told."""
+        for instance in self._take(thing):
+            self._changed(thing["metadata"]["namespace"], instance)
+
+    def _take(self, thing: Object) -> set[str]:
+        """Take an object; give the resources to which its change matters."""
+        kind, metadata = thing["kind"], thing["metadata"]
+        place, version = (metadata["namespace"], metadata["name"]), _version(thing)
+        before = self._things[kind].get(place)
+        if before and before.version >= version > 0:
+            return set()
+        labels = metadata.get("labels") or {}
+        if labels.get(naming.MANAGED_BY) != naming.FIELD_MANAGER or naming.INSTANCE not in labels:
+            return self._drop(kind, place)
+        kept = essence(thing)
+        entry = _Entry(sys.intern(labels[naming.INSTANCE]), version, signature(kept), pack(kept))
+        news: set[str] = set()
+        if before and before.instance != entry.instance:
+            news = self._drop(kind, place)
+        self._things[kind][place] = entry
+        self._of.setdefault((place[0], entry.instance), set()).add((kind, place[1]))
+        if before is None or before.signature != entry.signature:
+            news.add(entry.instance)
+        return news
+
+    def remove(self, thing: Object) -> None:
+        """Take note that an object is gone."""
+        place = (thing["metadata"]["namespace"], thing["metadata"]["name"])
+        before = self._things[thing["kind"]].get(place)
+        if before and (before.version <= _version(thing) or not _version(thing)):
+            for instance in self._drop(thing["kind"], place):
+                self._changed(place[0], instance)
+
+    def keep(
+        self, kind: str, namespace: str | None, listed: Collection[Place], version: str
+    ) -> None:
+        """Drop what a whole list of this version did not have; a newer object stays."""
+        limit = int(version) if version.isdigit() else 0
+        gone = [
+            place
+            for place, entry in self._things[kind].items()
+            if place not in listed
+            and namespace in {None, place[0]}
+            and (not limit or entry.version <= limit)
+        ]
+        for place in gone:
+            for instance in self._drop(kind, place):
+                self._changed(place[0], instance)
+
+    def _drop(self, kind: str, place: Place) -> set[str]:
+        """Forget an object; give the resource that it was of."""
+        before = self._things[kind].pop(place, None)
+        if before is None:
+            return set()
+        owner = (place[0], before.instance)
+        self._of[owner].discard((kind, place[1]))
+        if not self._of[owner]:
+            del self._of[owner]
+        return {before.instance}

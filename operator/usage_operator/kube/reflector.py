@@ -1,0 +1,103 @@
+"""Keeps a mirror up to date with one kind: lists it, then follows what changes.
+
+As client-go's reflector does it: a list in pages, a watch from its version on, a new list only
+when the API server does not know that version any more (410).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from usage_operator import errors, naming
+
+if TYPE_CHECKING:
+    from usage_operator.kube.client import Client
+    from usage_operator.kube.mirror import Mirror, Place
+
+_log = logging.getLogger(__name__)
+
+_LABELS = {naming.MANAGED_BY: naming.FIELD_MANAGER}
+_WATCH = (240, 360)
+"""Seconds after which the API server ends a watch: the least and the most."""
+_PAUSES = (0.1, 10.0)
+"""Seconds between attempts: the first and the longest."""
+_DENIED = 60.0
+"""Seconds until a kind that is unknown, or that we may not watch, is tried again."""
+
+
+class Reflector:
+    """One kind, in one namespace or in all (None)."""
+
+    def __init__(self, client: Client, mirror: Mirror, kind: str, namespace: str | None) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._kind = kind
+        self._namespace = namespace
+        self._version: str | None = None
+        self._failures = 0
+        self.tried = asyncio.Event()
+        """Set when the first list is there, or will not come soon."""
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        wait = 0.0
+        while True:
+            await asyncio.sleep(wait)
+            wait = await self._attempt()
+
+    async def _attempt(self) -> float:
+        """List or follow once; give the seconds until the next attempt."""
+        try:
+            if self._version is None:
+                await self._list()
+                self.tried.set()
+            await self._follow(self._version or "0")
+        except errors.Expired:
+            self._version = None
+        except (errors.NotFound, errors.Forbidden) as error:
+            _log.debug("%s cannot be watched: %s", self._kind, error)
+            self._version = None
+            self._mirror.whole(self._kind, self._namespace, known=False)
+            self.tried.set()
+            return _DENIED * random.uniform(0.9, 1.1)  # noqa: S311
+        except errors.ApiError as error:
+            self._failures += 1
+            _log.debug("the watch of %s was cut: %s", self._kind, error)
+            pause = min(_PAUSES[0] * 2.0 ** (self._failures - 1), _PAUSES[1])
+            return max(pause * random.uniform(0.5, 1), error.retry_after or 0.0)  # noqa: S311
+        except Exception:
+            # Without its watch the operator would be blind, and would not know it.
+            _log.exception("the watch of %s failed", self._kind)
+            self._version = None
+            return _PAUSES[1]
+        self._failures = 0
+        return 0.0
+
+    async def _list(self) -> None:
+        listed: set[Place] = set()
+        version = ""
+        async for page in self._client.pages(self._kind, self._namespace, _LABELS):
+            version = page.version
+            for thing in page.items:
+                listed.add((thing["metadata"]["namespace"], thing["metadata"]["name"]))
+                self._mirror.take(thing)
+            # Others want to work too while much is read.
+            await asyncio.sleep(0)
+        self._mirror.keep(self._kind, self._namespace, listed, version)
+        self._mirror.whole(self._kind, self._namespace)
+        self._version = version
+
+    async def _follow(self, version: str) -> None:
+        seconds = random.randint(*_WATCH)  # noqa: S311
+        events = self._client.follow(self._kind, self._namespace, _LABELS, version, seconds)
+        async for event in events:
+            thing = event["object"]
+            self._failures = 0
+            if event["type"] == "DELETED":
+                self._mirror.remove(thing)
+            elif event["type"] != "BOOKMARK":
+                self._mirror.take(thing)
+            self._version = thing["metadata"]["resourceVersion"]
