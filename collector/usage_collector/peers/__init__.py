@@ -9,7 +9,7 @@ import ssl
 import time
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import msgspec
@@ -135,6 +135,12 @@ class Peer:
         if everything:
             params["everything"] = "true"
         return self._ask("GET", "/v1/usage/news", params=params)
+
+    def report(
+        self, method: str, path: str, params: Mapping[str, float | str], body: object = None
+    ) -> dict[str, Any]:
+        """What it answers to people: one JSON object."""
+        return self._decoded(dict[str, Any], self._ask(method, path, params, body))
 
     def keep_manifest(self, period: str, manifest: bytes) -> None:
         """Leaves a period's manifest with it, in the place of an older one."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from usage_collector.sessions import HOUR
-from usage_collector.usage.asking import text
+from usage_collector.usage.asking import EPOCH, text
+from usage_collector.usage.customers import NOBODY, Register
 from usage_collector.usage.folding import add
 from usage_collector.usage.schema import DETAILS, GROUPINGS
 from usage_collector.usage.states import LABELS
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from usage_collector.usage.store import Store
 
 _SUMMARY = ("mode", "type")
+_WHOSE = ("customer", "contract")
 FORMATS = frozenset(
     "wav mp3 aac ogg mpeg amr m4a mp4 flac pcm_f32le pcm_s16le mulaw".split()  # noqa: SIM905
 )
@@ -33,12 +37,13 @@ Table = dict[tuple[str, ...], list[int]]
 """Values of the groups to sums: how many, their duration and speech (µs), estimates of these."""
 
 
-def answer(store: Store, query: Query) -> dict[str, object]:
+def answer(store: Store, query: Query, register: Register = NOBODY) -> dict[str, object]:
     """The usage of these days, as `GET /v2/usage` answers; with ``groups`` where asked for."""
+    count = partial(_counted, store, query, register)
     with store.reading() as connection:
-        first = _first_day(connection, query)
-        details = grouped(connection, store, query, DETAILS)
-        table = grouped(connection, store, query, query.group_by) if query.group_by else None
+        first = _first_day(connection, query, count)
+        details = count(connection, DETAILS)
+        table = count(connection, query.group_by) if query.group_by else None
     since = first if first is not None else query.since
     answered: dict[str, object] = {
         "since": text(since or 0),
@@ -111,13 +116,36 @@ def _more(sums: Sequence[int]) -> dict[str, object]:
     }
 
 
-def _first_day(connection: apsw.Connection, query: Query) -> int | None:
+def _first_day(
+    connection: apsw.Connection, query: Query, count: Callable[..., Table]
+) -> int | None:
+    if query.customer is not None:
+        days = [date.fromisoformat(day) for (day,) in count(connection, ("day",))]
+        return (min(days) - EPOCH).days if days else None
     found: list[Any] = connection.execute(
         "SELECT min(day) FROM daily WHERE grouping = 0 AND day BETWEEN ? AND ? AND count > 0",
         (_since(query), query.until),
     ).fetchall()
     first: int | None = found[0][0]
     return first
+
+
+def _counted(
+    store: Store,
+    query: Query,
+    register: Register,
+    connection: apsw.Connection,
+    names: Sequence[str],
+) -> Table:
+    """The sums by these groups, of the customer alone where one is asked for."""
+    if query.customer is None:
+        return grouped(connection, store, query, names)
+    table: Table = defaultdict(lambda: [0] * 5)
+    for key, sums in grouped(connection, store, query, (*_WHOSE, *names)).items():
+        owner = register.of(*key[:2])
+        if owner is not None and owner.id == query.customer:
+            add(table[key[2:]], sums)
+    return table
 
 
 def grouped(connection: apsw.Connection, store: Store, query: Query, names: Sequence[str]) -> Table:

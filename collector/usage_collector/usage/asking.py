@@ -12,19 +12,23 @@ from usage_collector.usage.states import LABELS
 
 GROUPS = ("day", "month", *LABELS)
 """What `group_by` may name."""
-_EPOCH = date(1970, 1, 1)
-FIRST_DAY = (date.min - _EPOCH).days
+EPOCH = date(1970, 1, 1)
+FIRST_DAY = (date.min - EPOCH).days
 """The first day that can be written."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Days since the Unix epoch, both inclusive; ``since`` None: from the first there is."""
+    """Days since the Unix epoch, both inclusive; ``since`` None: from the first there is.
+
+    ``customer`` is the id of the one whose usage is asked for; None: everybody's.
+    """
 
     since: int | None
     until: int
     group_by: tuple[str, ...] = ()
+    customer: str | None = None
 
 
 def query(
@@ -54,12 +58,12 @@ def last_days(until: int, days: int) -> Query:
 
 def text(day: int) -> str:
     """A day since the Unix epoch as ``YYYY-MM-DD``."""
-    return (_EPOCH + timedelta(days=day)).isoformat()
+    return (EPOCH + timedelta(days=day)).isoformat()
 
 
 def number(day: str) -> int:
     """The reverse of `text`; `ValueError` for what is no date."""
-    return (date.fromisoformat(day) - _EPOCH).days
+    return (date.fromisoformat(day) - EPOCH).days
 
 
 def _day(name: str, value: str) -> int:

@@ -104,6 +104,18 @@ class Register:
         # A circle, which two merges at two collectors may make: the first id in it stands for all.
         return None if id_ is None else self.customers[min(path[path.index(id_) :])]
 
+    def asked(self, id_: str) -> Customer:
+        """The customer with that id, or the one that has taken its place.
+
+        Raises:
+            InvalidInput: there is none.
+        """
+        if id_ not in self.customers:
+            raise InvalidInput(
+                f"customer: {id_[:63]!r} is not registered", "use an id of GET /v1/customers"
+            )
+        return self.of(id_, "") or self.customers[id_]
+
     def get(self, id_: str) -> Customer:
         """The customer with that id; `NotFound` when there is none."""
         if id_ not in self.customers:
@@ -133,9 +145,14 @@ class Register:
 
         Raises:
             NotFound: there is no such customer.
+            InvalidInput: there is no such other one.
             Conflict: that other one is itself merged into this one.
         """
-        old, target = self.get(id_), self.get(into)
+        old = self.get(id_)
+        if into not in self.customers:
+            hint = "use an id of GET /v1/customers"
+            raise InvalidInput(f"into: {into[:63]!r} is not registered", hint)
+        target = self.customers[into]
         if into != id_:
             seen = {into}
             while target.merged_into in self.customers and target.merged_into not in seen:
@@ -172,3 +189,6 @@ class Register:
         if old is None or made.changed > old.changed:
             return made
         return msgspec.structs.replace(made, changed=old.changed + 1)
+
+
+NOBODY = Register()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -101,9 +101,16 @@ class Fleet:
             self.feeder.stop()
 
     def answer(self, query: Query) -> tuple[dict[str, object], list[Missing]]:
-        """The usage asked for, and what is missing from it."""
+        """The usage asked for, and what is missing from it.
+
+        Raises:
+            InvalidInput: there is no such customer.
+        """
+        register = self.registry.register
+        if query.customer is not None:
+            query = replace(query, customer=register.asked(query.customer).id)
         missing = self._missing(query)
-        return answering.answer(self.store, query), missing
+        return answering.answer(self.store, query, register), missing
 
     def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
         """Customers in events that are not in that register, and what is missing from the list."""
@@ -115,11 +122,11 @@ class Fleet:
         """Usage by customer and month, of one customer where one is named.
 
         Raises:
-            NotFound: there is no such customer.
+            InvalidInput: there is no such customer.
         """
         register = self.registry.register
         if only is not None:
-            register.get(only)
+            only = register.asked(only).id
         missing = self._missing(query)
         return billing.monthly(self.store, query, register, only), missing
 

@@ -13,9 +13,9 @@ from usage_collector.errors import InvalidInput
 from usage_collector.periods import rfc3339
 from usage_collector.web import bodies, queries
 from usage_collector.web.room import Room
-from usage_collector.web.routing import Parameter, Route
+from usage_collector.web.routing import Route
 from usage_collector.web.tokens import Access
-from usage_collector.web.usage_routes import partial
+from usage_collector.web.usage_routes import CSV, FORM, WINDOW, partial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,20 +94,13 @@ class Customers:
         headers = partial(body, missing)
         if wanted == "csv":
             text = usage.as_csv(lines)
-            return web.Response(text=text, content_type="text/csv", headers=headers)
+            return web.Response(text=text, content_type=CSV, headers=headers)
         return web.Response(
             body=msgspec.json.encode(body), content_type="application/json", headers=headers
         )
 
     def routes(self) -> list[Route]:
         """Everything as a table."""
-        window = (
-            Parameter(
-                "since", "first day, UTC, inclusive: YYYY-MM-DD; the first there is if left out"
-            ),
-            Parameter("until", "last day, inclusive; yesterday if left out, and never later"),
-            Parameter("format", "json (default) or csv"),
-        )
         return [
             Route(
                 "GET", "/v1/customers", self.get_all, Access.READ,
@@ -139,7 +132,7 @@ class Customers:
             Route(
                 "GET", "/v1/customers/{customer}/usage", self.get_usage, Access.READ,
                 "What a customer (`-`: each of them) used by month, mode and type",
-                {200: "The lines."}, window, errors=(400, 401, 403, 404, 500),
+                {200: "The lines."}, (*WINDOW, FORM), also=(CSV,), errors=(400, 401, 403, 500),
             ),
         ]  # fmt: skip
 

@@ -74,7 +74,7 @@ def _operation(entry: Route) -> dict[str, Any]:
                 "in": "query",
                 "description": p.text,
                 "required": p.required,
-                "schema": {"type": "string"},
+                "schema": dict(p.schema),
             }
             for p in entry.parameters
         ],
@@ -101,7 +101,7 @@ def _operation(entry: Route) -> dict[str, Any]:
 def _answer(entry: Route, text: str) -> dict[str, Any]:
     if 201 in entry.answers and entry.access is Access.OPEN:
         return {"description": text}
-    return {"description": text, "content": {entry.content: {}}}
+    return {"description": text, "content": {media: {} for media in (entry.content, *entry.also)}}
 
 
 def _error(code: int) -> dict[str, Any]:

@@ -19,11 +19,12 @@ Handler = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamRes
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter, for the description."""
+    """A query parameter, for the description; ``schema`` says what it may be."""
 
     name: str
     text: str
     required: bool = False
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Route:
     """One method of one path; ``{name}`` in the path matches a segment.
 
     ``schema`` is that of a JSON body, ``media`` those by content type where there are others.
+    ``also`` are other content types that the answer may have.
     """
 
     method: str
@@ -44,6 +46,7 @@ class Route:
     schema: Mapping[str, object] = field(default_factory=dict)
     media: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     content: str = "application/json"
+    also: tuple[str, ...] = ()
     errors: tuple[int, ...] = field(default=())
     unlimited: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 
 MAX_DAYS = 400
 """Of coverage in one answer."""
+_DAY = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+WINDOW = (
+    Parameter(
+        "since",
+        "first day, UTC, inclusive: YYYY-MM-DD; the first there is if left out",
+        schema=_DAY,
+    ),
+    Parameter("until", "last day, inclusive; yesterday if left out, and never later", schema=_DAY),
+)
+CSV = "text/csv"
+FORM = Parameter(
+    "format", "json (default) or csv", schema={"type": "string", "enum": ["json", "csv"]}
+)
 PARTIAL = "Usage-Partial"
 """Header that names the collectors of which not all is in the answer."""
 
@@ -39,16 +53,17 @@ def routes(fleet: Fleet) -> list[Route]:
     """``GET /v2/usage``, and what collectors ask each other."""
 
     async def get_usage(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
-        given = queries.only(request, "since", "until", "group_by", "format")
+        given = queries.only(request, "since", "until", "group_by", "customer", "format")
         wanted = queries.one_of(given, "format", "json", "csv")
         query = usage.query(
             given.get("since"), given.get("until"), given.get("group_by"), fleet.today
         )
+        query = replace(query, customer=given.get("customer"))
         answered, missing = await asyncio.to_thread(fleet.answer, query)
         headers = partial(answered, missing)
         if wanted == "csv":
             text = usage.as_csv(usage.flat(answered))
-            return web.Response(text=text, content_type="text/csv", headers=headers)
+            return web.Response(text=text, content_type=CSV, headers=headers)
         body = msgspec.json.encode(answered)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -74,15 +89,21 @@ def routes(fleet: Fleet) -> list[Route]:
         )
         return web.Response(body=body, content_type="application/msgpack")
 
+    group = "|".join(usage.GROUPS)
+    groups = {"type": "string", "pattern": f"^({group})(,({group}))*$"}
     window = (
-        Parameter("since", "first day, UTC, inclusive: YYYY-MM-DD; the first there is if left out"),
-        Parameter("until", "last day, inclusive; yesterday if left out, and never later"),
-        Parameter("group_by", f"also by these, separated by commas: {', '.join(usage.GROUPS)}"),
-        Parameter("format", "json (default) or csv"),
+        *WINDOW,
+        Parameter(
+            "group_by",
+            f"also by these, separated by commas: {', '.join(usage.GROUPS)}",
+            schema=groups,
+        ),
+        Parameter("customer", "of this registered customer only, by its id"),
+        FORM,
     )
     days = (
-        Parameter("since", "first day, UTC, inclusive; 30 days in all if left out"),
-        Parameter("until", "last day, inclusive; today if left out, and never later"),
+        Parameter("since", "first day, UTC, inclusive; 30 days in all if left out", schema=_DAY),
+        Parameter("until", "last day, inclusive; today if left out, and never later", schema=_DAY),
     )
     cursor = (
         Parameter("epoch", "that of the last answer"),
@@ -95,7 +116,7 @@ def routes(fleet: Fleet) -> list[Route]:
             "GET", "/v2/usage", get_usage, Access.READ,
             "Jobs, sessions and hours of all collectors, by UTC day, each counted once",
             {200: "The usage; `partial` names collectors of which not all is in it."},
-            window, errors=(400, 401, 403, 500),
+            window, also=(CSV,), errors=(400, 401, 403, 500),
         ),
         Route(
             "GET", "/v1/coverage", get_coverage, Access.READ,

@@ -65,8 +65,10 @@ def test_a_merge_moves_everything_and_can_be_undone() -> None:
         register.merge("c", "a", 7, "one")
     register = register.joined([register.merge("b", "b", 7, "one")])
     assert [_owner(register, id_) for id_ in "abc"] == ["b", "b", "c"]
-    with pytest.raises(NotFound):
+    with pytest.raises(InvalidInput, match="into: 'nobody'"):
         register.merge("a", "nobody", 8, "one")
+    with pytest.raises(NotFound):
+        register.merge("nobody", "a", 8, "one")
 
 
 def test_a_later_change_replaces_even_where_the_clock_went_back() -> None:

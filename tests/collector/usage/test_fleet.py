@@ -183,6 +183,19 @@ def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
     httpx.post(merged, json={"into": "umbrella"}, headers=boss, verify=False).raise_for_status()
     lines = _usage(fleet[0], "/v1/customers/umbrella/usage").json()["usage"]
     assert [(line["name"], line["count"]) for line in lines] == [("U", 2)]
-    assert _usage(fleet[0], "/v1/customers/nobody/usage").status_code == 404
+    of_one = _usage(fleet[0], "/v2/usage?customer=acme&group_by=month")
+    assert of_one.json()["since"] == "2026-10-01"
+    assert [row["count"] for row in of_one.json()["summary"]] == [2]
+    assert of_one.json()["groups"][0]["duration_hrs"] == 1.5
+    for path in ("/v1/customers/nobody/usage", "/v2/usage?customer=nobody"):
+        refused = _usage(fleet[0], path)
+        assert refused.status_code == 400
+        assert refused.json()["detail"].startswith("customer: 'nobody' is not registered")
+    assert _usage(fleet[0], "/v1/customers/nobody").status_code == 404
+    unplanned = httpx.put(
+        f"{customers}/x", json={"name": "X", "plan": "gold"}, headers=boss, verify=False
+    )
+    assert unplanned.status_code == 400
+    assert "plan: 'gold' is no plan: use one of enterprise, free, paid" in unplanned.text
     bad = httpx.post(merged, content=b"{", headers=boss, verify=False)
     assert bad.status_code == 400
