@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-START_SECONDS = 20.0
+START_SECONDS = 60
 
 
 def free_port() -> int:
