@@ -79,5 +79,28 @@ class PeerUnavailable(UsageError):
     """Another collector gave no usable answer."""
 
 
+class VendorUnavailable(UsageError):
+    """A vendor gave no usable answer.
+
+    ``seconds``: when it wants to be asked again, where it said so. ``refused``: it will hardly
+    answer otherwise before somebody does something. ``general``: it would say the same whatever
+    it is asked for.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        hint: str,
+        *,
+        seconds: float | None = None,
+        refused: bool = False,
+        general: bool = False,
+    ) -> None:
+        super().__init__(detail, hint)
+        self.seconds = seconds
+        self.refused = refused
+        self.general = general
+
+
 class DeliveryFailed(UsageError):
     """A destination did not take a file."""

@@ -6,10 +6,13 @@ the flag wins.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from usage_collector.errors import InvalidInput
 
@@ -50,6 +53,12 @@ class Settings:
     gets_per_second: float
     posts_per_second: float
     log_format: str
+    webhooks_port: int
+    webhooks_headers_file: Path | None
+    webhooks_tls_cert_file: Path | None
+    webhooks_tls_key_file: Path | None
+    assemblyai_key_file: Path | None
+    assemblyai_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,28 @@ def _name(text: str) -> str:
     raise ValueError("use at most 253 printable characters")
 
 
+def _api(text: str) -> str:
+    """An API's address; its key travels with each request, so in the clear to this host only."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    plain = text.isascii() and text.isprintable() and " " not in text and port != 0
+    if not plain or not host or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("use an address such as https://api.assemblyai.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ValueError("use https://, since the key travels with each request")
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 _port = _whole(0, 65535)
 
 VARIABLES = (
@@ -155,6 +186,12 @@ VARIABLES = (
     Variable("USAGE_GETS_PER_SECOND", "0", _rate, "reading requests of one token; 0: any number"),
     Variable("USAGE_POSTS_PER_SECOND", "0", _rate, "changing requests of one token; 0: any number"),
     Variable("USAGE_LOG_FORMAT", "line", _one_of("line", "json"), "line or json"),
+    Variable("USAGE_WEBHOOKS_PORT", "9443", _port, "port for other vendors' notifications"),
+    Variable("USAGE_WEBHOOKS_HEADERS_FILE", "", _file, "lines 'NAME: VALUE'; opens that port"),
+    Variable("USAGE_WEBHOOKS_TLS_CERT_FILE", "", _file, "its certificate; the others' when empty"),
+    Variable("USAGE_WEBHOOKS_TLS_KEY_FILE", "", _file, "that certificate's private key, PEM"),
+    Variable("USAGE_ASSEMBLYAI_KEY_FILE", "", _file, "key for AssemblyAI's API"),
+    Variable("USAGE_ASSEMBLYAI_URL", "https://api.assemblyai.com", _api, "address of that API"),
 )
 
 
@@ -166,16 +203,35 @@ def load(environment: Mapping[str, str], flags: Mapping[str, str | None]) -> Set
     """
     values = {v.field: _value(v, environment, flags.get(v.field)) for v in VARIABLES}
     settings = Settings(**{**values, "name": values["name"] or socket.gethostname()})
-    if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
+    _check_pairs(settings)
+    _check_ports(settings)
+    if settings.webhooks_headers_file and not settings.assemblyai_key_file:
         raise InvalidInput(
-            "only one of USAGE_TLS_CERT_FILE and USAGE_TLS_KEY_FILE is set",
-            "set both, or neither for a self-made certificate",
-        )
-    if settings.eats_port == settings.pandas_port != 0:
-        raise InvalidInput(
-            f"EATS_PORT and PANDAS_PORT are both {settings.eats_port}", "use two different ports"
+            "USAGE_WEBHOOKS_HEADERS_FILE is set, and USAGE_ASSEMBLYAI_KEY_FILE is not",
+            "set both: what is notified has to be asked for",
         )
     return settings
+
+
+def _check_pairs(settings: Settings) -> None:
+    for prefix, certificate, key in (
+        ("USAGE", settings.tls_cert_file, settings.tls_key_file),
+        ("USAGE_WEBHOOKS", settings.webhooks_tls_cert_file, settings.webhooks_tls_key_file),
+    ):
+        if (certificate is None) != (key is None):
+            raise InvalidInput(
+                f"only one of {prefix}_TLS_CERT_FILE and {prefix}_TLS_KEY_FILE is set",
+                "set both, or neither for a self-made certificate",
+            )
+
+
+def _check_ports(settings: Settings) -> None:
+    ports = {"EATS_PORT": settings.eats_port, "PANDAS_PORT": settings.pandas_port}
+    if settings.webhooks_headers_file:
+        ports["USAGE_WEBHOOKS_PORT"] = settings.webhooks_port
+    for one, other in combinations(ports, 2):
+        if ports[one] == ports[other] != 0:
+            raise InvalidInput(f"{one} and {other} are both {ports[one]}", "use different ports")
 
 
 def _value(variable: Variable, environment: Mapping[str, str], flag: str | None) -> Any:

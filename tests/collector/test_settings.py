@@ -47,6 +47,16 @@ def test_every_field_has_its_variable() -> None:
         ("USAGE_KEEPALIVE_REQUESTS", "1.5"),
         ("USAGE_TLS_CERT_FILE", "/only/one"),
         ("PANDAS_PORT", "9090"),
+        ("USAGE_WEBHOOKS_HEADERS_FILE", "/headers"),
+        ("USAGE_WEBHOOKS_TLS_KEY_FILE", "/only/one"),
+        ("USAGE_ASSEMBLYAI_URL", "http://api.assemblyai.com"),
+        ("USAGE_ASSEMBLYAI_URL", "http://localhost:1"),
+        ("USAGE_ASSEMBLYAI_URL", "https://"),
+        ("USAGE_ASSEMBLYAI_URL", "https://user@host"),
+        ("USAGE_ASSEMBLYAI_URL", "https://host/?a=b"),
+        ("USAGE_ASSEMBLYAI_URL", "https://[x"),
+        ("USAGE_ASSEMBLYAI_URL", "https://host:99999"),
+        ("USAGE_ASSEMBLYAI_URL", "ftp://host"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_the_remedy(name: str, bad: str) -> None:
@@ -60,3 +70,20 @@ def test_a_bad_flag_is_named_as_a_flag() -> None:
     """Who wrote a flag is told about the flag."""
     with pytest.raises(InvalidInput, match="--retention-days"):
         settings.load({}, {"retention_days": "x"})
+
+
+def test_the_webhooks_port_matters_only_when_it_listens() -> None:
+    """With the headers set it must be another one than the two others."""
+    same = {"USAGE_WEBHOOKS_PORT": "8000"}
+    assert settings.load(same, {}).webhooks_port == 8000
+    files = {"USAGE_WEBHOOKS_HEADERS_FILE": "/h", "USAGE_ASSEMBLYAI_KEY_FILE": "/k"}
+    with pytest.raises(InvalidInput, match="USAGE_WEBHOOKS_PORT"):
+        settings.load(same | files, {})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.eu.assemblyai.com/", "http://127.0.0.1:1", "http://[::1]"]
+)
+def test_the_api_is_asked_over_tls_or_on_this_host(url: str) -> None:
+    """A slash at the end does no harm."""
+    assert settings.load({"USAGE_ASSEMBLYAI_URL": url}, {}).assemblyai_url == url.rstrip("/")

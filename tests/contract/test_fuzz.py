@@ -1,4 +1,4 @@
-"""Both listeners fuzzed by their own descriptions (schemathesis), against a real process."""
+"""All listeners fuzzed by their own descriptions (schemathesis), against a real process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.collector.process import CollectorProcess
+from tests.collector.process import CollectorProcess, free_port
 from tests.collector.samples import array, event
 
 if TYPE_CHECKING:
@@ -21,14 +21,24 @@ EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "5")
 """Requests of each operation and phase; 1000 take about 20 minutes."""
 
 
+HEADER = "X-Webhook-Secret: 0123456789abcdef"
+
+
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
     """A collector with some events, whose tokens the fuzzer knows."""
     folder = tmp_path_factory.mktemp("fuzzed")
     (folder / "tokens").write_text("admin known\n")
-    tokens = str(folder / "tokens")
+    (folder / "headers").write_text(HEADER)
+    (folder / "key").write_text("key")
     with CollectorProcess(
-        folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens
+        folder / "data",
+        EATS_SECURE="false",
+        USAGE_TOKENS_FILE=str(folder / "tokens"),
+        USAGE_WEBHOOKS_PORT=str(free_port()),
+        USAGE_WEBHOOKS_HEADERS_FILE=str(folder / "headers"),
+        USAGE_ASSEMBLYAI_KEY_FILE=str(folder / "key"),
+        USAGE_ASSEMBLYAI_URL=f"http://127.0.0.1:{free_port()}",
     ) as process:
         raws = [event(number) for number in range(200)]
         url = process.ingest_url + "/v1/log"
@@ -37,14 +47,20 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProces
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("listener", ["ingest", "reporting"])
+@pytest.mark.parametrize("listener", ["ingest", "reporting", "webhooks"])
 def test_whatever_is_asked_is_answered_as_described(
     fuzzed: CollectorProcess, listener: str, tmp_path: Path
 ) -> None:
     """No 5xx, no undocumented status or form, no way around a token, and it serves on."""
-    url = fuzzed.ingest_url if listener == "ingest" else fuzzed.reporting_url
+    urls = {
+        "ingest": fuzzed.ingest_url,
+        "reporting": fuzzed.reporting_url,
+        "webhooks": f"https://127.0.0.1:{fuzzed.environment['USAGE_WEBHOOKS_PORT']}",
+    }
+    url = urls[listener]
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", url + "/openapi.json"]
     command += ["--header", "Authorization: Bearer known", "--max-examples", EXAMPLES]
+    command += ["--header", HEADER, "--tls-verify", "false"]
     command += ["--phases", "coverage,fuzzing", "--continue-on-failure", "--no-color"]
     if EXAMPLES == "5":
         command.append("--generation-deterministic")

@@ -39,6 +39,7 @@ _ROOM_SHARE = 32
 class Feeder:
     """Reads every ledger from where it was left to its end; `run` is called again and again.
 
+    ``also`` says what else is not known of what this collector was told.
     While events are being stored it takes a small `SHARE` of the time, so that they hardly notice.
     """
 
@@ -55,6 +56,7 @@ class Feeder:
         self._ends: dict[str, int] = {}
         self._complete_at: int | None = None
         self._until = math.inf
+        self.also: Callable[[], list[Trouble]] = list
         self.recall()
 
     def recall(self) -> None:
@@ -100,7 +102,7 @@ class Feeder:
         found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
         if self._complete_at is None or self._complete_at < needed:
             found.append(Trouble("not all events are counted yet", self._complete_at))
-        return found
+        return [*found, *self.also()]
 
     def _run(self, now: int) -> None:
         statuses = self._ledgers.all()

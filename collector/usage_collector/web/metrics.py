@@ -153,6 +153,16 @@ class Metrics:
             self._gauge(name, text).set_function(figures[figure])
         self._ask_quotas = at_quota
 
+    def watch_pending(self, pending: Callable[[], float], stuck: Callable[[], float]) -> None:
+        """Ask at each scrape how many transcripts of other vendors are not counted yet."""
+        self._gauge(
+            "usage_transcripts_pending", "Transcripts of other vendors of unknown duration"
+        ).set_function(pending)
+        self._gauge(
+            "usage_transcripts_stuck",
+            "Those that the vendor refuses, or that are pending for over an hour",
+        ).set_function(stuck)
+
     def set_expiry(self, timestamp: float) -> None:
         """The certificate in use expires then (s since the Unix epoch)."""
         self._expiry.set(timestamp)

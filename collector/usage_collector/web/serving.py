@@ -38,6 +38,7 @@ from usage_collector.web.reporting_routes import Reporting
 from usage_collector.web.restore_routes import Restoring
 from usage_collector.web.routing import Router
 from usage_collector.web.tokens import Guard
+from usage_collector.web.webhooks import Webhooks
 
 if TYPE_CHECKING:
     import ssl
@@ -134,7 +135,7 @@ def assemble(settings: Settings) -> Parts:
 
 
 class Collector:
-    """The two listeners and what goes on beside them."""
+    """The listeners and what goes on beside them."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -145,6 +146,7 @@ class Collector:
         self._rates = Rates(0, 0)
         self._limit()
         gate = Gate()
+        self._webhooks = Webhooks(parts, gate)
         healthy = health.routes(ledgers, lambda: self._draining)
         restoring = Restoring(ledgers, now)
         described = [
@@ -155,6 +157,7 @@ class Collector:
             *Customers(parts.fleet).routes(),
             *restoring.routes(),
             *gate.routes(),
+            *self._webhooks.reporting_routes(),
             *healthy,
         ]
         received = [
@@ -191,15 +194,20 @@ class Collector:
         ingest, reporting = self._parts.contexts()
         await self._ingest.start(settings.host, settings.eats_port, ingest)
         await self._reporting.start(settings.host, settings.pandas_port, reporting)
-        beside = [
-            asyncio.create_task(work)
-            for work in (self._refresh(), self._purge(), self._scrub(), self._parts.fleet.run())
-        ]
+        await self._webhooks.start()
+        works = (
+            self._refresh(),
+            self._purge(),
+            self._scrub(),
+            self._parts.fleet.run(),
+            self._webhooks.run(),
+        )
+        beside = [asyncio.create_task(work) for work in works]
         await self._stop.wait()
         await self._drain(settings.drain_seconds)
         for task in beside:
             task.cancel()
-        await asyncio.gather(self._ingest.stop(), self._reporting.stop())
+        await asyncio.gather(self._ingest.stop(), self._reporting.stop(), self._webhooks.stop())
         # A thread of its own: the others may still be busy with what nobody waits for any more.
         with ThreadPoolExecutor(1) as closing:
             await loop.run_in_executor(closing, self._parts.ledgers.close)
@@ -212,6 +220,7 @@ class Collector:
 
     async def _drain(self, seconds: float) -> None:
         self._draining = self._ingest.draining = self._reporting.draining = True
+        self._webhooks.drain()
         _log.info("ending; draining for %.0f s", seconds)
         try:
             async with asyncio.timeout(seconds):
@@ -222,13 +231,15 @@ class Collector:
     async def _refresh(self) -> None:
         settings = self._parts.settings
         given: list[Path | None] = [
-            settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file
+            settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file,
+            settings.webhooks_tls_cert_file, settings.webhooks_tls_key_file,
         ]  # fmt: skip
         stamp = files.fingerprint(given)
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             _attempt(self._parts.guard.refresh)
             _attempt(self._parts.keystore.refresh)
+            _attempt(self._webhooks.refresh)
             _attempt(self._limit)
             if (changed := files.fingerprint(given)) != stamp:
                 stamp = changed
@@ -249,6 +260,7 @@ class Collector:
     async def _change_certificates(self) -> None:
         try:
             ingest, reporting = self._parts.contexts()
+            webhooks = self._webhooks.context()
         except (UsageError, ValueError, OSError) as error:
             _log.error("the old certificate stays in use: %s", error)
             return
@@ -256,6 +268,8 @@ class Collector:
             await self._ingest.use(ingest)
         if reporting:
             await self._reporting.use(reporting)
+        if webhooks:
+            await self._webhooks.use(webhooks)
         _log.info("certificates were read again")
 
     async def _purge(self) -> None:

@@ -1,0 +1,1 @@
+"""Recognition bought from other vendors: what they tell of it, as events."""

@@ -1,0 +1,286 @@
+"""From a notification to the bill: a real collector, and a server that behaves like AssemblyAI."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from tests.collector.process import CollectorProcess, free_port
+from tests.collector.vendors.assemblyai import (
+    ATTEMPTS,
+    KEY,
+    TEXT,
+    Answer,
+    AssemblyAI,
+    notify,
+    serving,
+    transcript,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEADER = ("x-webhook-secret", "0123456789abcdef")
+PATIENCE = 60.0
+"""Seconds that anything may take on a busy machine."""
+
+
+@dataclass
+class Setting:
+    """A collector that takes notifications, and the API that it asks."""
+
+    api: AssemblyAI
+    process: CollectorProcess
+    port: int
+
+    def notify(self, name: str, status: str = "completed", **query: str) -> list[int]:
+        """Send a notification, as often as AssemblyAI would."""
+        said = {"transcript_id": name, "status": status}
+        return notify(self.url + "?" + urlencode(query), HEADER, said, self.process.trusting())
+
+    def post(self, **options: Any) -> httpx.Response:
+        """Send anything to the webhook, once."""
+        return httpx.post(self.url, verify=self.process.trusting(), timeout=PATIENCE, **options)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}/v1/webhooks/assemblyai"
+
+    def get(self, path: str) -> Any:
+        """What the reporting listener says."""
+        return httpx.get(self.process.reporting_url + path, timeout=PATIENCE).json()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All that is stored."""
+        accept = {"Accept": "application/json"}
+        answer = httpx.get(self.process.reporting_url + "/v1/export", headers=accept)
+        found: list[dict[str, Any]] = answer.json()["payload"]["events"]
+        return found
+
+    def pending(self) -> dict[str, str]:
+        """What is in the way, by transcript."""
+        lines = self.get("/v1/webhooks/pending")["pending"]
+        return {line["transcript_id"]: line["problem"] for line in lines}
+
+    def until(self, wanted: dict[str, str]) -> None:
+        """Returns once these are pending for what begins so."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            found = self.pending()
+            fits = all(found[name].startswith(why) for name, why in wanted.items() if name in found)
+            if found.keys() == wanted.keys() and fits:
+                return
+            assert time.monotonic() < end, found
+            time.sleep(0.05)
+
+    def usage(self) -> dict[str, Any]:
+        """Today's usage by customer, with what may be missing."""
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        # Asking for usage has what was stored counted first.
+        said: dict[str, Any] = self.get("/v2/usage?group_by=customer")
+        days = self.get(f"/v1/coverage?since={today}&until={today}")["days"]
+        return {**said, "today": days[0]}
+
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        return httpx.get(self.process.reporting_url + "/metrics").text
+
+
+@contextmanager
+def collector(folder: Path, api: AssemblyAI, **variables: str) -> Iterator[Setting]:
+    """Runs a collector that takes notifications."""
+    (folder / "headers").write_text("X-Webhook-Secret: 0123456789abcdef\n")
+    (folder / "key").write_text(KEY + "\n")
+    port = free_port()
+    process = CollectorProcess(
+        folder / "data",
+        USAGE_WEBHOOKS_PORT=str(port),
+        USAGE_WEBHOOKS_HEADERS_FILE=str(folder / "headers"),
+        USAGE_ASSEMBLYAI_KEY_FILE=str(folder / "key"),
+        USAGE_ASSEMBLYAI_URL=api.url,
+        **variables,
+    ).patch("usage_collector.pending.asking.REFUSED_SECONDS", 0.5)
+    with process:
+        yield Setting(api, process, port)
+
+
+def test_a_notification_becomes_a_job_on_the_bill(tmp_path: Path) -> None:
+    """It counts once with its seconds, customer and dimensions, and no text is kept anywhere."""
+    slow = [transcript(audio_duration=None), transcript(status="processing"), transcript()]
+    with serving(a=slow) as api, collector(tmp_path, api) as setting:
+        assert setting.notify("a", customer_id="Acme & Söhne", project_id="4/56") == [201]
+        assert setting.notify("a", customer_id="Acme & Söhne", project_id="4/56") == [201]
+        api.wait_until_asked(3)
+        setting.until({})
+        notified, done = sorted(setting.events(), key=lambda event: str(event["event"]))[::-1]
+        assert (notified["event"], done["event"]) == ("TRANSCRIPT_NOTIFIED", "TRANSCRIBER_DONE")
+        assert done["customer_id"] == "Acme & Söhne"
+        assert done["dimensions"] == {"project_id": "4/56"}
+        assert done["event_specific_data"]["total_received_duration"] == 281
+        today = setting.usage()["today"]
+        assert (today["count"], today["problems"]) == (1, [])
+        assert [path for path, _ in api.asked] == ["/v2/transcript/a"] * 3
+        setting.process.stop()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "key"]
+    assert kept
+    for path in kept:
+        content = path.read_bytes()
+        assert TEXT.encode() not in content, path
+        assert b"signature=s" not in content, path
+        assert KEY.encode() not in content, path
+
+
+def test_unknown_is_pending_and_never_zero(tmp_path: Path) -> None:
+    """Usage says that it may be incomplete, coverage is not whole, and metrics tell."""
+    with serving(a=[transcript(audio_duration=None)]) as api, collector(tmp_path, api) as setting:
+        setting.notify("a", customer_id="Acme")
+        setting.until({"a": "AssemblyAI does not know its duration yet"})
+        said = setting.usage()
+        assert said["details"] is None
+        assert "1 AssemblyAI transcripts are pending" in said["partial"][0]["reason"]
+        assert said["today"]["coverage"] < 1
+        assert said["today"]["count"] is None
+        assert "usage_transcripts_pending 1.0" in setting.metrics()
+        assert "usage_transcripts_stuck 0.0" in setting.metrics()
+
+
+def test_a_failed_transcript_is_kept_and_not_billed(tmp_path: Path) -> None:
+    """Whether the notification says so or only the API does."""
+    with serving(b=[transcript(status="error")]) as api, collector(tmp_path, api) as setting:
+        assert setting.notify("a", "error", customer_id="Acme") == [201]
+        assert setting.notify("b", customer_id="Acme") == [201]
+        api.wait_until_asked(1)
+        setting.until({})
+        kinds = sorted((event["event"], event["session_id"]) for event in setting.events())
+        assert kinds == [
+            ("TRANSCRIPT_FAILED", "b"), ("TRANSCRIPT_NOTIFIED", "a"), ("TRANSCRIPT_NOTIFIED", "b")
+        ]  # fmt: skip
+        assert [path for path, _ in api.asked] == ["/v2/transcript/b"]
+        assert setting.usage()["today"]["count"] == 0
+
+
+def test_what_a_crash_interrupts_is_asked_again(tmp_path: Path) -> None:
+    """Killed between notification and answer, again and again, nothing is lost or counted twice."""
+    with serving(a=[transcript(audio_duration=None)]) as api:
+        with collector(tmp_path, api) as setting:
+            for name in ("a", "b", "c"):
+                assert setting.notify(name, customer_id="Acme") == [201]
+            api.wait_until_asked(1)
+            setting.process.kill()
+        (tmp_path / "data" / "pending.json").unlink(missing_ok=True)
+        with collector(tmp_path, api) as setting:
+            setting.until({"a": "", "b": "AssemblyAI answered 400", "c": "AssemblyAI answered 400"})
+            api.answers.update(a=[transcript()], b=[transcript()])
+            setting.until({"c": ""})
+            setting.process.kill()
+        with collector(tmp_path, api) as setting:
+            api.answers.update(c=[transcript()])
+            setting.until({})
+            assert setting.usage()["today"]["count"] == 3
+            assert len(setting.events()) == 6
+
+
+def test_a_vendor_in_trouble_is_asked_by_one_and_slowly(tmp_path: Path) -> None:
+    """A limit is kept to as it was said, for all; when it is over all are counted."""
+    limited = Answer(status=429, headers={"Retry-After": "2"}, body=b"{}")
+    names = [f"t{number}" for number in range(20)]
+    with serving(**{name: [transcript()] for name in names}) as api:
+        api.answers |= {name: [limited, transcript()] for name in names[:1]}
+        with collector(tmp_path, api) as setting:
+            setting.notify(names[0])
+            api.wait_until_asked(1)
+            for name in names[1:]:
+                assert setting.notify(name) == [201]
+            setting.until({})
+            assert setting.usage()["today"]["count"] == len(names)
+    (_, first), (_, second) = api.asked[:2]
+    assert second - first >= 2
+
+
+def test_a_wrong_key_is_said_loudly_and_mended_by_the_right_one(tmp_path: Path) -> None:
+    """All that is pending needs somebody; a new key in the file is tried at once."""
+    with serving(a=[transcript()]) as api, collector(tmp_path, api) as setting:
+        api.key = "another"
+        setting.notify("a")
+        setting.until({"a": "AssemblyAI answered 401"})
+        assert "usage_transcripts_stuck 1.0" in setting.metrics()
+        assert "check the API key" in setting.process.log.read_text()
+        (tmp_path / "key").write_text("another")
+        setting.until({})
+        assert setting.usage()["today"]["count"] == 1
+
+
+def test_a_person_can_settle_what_the_vendor_will_never_tell(tmp_path: Path) -> None:
+    """The event that the manual shows takes the transcript off the list."""
+    with serving() as api, collector(tmp_path, api) as setting:
+        setting.notify("gone", customer_id="Acme", contract_id="7")
+        setting.until({"gone": "AssemblyAI answered 400"})
+        event = {
+            "event": "TRANSCRIBER_DONE", "vendor": "assemblyai", "session_id": "gone",
+            "contract_id": "7", "event_specific_data": {"total_received_duration": 281},
+        }  # fmt: skip
+        url = setting.process.ingest_url + "/v1/log"
+        httpx.post(url, json=event, verify=setting.process.trusting()).raise_for_status()
+        setting.notify("other", "error")
+        setting.until({})
+
+
+def test_whoever_lacks_the_header_is_refused_for_good(tmp_path: Path) -> None:
+    """Nothing of theirs is stored, and no retries come."""
+    with serving() as api, collector(tmp_path, api) as setting:
+        tls = setting.process.trusting()
+        body = {"transcript_id": "a", "status": "completed"}
+        assert notify(setting.url, ("x-webhook-secret", "no"), body, tls) == [401]
+        assert notify(setting.url, ("authorization", HEADER[1]), body, tls) == [401]
+        assert setting.events() == []
+        assert HEADER[1] not in setting.process.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"content": b"{"}, 400),
+        ({"json": {"transcript_id": "../../v2/account", "status": "completed"}}, 400),
+        ({"content": b" " * 70_000}, 413),
+        ({"content": b"x", "headers": {"Content-Encoding": "br"}}, 415),
+    ],
+)
+def test_what_is_no_notification_is_refused(
+    tmp_path: Path, options: dict[str, Any], status: int
+) -> None:
+    """With the header too; nothing is asked for."""
+    with serving() as api, collector(tmp_path, api) as setting:
+        headers = {HEADER[0]: HEADER[1], **options.pop("headers", {})}
+        assert setting.post(headers=headers, **options).status_code == status
+        assert setting.events() == []
+    assert not api.asked
+
+
+def test_without_storage_the_vendor_comes_again(tmp_path: Path) -> None:
+    """What cannot be made durable is 503, ten times if need be, and taken once it can be."""
+    with serving(a=[transcript()]) as api, collector(tmp_path, api) as setting:
+        stop = setting.process.reporting_url + "/v1/ingest/stop"
+        httpx.post(stop).raise_for_status()
+        assert setting.notify("a") == [503] * ATTEMPTS
+        assert not api.asked
+        httpx.post(setting.process.reporting_url + "/v1/ingest/start").raise_for_status()
+        assert setting.notify("a") == [201]
+        setting.until({})
+        assert setting.usage()["today"]["count"] == 1
+
+
+def test_the_listener_is_off_until_there_is_a_header(tmp_path: Path) -> None:
+    """Nothing listens without one; one without a key is a mistake that is named."""
+    port = free_port()
+    with CollectorProcess(tmp_path / "data", USAGE_WEBHOOKS_PORT=str(port)) as process:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=process.trusting())
+        assert httpx.get(process.reporting_url + "/v1/webhooks/pending").json() == {"pending": []}
