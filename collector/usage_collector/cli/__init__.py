@@ -25,8 +25,6 @@ COMMANDS = {
     "verify": "usage_collector.cli.verify",
     "usage": "usage_collector.cli.usage",
     "customers": "usage_collector.cli.customers",
-    "usage": "usage_collector.cli.usage",
-    "customers": "usage_collector.cli.customers",
     "report": "usage_collector.cli.report",
     "next-export": "usage_collector.cli.next_export",
     "simulate": "usage_collector.cli.simulate",
