@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -261,22 +261,42 @@ def test_volumes_that_cannot_grow_are_told_of(place: Place) -> None:
     assert place.pods() == pods
 
 
+def window(hours: int) -> tuple[dict[str, Any], str]:
+    """Give a maintenance window that opened, or opens, so many hours from now; and when."""
+    opens = dt.datetime.now(dt.UTC).replace(second=0) + dt.timedelta(hours=hours)
+    return {"at": f"{opens:%H:%M}", "hours": 2}, f"opens at {opens:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def test_one_zone_rolls_at_a_time_and_a_bad_one_stops_the_rollout(place: Place) -> None:
-    """A broken image reaches one zone only; a corrected spec repairs it without help."""
+    """Changes wait for their window; a broken one reaches one zone only, and a corrected spec
+    repairs that without help, whatever the hour, while the zone that serves waits again.
+    """
     place.apply()
     place.ready()
     pods = place.pods()
-    place.apply(image="localhost/none-such:1")
+    closed, opens = window(3)
+    place.apply(image="localhost/none-such:1", maintenanceWindow=closed)
+    assert opens in place.reason("Ready", "WaitingForWindow")
+    assert opens in place.reason("Progressing", "WaitingForWindow")
+    assert place.pods() == pods
+    place.apply(image="localhost/none-such:1", maintenanceWindow=window(-1)[0])
     place.until(
         "the first zone is told of",
         lambda: "ErrImage" in str(place.conditions()) or "ImagePull" in str(place.conditions()),
     )
     assert f"waits for {place.name}-eu-1a" in place.conditions()["Ready"][2]
     assert place.pods()[f"{place.name}-eu-1b-0"] == pods[f"{place.name}-eu-1b-0"]
-    place.apply(template={"annotations": {"second": "attempt"}})
+    corrected = {"annotations": {"second": "attempt"}}
+    place.apply(template=corrected, maintenanceWindow=closed)
+    place.until("both zones serve", lambda: place.status()["summary"]["zones"] == "2/2", 120)
+    words = place.reason("Ready", "WaitingForWindow")
+    assert f"{place.name}-eu-1b waits for the maintenance window" in words
+    assert place.pods()[f"{place.name}-eu-1b-0"] == pods[f"{place.name}-eu-1b-0"]
+    place.apply(template=corrected, maintenanceWindow=window(-1)[0])
     place.ready(timeout=120)
     now = place.pods()
-    assert now[f"{place.name}-eu-1b-0"] != pods[f"{place.name}-eu-1b-0"]
+    assert now.keys() == pods.keys()
+    assert not set(now.values()) & set(pods.values())
 
 
 def test_volumes_can_go_with_the_resource(place: Place) -> None:
