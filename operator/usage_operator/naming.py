@@ -45,6 +45,9 @@ REQUEST = f"{GROUP}/request"
 """Stands on a restore's job: what asked for it."""
 
 PROXY = "proxy"
+SHIPPER = "shipper"
+SHIP = "ship"
+"""The collector's command word of shippers."""
 
 SERVE = "serve"
 EXPORT_MONTH = "export-month"
@@ -64,6 +67,7 @@ MAX_SET_NAME = 52
 RESERVED_ZONES = frozenset(
     {
         *("backup", "verify", "export", "ingest", "reporting", "webhooks", "proxy"),
+        "shipper",
         *("ca", "ca-key", "client-ca", "tls", "tls-issued", "keys", "tokens", "peers", "limits"),
         *("collector", "operator", "monitoring", "network"),
     }
@@ -161,12 +165,17 @@ class Names:
         return f"{self.name}-backup"
 
     @property
+    def shippers(self) -> str:
+        """Name the NetworkPolicy and PodMonitor of all shippers."""
+        return f"{self.name}-shipper"
+
+    @property
     def proxy(self) -> str:
         """Name the proxies' Deployment, and all that they need."""
         return f"{self.name}-proxy"
 
     def backup(self, zone: str) -> str:
-        """Name a zone's backup CronJob and claim; it never ends like a collector's name."""
+        """Name what a zone's backups need; it never ends like a collector's name."""
         whole = f"{self.name}-{zone}"
         if len(whole) > MAX_CRONJOB - len("-backup"):
             digest = hashlib.sha256(whole.encode()).hexdigest()[:8]

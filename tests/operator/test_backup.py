@@ -10,7 +10,8 @@ import pytest
 from tests.operator.support import NOW, context, golden
 from usage_operator import errors, naming
 from usage_operator.conditions import Facts, Run, judge
-from usage_operator.manifests import backup, network
+from usage_operator.manifests import backup, network, restore, shipper
+from usage_operator.plan import Ref
 from usage_operator.reconcile import survey
 from usage_operator.reconcile.observe import Observed
 
@@ -70,6 +71,57 @@ def test_golden(name: str, fields: dict[str, Any]) -> None:
     golden(f"{name}-backup", backup.build(context(backup=fields), {"eu-1a": 2}))
 
 
+FOLLOWED: dict[str, Any] = {"continuous": {"everySeconds": 3}}
+
+
+@pytest.mark.parametrize("name", ["volume", "bucket"])
+def test_golden_shippers(name: str) -> None:
+    """What follows a zone's collectors is as it was reviewed."""
+    made = context(backup=FOLLOWED | (BUCKET if name == "bucket" else {}))
+    golden(f"{name}-shipper", shipper.build(made, {"eu-1a": 2}))
+
+
+def test_whoever_needs_the_shippers_volume_runs_on_its_node() -> None:
+    """A volume belongs to one node at a time; what users ask for of affinity stays beside it."""
+    users = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"their": "own"}]}}
+    made = context(backup=FOLLOWED, template={"affinity": users})
+    assert made.spec.backup
+    shelf = backup.own_shelf(made, made.spec.backup, "eu-1a")
+    job = backup.build(made, {"eu-1a": 2})[-1]["spec"]["jobTemplate"]
+    wanted = restore.Wanted("by hand", shelf, "eu-1a")
+    for pods in (job, restore.job(made, wanted, {"eu-1a": 2})):
+        affinity = pods["spec"]["template"]["spec"]["affinity"]["podAffinity"]
+        terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert terms[0] == {"their": "own"}
+        assert terms[1]["labelSelector"]["matchLabels"][naming.COMPONENT] == naming.SHIPPER
+        assert terms[1]["labelSelector"]["matchLabels"][naming.ZONE] == "eu-1a"
+    for unbound in (context(backup={}), context(backup=FOLLOWED | BUCKET)):
+        job = backup.build(unbound, {"eu-1a": 2})[-1]["spec"]["jobTemplate"]
+        assert "podAffinity" not in job["spec"]["template"]["spec"]["affinity"]
+
+
+def deployment(available: int | None) -> dict[str, Any]:
+    """A shipper of zone a, made long ago."""
+    metadata = {"creationTimestamp": "2026-11-01T00:00:00Z"}
+    status = {} if available is None else {"availableReplicas": available}
+    return {"metadata": metadata, "status": status}
+
+
+@pytest.mark.parametrize(("available", "found"), [(1, ()), (0, ("a",)), (None, ("a",))])
+def test_a_shipper_that_does_not_keep_up_is_told_of(
+    available: int | None, found: tuple[str, ...]
+) -> None:
+    """The condition says that a lost volume would cost more than seconds, and where to look."""
+    made = context(backup=FOLLOWED)
+    there = {Ref("Deployment", made.names.backup("a")): deployment(available)}
+    assert survey.behind(made, Observed(objects=there), ["a", "b"], NOW) == found
+    assert survey.behind(context(backup={}), Observed(objects=there), ["a"], NOW) == ()
+    if found:
+        said = says(facts(run("a"), run("b"), behind=found), "BackedUp")
+        assert said[:2] == ("False", "ShipperBehind")
+        assert "shipper of a " in said[2]
+
+
 def test_nothing_is_made_without_being_asked_for() -> None:
     """A resource without the field gets no CronJob, no volume and no policy for them."""
     assert backup.build(context(), {"eu-1a": 1}) == []
@@ -77,6 +129,10 @@ def test_nothing_is_made_without_being_asked_for() -> None:
     assert "speech-backup" not in names
     asked = [one["metadata"]["name"] for one in network.build(context(backup={}))]
     assert "speech-backup" in asked
+    assert "speech-shipper" not in asked
+    followed = network.build(context(backup=FOLLOWED))
+    assert "speech-shipper" in [one["metadata"]["name"] for one in followed]
+    assert shipper.build(context(backup={}), {"eu-1a": 1}) == []
 
 
 @pytest.mark.parametrize("zone", ["a", "eu-1a", "z-9", "z" * 11])
@@ -95,6 +151,7 @@ def test_names_fit_and_are_no_collectors(zone: str) -> None:
         ("schedule", "daily"),
         ("schedule", "1 2 3"),
         ("keepDays", 0),
+        ("continuous", {"everySeconds": 0}),
         ("verify", {"everyDays": -1}),
         ("encryption", {}),
         ("destination", {"volume": {"size": "0"}}),

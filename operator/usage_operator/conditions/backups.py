@@ -72,9 +72,19 @@ def backed_up(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
     if not facts.backed_zones:
         text = "spec.backup is not set: a lost volume costs all that was not exported"
         return Verdict("Unknown", "NoBackup", text)
+    if facts.backup_troubles:
+        words = "; ".join(one.message for one in facts.backup_troubles)
+        return Verdict("False", facts.backup_troubles[0].reason, f"backups cannot run: {words}")
     if bad := [one for one in found if one.result != "backed-up"]:
         text = "; ".join(f"zone {one.zone}: {one.error}: see job {one.job}" for one in bad)
         return Verdict("False", "BackupFailed", text)
+    if facts.behind:
+        text = (
+            f"the shipper of {', '.join(facts.behind)} does not run or does not keep up: a volume "
+            "that is lost now would cost more than seconds; see kubectl describe and logs of its "
+            "Deployment"
+        )
+        return Verdict("False", "ShipperBehind", text)
     missing = [zone for zone in facts.backed_zones if zone not in {one.zone for one in found}]
     if missing:
         return Verdict("Unknown", "BackupPending", f"no backup yet of {', '.join(missing)}")

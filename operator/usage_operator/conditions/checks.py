@@ -33,9 +33,19 @@ REASONS = {
     ),
     "Degraded": (
         *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
-        *("LedgerDamaged", "VolumeFilling", "DiscardInUse"),
+        *("SecretMissing", "SecretInvalid", "LedgerDamaged", "VolumeFilling", "DiscardInUse"),
     ),
-    "BackedUp": ("BackedUp", "Restored", "SameZone", "BackupFailed", "BackupPending", "NoBackup"),
+    "BackedUp": (
+        "BackedUp",
+        "Restored",
+        "SameZone",
+        "ShipperBehind",
+        "BackupFailed",
+        "BackupPending",
+        "NoBackup",
+        "SecretMissing",
+        "SecretInvalid",
+    ),
     "BackupVerified": ("Verified", "VerifyFailed", "VerifyPending", "NoBackup"),
     "Restored": (
         *("Restored", "RestoredWithLoss", "RestorePlanned", "Restoring", "RestoreFailed"),
@@ -44,6 +54,7 @@ REASONS = {
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "DeliveryFailed", "ExportFailed", "ExportOverdue"),
+        *("SecretMissing", "SecretInvalid"),
     ),
 }
 """Every reason that a condition can have; the documentation explains each."""
@@ -172,6 +183,10 @@ def degraded(facts: Facts) -> Verdict:
         return Verdict("True", "LedgerDamaged", "; ".join(facts.damaged) + hint)
     if (words := _proxies(facts)) and facts.proxies and not facts.proxies.settling:
         return Verdict("True", "ProxiesNotReady", words)
+    if spared := (*facts.export_troubles, *facts.backup_troubles):
+        verdict = _merge(spared)
+        goes = "; collectors take events meanwhile"
+        return Verdict("True", verdict.reason, verdict.message + goes)
     if facts.filling:
         hint = ": raise spec.storage.size, volumes grow without a restart"
         return Verdict("True", "VolumeFilling", "; ".join(facts.filling) + hint)

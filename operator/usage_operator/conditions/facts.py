@@ -86,6 +86,9 @@ class Facts:
     """Why nothing is applied; what runs is left alone."""
     paused: bool = False
     troubles: tuple[Trouble, ...] = ()
+    export_troubles: tuple[Trouble, ...] = ()
+    backup_troubles: tuple[Trouble, ...] = ()
+    """What keeps exports and backups from being done, and nothing else."""
     written: int = 0
     """Steps that serving depends on, taken in this pass: their effect has not been seen yet."""
     waiting: tuple[str, ...] = ()
@@ -108,6 +111,8 @@ class Facts:
     """The zones that are to be backed up."""
     near: frozenset[str] = frozenset()
     """Those whose backup lies where their collectors run."""
+    behind: tuple[str, ...] = ()
+    """Those whose shipper does not run, or does not keep up."""
     restores: tuple[Run, ...] = ()
     """Runs of restores, newest first."""
     restore_waits: tuple[str, ...] = ()

@@ -46,17 +46,17 @@ def bucket_place(bucket: BackupBucket) -> str:
     return f"s3://{path}" + (f"?{query}" if query else "")
 
 
-def _affinity(context: Context, zone: str) -> dict[str, Any]:
+def elsewhere(context: Context, zone: str) -> dict[str, Any]:
     """Prefer nodes elsewhere: where the first backup runs its volume is made.
 
     An affinity of the user's for nodes stands instead.
     """
     found = [one.node_selector for one in context.spec.zones if one.name == zone]
     selector = (found and found[0]) or {naming.TOPOLOGY_ZONE: zone}
-    elsewhere = [
+    other = [
         {"key": key, "operator": "NotIn", "values": [value]} for key, value in selector.items()
     ]
-    terms = [{"weight": 100, "preference": {"matchExpressions": [one]}} for one in elsewhere]
+    terms = [{"weight": 100, "preference": {"matchExpressions": [one]}} for one in other]
     ours = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
     return ours | context.spec.template.affinity
 
@@ -77,14 +77,22 @@ def claim(context: Context, wanted: Backup, zone: str) -> Manifest:
 
 
 def _pod(context: Context, wanted: Backup, zone: str, replicas: int) -> dict[str, Any]:
-    shelf = Shelf(
-        None if wanted.destination.s3 else context.names.backup(zone),
-        wanted.destination.s3,
-        wanted.encryption,
-    )
+    shelf = own_shelf(context, wanted, zone)
     command = _command(context, wanted, zone, replicas)
     found = pod_spec(context, naming.BACKUP, command, shelf)
-    return {**found, "affinity": _affinity(context, zone)}
+    affinity = elsewhere(context, zone)
+    if wanted.continuous and shelf.claim:
+        affinity = beside(context, zone, affinity)
+    return {**found, "affinity": affinity}
+
+
+def beside(context: Context, zone: str, affinity: Mapping[str, Any]) -> dict[str, Any]:
+    """Add that a pod runs where the zone's shipper does, whose volume one node alone can have."""
+    selector = {"matchLabels": context.names.selector(naming.SHIPPER, zone)}
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
+    which = "requiredDuringSchedulingIgnoredDuringExecution"
+    pods = affinity.get("podAffinity") or {}
+    return {**affinity, "podAffinity": {**pods, which: [*(pods.get(which) or []), term]}}
 
 
 class Shelf(NamedTuple):
@@ -93,6 +101,12 @@ class Shelf(NamedTuple):
     claim: str | None
     bucket: BackupBucket | None
     encryption: Encryption | None
+
+
+def own_shelf(context: Context, wanted: Backup, zone: str) -> Shelf:
+    """Say where a zone's own backups lie."""
+    bucket = wanted.destination.s3
+    return Shelf(None if bucket else context.names.backup(zone), bucket, wanted.encryption)
 
 
 def pod_spec(

@@ -21,6 +21,7 @@ from usage_operator.manifests import (
     restore,
     secrets,
     service,
+    shipper,
     statefulset,
 )
 
@@ -132,6 +133,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         *_leaving(context, known),
         *([volume] if volume else []),
         *backup.build(context, known.collectors),
+        *shipper.build(context, known.collectors),
         export.cronjob(context),
         *(restore.job(context, one, known.collectors) for one in known.restores),
     ]

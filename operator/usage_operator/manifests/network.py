@@ -77,6 +77,21 @@ def _jobs(context: Context, name: str, *components: str) -> Manifest:
     return manifest
 
 
+def _shippers(context: Context) -> Manifest:
+    """Let those of ``from`` read the shippers' metrics."""
+    names, sources = context.names, context.spec.network_policy.sources
+    manifest = base(context, _KIND, names.shippers, naming.SHIPPER)
+    rule: dict[str, Any] = {"ports": [{"port": "metrics", "protocol": "TCP"}]}
+    if sources:
+        rule["from"] = sources
+    manifest["spec"] = {
+        "podSelector": {"matchLabels": names.selector(naming.SHIPPER)},
+        "policyTypes": ["Ingress"],
+        "ingress": [rule],
+    }
+    return manifest
+
+
 def _proxies(context: Context) -> Manifest:
     """Let those of ``from`` and the operator connect to the proxies."""
     names, sources = context.names, context.spec.network_policy.sources
@@ -100,6 +115,8 @@ def build(context: Context) -> list[Manifest]:
     made = [_collectors(context), _jobs(context, names.export, naming.EXPORT)]
     if context.spec.backup or context.spec.restore:
         made.append(_jobs(context, names.backups, naming.BACKUP, naming.RESTORE))
+    if context.spec.backup and context.spec.backup.continuous:
+        made.append(_shippers(context))
     if context.spec.ingest.proxy:
         made.append(_proxies(context))
     return made

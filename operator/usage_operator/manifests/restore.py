@@ -75,6 +75,10 @@ def job(context: Context, wanted: Wanted, collectors: Mapping[str, int]) -> Mani
     manifest["metadata"]["annotations"] = {naming.REQUEST: wanted.request}
     command = _command(context, wanted, collectors)
     own = backup.pod_spec(context, naming.RESTORE, command, wanted.shelf, writes=False)
+    ours = context.spec.backup
+    for zone in collectors if ours and ours.continuous else ():
+        if wanted.shelf.claim == context.names.backup(zone):
+            own["affinity"] = backup.beside(context, zone, context.spec.template.affinity)
     spec: dict[str, Any] = {
         "backoffLimit": _RETRIES,
         "activeDeadlineSeconds": _LONGEST_SECONDS,

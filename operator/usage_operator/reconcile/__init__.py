@@ -115,10 +115,11 @@ class Reconciler:
         )
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)
-        # The pods of an export are not watched, nor is what collectors that leave still hold.
+        # What collectors that leave still hold is not watched, nor are Secrets that are missing.
         under_way = (
             leaving
             or bool(facts.restore_waits)
+            or bool(facts.export_troubles or facts.backup_troubles)
             or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
         )
         if ready and secrets is not None and not under_way:
@@ -140,6 +141,11 @@ class Reconciler:
         references = await check(client, context, seen, list(fleet.running), facts.now)
         if references.troubles:
             return replace(_found(facts, context, seen, fleet), blocked=_blocked(references)), None
+        facts = replace(
+            facts,
+            export_troubles=references.export_troubles,
+            backup_troubles=references.backup_troubles,
+        )
         drained = Drained()
         if not context.spec.paused:
             drained = await self._draining.look(context, seen, fleet, references, facts.now)
@@ -250,6 +256,7 @@ def _found(
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
         near=survey.near(context.spec, seen),
+        behind=survey.behind(context, seen, fleet.running, facts.now),
         restores=survey.restore_runs(seen),
         proxies=survey.proxies(context, seen, facts.now),
         endpoints=survey.endpoints(context),

@@ -91,6 +91,22 @@ def proxies(context: Context, observed: Observed, now: dt.datetime) -> Proxies |
     return Proxies(wanted.replicas, min(counts) if seen else 0, settling=young(there, now))
 
 
+def behind(
+    context: Context, observed: Observed, zones: Iterable[str], now: dt.datetime
+) -> tuple[str, ...]:
+    """Name the zones whose shipper should keep up with its collectors by now, and does not."""
+    wanted = context.spec.backup
+    if wanted is None or wanted.continuous is None:
+        return ()
+    late = []
+    for zone in zones:
+        there = observed.objects.get(Ref("Deployment", context.names.backup(zone)))
+        available = ((there or {}).get("status") or {}).get("availableReplicas")
+        if there is not None and not available and not young(there, now):
+            late.append(zone)
+    return tuple(late)
+
+
 def taken(plan: Plan) -> list[Trouble]:
     """Name what has to get out of the way."""
     return [

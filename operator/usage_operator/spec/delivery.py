@@ -142,6 +142,14 @@ class Encryption(Part):
     )
 
 
+class Continuous(Part):
+    """Following the collectors between one backup and the next."""
+
+    every_seconds: int = Field(
+        default=5, ge=1, le=3600, description="How often each collector is asked what is new."
+    )
+
+
 class Backup(Part):
     """Copies of all that the collectors hold."""
 
@@ -153,6 +161,11 @@ class Backup(Part):
     )
     destination: BackupDestination = Field(
         default=BackupDestination(), description="Where the backups lie."
+    )
+    continuous: Continuous | None = Field(
+        default=None,
+        description="Follow the collectors between backups as well, so that a lost volume costs "
+        "seconds: one small pod for each zone. Absent: backups are taken by the schedule only.",
     )
     verify: BackupVerify = Field(default=BackupVerify(), description="How backups are proven.")
     encryption: Encryption | None = Field(
