@@ -1,0 +1,333 @@
+"""The page as people see it, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.collector.browser import Visit, chromium
+from tests.collector.process import CollectorProcess, free_port
+from tests.collector.samples import array, event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+READ = {"Authorization": "Bearer reader"}
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _day(ago: int) -> str:
+    return f"{TODAY - timedelta(days=ago):%Y-%m-%d}"
+
+
+def _events() -> list[bytes]:
+    """Ten jobs of six minutes on each of the last 9 days before today, of 5 customers."""
+    found = []
+    for number in range(90):
+        customer = [EVIL, "Acme", "b", "c", ""][number % 5]
+        stamp = TODAY - timedelta(days=1 + number % 9, seconds=-number)
+        form = ["wav", "mp3", "strange"][number % 3]
+        raw = json.loads(event(session_id=f"s{number}", customer_id=customer, duration=360.0))
+        raw["time_stamp"] = stamp.isoformat().replace("+00:00", "Z")
+        raw["event_specific_data"]["format_name"] = form
+        found.append(json.dumps(raw).encode())
+    return found
+
+
+def _asked(process: CollectorProcess, path: str, done: Callable[[Any], bool]) -> Any:
+    """The first answer that is as wanted."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = httpx.get(process.reporting_url + path, headers=READ).json()
+        if done(answer):
+            return answer
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all of them."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """A collector with tokens, usage, customers with quotas, and a month that was delivered."""
+    folder = tmp_path_factory.mktemp("used")
+    (folder / "tokens").write_text("read reader\nadmin boss\n")
+    tokens = str(folder / "tokens")
+    with CollectorProcess(
+        folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens
+    ) as process:
+        httpx.post(process.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
+        boss = httpx.Client(
+            base_url=process.reporting_url, headers={"Authorization": "Bearer boss"}
+        )
+        quota = {"name": f"Evil {EVIL}", "customer_ids": [EVIL], "monthly_hours": 1}
+        boss.put("/v1/customers/evil", json=quota).raise_for_status()
+        paid = {"name": "Acme", "customer_ids": ["Acme"], "plan": "paid"}
+        boss.put("/v1/customers/acme", json=paid).raise_for_status()
+        period = f"{TODAY.replace(day=1) - timedelta(days=1):%Y-%m}"
+        cut = boss.post(f"/v1/periods/{period}").raise_for_status().json()
+        files = [{"name": f"{file['ledger']}.gz", "sha256": "a" * 64} for file in cut["files"]]
+        for state, to in (("exported", "s3://b"), ("sent", "s3://b"), ("exported", "mailto:v@v")):
+            receipt = {"state": state, "by": to, "files": files}
+            boss.post(f"/v1/periods/{period}/receipts", json=receipt).raise_for_status()
+        _asked(process, "/v1/usage/series", lambda found: found["totals"]["count"] == 90)
+        boss.close()
+        yield process
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens the page of a collector; nothing may have gone wrong in the browser by the end."""
+    visits: list[Visit] = []
+
+    def opened(process: CollectorProcess, address: str = "", token: str = "", **more: Any) -> Page:
+        visits.append(Visit(browser, process.reporting_url, **more))
+        return visits[-1].open(address, token)
+
+    yield opened
+    for visit in visits:
+        visit.close()
+        assert visit.complaints == []
+
+
+def _table(page: Page, selector: str) -> list[list[str]]:
+    script = (
+        "table => [...table.rows].map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+    )
+    found: list[list[str]] = page.eval_on_selector(f"{selector} table", script)
+    return found
+
+
+def test_a_token_is_asked_for_and_forgotten(used: CollectorProcess, browser: Browser) -> None:
+    """A wrong one is told; the right one stays in the tab only, until it is closed or left."""
+    visit = Visit(browser, used.reporting_url)
+    page = visit.page
+    page.goto(used.reporting_url)
+    page.fill("#token", "wrong")
+    page.press("#token", "Enter")
+    page.wait_for_selector("#wrong:not(:empty)")
+    assert "the token is not known" in page.inner_text("#wrong")
+    assert not page.is_visible("#content")
+    page.fill("#token", "reader")
+    page.click("#login button")
+    page.wait_for_selector("#content:not([hidden])")
+    assert visit.context.cookies() == []
+    assert page.evaluate("localStorage.length") == 0
+    page.reload()
+    page.wait_for_selector("#content:not([hidden])")
+    other = visit.context.new_page()
+    other.goto(used.reporting_url)
+    other.wait_for_selector("#login:not([hidden])")
+    page.click("#leave")
+    page.wait_for_selector("#login:not([hidden])")
+    assert page.evaluate("sessionStorage.length") == 0
+    assert visit.complaints == []
+    visit.close()
+
+
+def test_it_shows_what_the_collector_counts(used: CollectorProcess, open_page: Any) -> None:
+    """Sums, each list, the table of days, quotas and deliveries; clients' text is only text."""
+    page = open_page(used, token="reader")
+    assert page.inner_text("#cards .card >> nth=0").startswith("9.000")
+    assert page.inner_text("#cards .card >> nth=1").startswith("90\n")
+    customers = _table(page, "#customers")[1:]
+    assert sorted(row[:3] for row in customers) == sorted(
+        [name, "18", "1.800"]
+        for name in (
+            f"Evil {EVIL}", "Acme", "b not registered", "c not registered", "no customer named"
+        )
+    )  # fmt: skip
+    assert ["other unknown format", "30", "3.000"] in [row[:3] for row in _table(page, "#formats")]
+    quota = page.inner_text("#quotas .quota >> nth=1")
+    assert f"Evil {EVIL}" in quota
+    assert "of 1 h" in quota
+    months = page.inner_text("#months")
+    assert "s3://b sent" in months
+    assert "mailto:v@v waits for 1 file" in months
+    assert "0 events at collector-0 are in no month yet" in months
+    assert len(_table(page, "#latest")) == 21
+    assert "All collectors answer" in page.inner_text("#coverage")
+    assert page.query_selector("#partial *") is None
+
+
+def test_the_plot_has_its_figures_as_a_table(used: CollectorProcess, open_page: Any) -> None:
+    """By any grouping, with the keyboard alone, and the address leads back to it."""
+    page = open_page(used, f"#since={_day(9)}&until={_day(0)}&by=format", "reader")
+    assert page.input_value("#by") == "format"
+    label = page.get_attribute("#plot", "aria-label") or ""
+    assert "9.000 in all" in label
+    page.focus("#days summary")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#days table")
+    head, *rows = _table(page, "#days")
+    assert head == ["day", "hours", "number", "mp3", "other", "wav"]
+    assert rows[0] == [f"{_day(0)} so far", "0.000", "0", "0.000", "0.000", "0.000"]
+    assert [row[0] for row in rows[1:]] == [_day(ago) for ago in range(1, 10)]
+    assert all(row[1:3] == ["1.000", "10"] for row in rows[1:])
+    page.select_option("#by", "customer")
+    expect(page.locator("#days thead th")).to_have_count(8)
+    assert "by=customer" in page.url
+    page.go_back()
+    expect(page.locator("#days thead th")).to_have_count(6)
+
+
+def test_days_that_cannot_be_shown_are_said(used: CollectorProcess, open_page: Any) -> None:
+    """Reversed, or too many; a year is not too many."""
+    page = open_page(used, token="reader")
+    said = "document.querySelector('#until').validationMessage"
+    for since, until, why in ((_day(1), _day(2), "after the last"), (_day(500), _day(0), "400")):
+        page.fill("#since", since)
+        page.fill("#until", until)
+        page.click("#window button")
+        assert why in page.evaluate(said)
+    page.select_option("#preset", "last 365")
+    page.click("#days summary")
+    expect(page.locator("#days tbody tr")).to_have_count(365)
+    assert f"since={_day(364)}" in page.url
+
+
+def test_csv_is_what_the_interface_answers(used: CollectorProcess, open_page: Any) -> None:
+    """The same bytes, under a name that says of what."""
+    page = open_page(used, f"#since={_day(9)}&until={_day(1)}&by=zone", "reader")
+    with page.expect_download() as download:
+        page.click("#csv")
+    assert download.value.suggested_filename == f"usage-{_day(9)}-{_day(1)}-zone.csv"
+    query = {"since": _day(9), "until": _day(1), "group_by": "day,zone", "format": "csv"}
+    answer = httpx.get(used.reporting_url + "/v2/usage", params=query, headers=READ)
+    assert download.value.path().read_bytes() == answer.content
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_can_be_read(
+    used: CollectorProcess, open_page: Any, scheme: str
+) -> None:
+    """Nothing is wider than 390 px, text stands out (WCAG 2.2, 1.4.3), and nothing jumps about."""
+    size = {"width": 390, "height": 844}
+    page = open_page(used, token="reader", viewport=size, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(CONTRAST) == []
+    page.click("#refresh")
+    expect(page.locator("#state")).to_contain_text("As of")
+    assert page.evaluate(SHIFTS) < 0.1
+
+
+def test_nothing_used_is_said_where_it_is_known(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Any
+) -> None:
+    """A new collector without others has used nothing, and says so."""
+    folder = tmp_path_factory.mktemp("empty")
+    with CollectorProcess(folder / "data") as process:
+        page = open_page(process)
+        assert page.inner_text("#empty").startswith("Nothing was used in these days")
+        assert page.inner_text("#cards .card >> nth=0").startswith("0.000")
+        assert page.inner_text("#zones") == "Nothing was used."
+        assert not page.is_visible("#leave")
+
+
+def test_what_nobody_knows_is_no_zero(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Any
+) -> None:
+    """With a collector that never answered all figures say so, and the days and the file too."""
+    folder = tmp_path_factory.mktemp("partial")
+    away = f"http://127.0.0.1:{free_port()}"
+    process = CollectorProcess(folder / "data", EATS_SECURE="false")
+    process.environment["USAGE_PEERS"] = f"{process.reporting_url},{away}"
+    with process:
+        _asked(process, "/v1/usage/series", lambda found: "cannot be reached" in str(found))
+        page = open_page(process)
+        assert away in page.inner_text("#partial")
+        assert page.inner_text("#cards .card >> nth=0").startswith("not known")
+        assert "not all is known" in page.inner_text("#empty")
+        assert "not all is known" in page.inner_text("#key")
+        assert "but not all is known" in page.inner_text("#zones")
+        assert "not all is known" in page.inner_text("#latest")
+        page.click("#days summary")
+        page.wait_for_selector("#days table")
+        assert {row[1] for row in _table(page, "#days")[1:]} == {"not known"}
+        httpx.post(process.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
+        _asked(process, "/v1/usage/series", lambda found: found["totals"]["count"] == 90)
+        page.click("#refresh")
+        expect(page.locator("#cards")).to_contain_text("≥\u00a09.000")
+        assert {row[1] for row in _table(page, "#days")[1:]} == {"not known", "≥\u00a01.000"}
+        with page.expect_download() as download:
+            page.click("#csv")
+        assert download.value.suggested_filename.endswith("-partial.csv")
+
+
+def test_deliveries_are_read_as_the_collector_reads_them(
+    used: CollectorProcess, open_page: Any
+) -> None:
+    """Promised again, and not there yet, is waiting; acknowledged by somebody else is not."""
+    page = open_page(used, token="reader")
+    script = "receipts => import('/page/figures.js').then(m => m.destinations(receipts))"
+
+    def receipt(state: str, by: str, *names: str) -> dict[str, Any]:
+        return {"state": state, "by": by, "at": "t", "files": [{"name": one} for one in names]}
+
+    found = page.evaluate(
+        script,
+        [
+            receipt("exported", "a", "1", "2"),
+            receipt("sent", "a", "1", "2"),
+            receipt("exported", "b", "1", "2"),
+            receipt("sent", "b", "1"),
+            receipt("acknowledged", "c", "1"),
+            receipt("exported", "a", "1", "2", "3"),
+        ],
+    )
+    assert {one["by"]: (one["state"], one["waiting"]) for one in found} == {
+        "a": ("exported", 1),
+        "b": ("sent", 1),
+        "c": ("acknowledged", 0),
+    }
+
+
+CONTRAST = """
+() => {
+  const light = (c) => {
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = c.map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const found = parts(getComputedStyle(one).backgroundColor);
+      if (found.length < 4 || found[3] > 0) return found.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const one of document.querySelectorAll("main *, header *")) {
+    const own = [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !one.checkVisibility()) continue;
+    const pair = [light(parts(getComputedStyle(one).color).slice(0, 3)), light(behind(one))];
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    if (ratio < 4.5) poor.push(`${one.tagName} ${one.className}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}
+"""
+SHIFTS = """
+() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (!one.hadRecentInput) sum += one.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => done(sum)));
+})
+"""
