@@ -69,6 +69,20 @@ def test_not_ready(fields: dict[str, Any], reason: str, words: str) -> None:
     assert words in message
 
 
+def test_what_exports_need_holds_up_exports_only() -> None:
+    """Collectors serve without the password of a mailbox, and a person is told all the same."""
+    found = changed(export_troubles=(Trouble("SecretMissing", "make it"),))
+    assert found["Ready"][:2] == ("True", "Serving")
+    assert found["Degraded"][:2] == ("True", "SecretMissing")
+    assert found["Exported"][:2] == ("False", "SecretMissing")
+    assert "make it" in found["Exported"][2]
+    trouble = (Trouble("SecretInvalid", "add a key"),)
+    found = changed(backup_troubles=trouble, backed_zones=("eu-1a",))
+    assert found["Degraded"][:2] == ("True", "SecretInvalid")
+    assert found["BackedUp"][:2] == ("False", "SecretInvalid")
+    assert found["Exported"][:2] == ("Unknown", "NotYet")
+
+
 def test_a_zone_that_is_down_degrades_but_a_rollout_does_not() -> None:
     """Degraded tells a person to look; a rollout ends by itself, or is stuck."""
     assert changed(zones=SHORT)["Degraded"][:2] == ("True", "ZonesNotReady")

@@ -51,7 +51,21 @@ async def test_a_destination_s_secret(
     """A Secret that is missing or lacks a key is told with its field; one that is whole is not."""
     where = context(export={"destinations": [{"volume": {}}, destination]})
     found = await references.check(cast("Client", Secrets(keys)), where, Observed(), ["eu-1a"], NOW)
-    assert [one.reason for one in found.troubles] == ([reason] if reason else [])
+    assert [one.reason for one in found.export_troubles] == ([reason] if reason else [])
     for word in words:
-        assert word in found.troubles[0].message
-    assert "generated" not in str(found.troubles)
+        assert word in found.export_troubles[0].message
+    assert "generated" not in str(found.export_troubles)
+    assert not [*found.troubles, *found.backup_troubles]
+
+
+async def test_what_keeps_backups_from_being_done() -> None:
+    """A Secret of backups holds up nothing else; one that collectors need does."""
+    backup = {"destination": BUCKET, "encryption": {"secretName": "login"}}
+    where = context(backup=backup, signing={"secretName": "login"})
+    found = await references.check(cast("Client", Secrets(None)), where, Observed(), ["a"], NOW)
+    assert [one.message.partition(":")[0] for one in found.backup_troubles] == [
+        "spec.backup.encryption.secretName",
+        "spec.backup.destination.s3.secretName",
+    ]
+    assert [one.message.partition(":")[0] for one in found.troubles] == ["spec.signing.secretName"]
+    assert not found.export_troubles

@@ -62,7 +62,10 @@ def exported(facts: Facts) -> Verdict:
 
 
 def _run(facts: Facts) -> Verdict:
-    """Judge by what the newest run said."""
+    """Judge by what is missing for the next run, or else by what the newest one said."""
+    if facts.export_troubles:
+        words = "; ".join(one.message for one in facts.export_troubles)
+        return Verdict("False", facts.export_troubles[0].reason, f"exports cannot run: {words}")
     after = f"; the next is due at {facts.next_export[1]}" if facts.next_export else ""
     after = "" if _overdue(facts) else after
     finished = [run for run in facts.runs if run.state != "running"]

@@ -24,10 +24,13 @@ class References:
     """What is wrong with what the resource refers to, and whom its own certificate needs.
 
     ``secrets`` are those of the user's. ``pending``: why cert-manager has yet to issue the
-    certificate.
+    certificate. ``export_troubles`` and ``backup_troubles`` keep only exports and backups from
+    being done: collectors take events all the same.
     """
 
     troubles: tuple[Trouble, ...] = ()
+    export_troubles: tuple[Trouble, ...] = ()
+    backup_troubles: tuple[Trouble, ...] = ()
     pending: Trouble | None = None
     trusted: tuple[bytes, ...] = ()
     secrets: tuple[Object, ...] = ()
@@ -218,7 +221,9 @@ async def check(
     client: Client, context: Context, seen: Observed, zones: list[str], now: dt.datetime
 ) -> References:
     """Look up everything that the resource refers to."""
-    troubles, trusted, there, pending = [], [], [], None
+    trusted, there, pending = [], [], None
+    troubles: list[Trouble] = []
+    spared: dict[str, list[Trouble]] = {"export": [], "backup": []}
     for field, name, keys in _wanted(context):
         found = await client.get("Secret", context.resource.namespace, name)
         there += [found] if found is not None else []
@@ -232,7 +237,7 @@ async def check(
             # A certificate that signed itself comes without an authority and is trusted directly.
             trusted.append(data.get("ca.crt") or data["tls.crt"])
         if trouble is not None:
-            troubles.append(trouble)
+            spared.get(field.split(".")[1], troubles).append(trouble)
     if context.spec.ingest.tls.issuer_ref:
         issued, pending = await _issued(client, context, seen)
         if issued is not None:
@@ -241,4 +246,11 @@ async def check(
     trouble = await _client_ca(client, context)
     troubles += [trouble] if trouble else []
     troubles += await _storage(client, context)
-    return References(tuple(troubles), pending, tuple(trusted), tuple(there))
+    return References(
+        tuple(troubles),
+        tuple(spared["export"]),
+        tuple(spared["backup"]),
+        pending=pending,
+        trusted=tuple(trusted),
+        secrets=tuple(there),
+    )
