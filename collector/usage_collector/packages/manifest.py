@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usage_collector.packages import covering
 from usage_collector.packages.contents import MANIFEST
 from usage_collector.packages.envelope import compact, sealed
 from usage_collector.packages.keys import to_base64url
@@ -171,6 +172,8 @@ def _coverage(sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> L
     silent = {gap.source for gap in gaps} - {source.collector for source in sources} - {DELIVERY}
     expected = len(sources) + len(silent)
     since, until = month.covered
+    zones = {source.collector: source.zone for source in sources}
+    troubled = {gap.source for gap in gaps} - {DELIVERY}
     return {
         "collectors_expected": expected,
         "collectors_answered": len(sources),
@@ -179,6 +182,7 @@ def _coverage(sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> L
         "since": rfc3339(since),
         "until": rfc3339(until),
         "corrected_seconds": sum(_seconds(line) for line in month.corrections) / SECOND,
+        "days": covering.days(zones, troubled, month),
     }
 
 

@@ -101,6 +101,15 @@ def days(body: Mapping[str, object]) -> Days:
     )
 
 
+def uncertain(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The days and zones of which not all is known, or whose engines fell silent."""
+    return [
+        line
+        for line in lines(part(body, "coverage"), "days")
+        if line.get("coverage") != 1 or line.get("silent_sessions")
+    ]
+
+
 def _covered(coverage: Mapping[str, object], period: str) -> Sequence[str]:
     """The days from the last cut, or the month's first, to this cut; else the calendar month's."""
     first = date.fromisoformat(f"{period}-01")

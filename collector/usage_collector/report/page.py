@@ -79,6 +79,8 @@ def as_html(body: Mapping[str, object], proof_kid: str) -> bytes:
         revision=body.get("revision"),
         gaps=figures.lines(body, "gaps"),
         coverage=figures.part(body, "coverage"),
+        uncertain=figures.uncertain(body)[:SHOWN],
+        uncertain_all=len(figures.uncertain(body)),
         total=figures.amount(after),
         before=figures.amount(before),
         warm_ups=figures.amount(figures.part(after, "warm_ups")),
