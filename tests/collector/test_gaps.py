@@ -45,6 +45,22 @@ def test_a_ledger_that_began_anew_is_a_gap_of_its_period() -> None:
     assert told == [[], ["L2: a ledger began anew at 2026-10-12T12:00:00Z"], []]
 
 
+def test_what_came_back_and_what_is_lost_is_named_by_position() -> None:
+    """Only in a month that holds what came back: one that was cut before stays as it was."""
+    back = replace(
+        FIRST, first=1, last=900, restored=True, lost=[(401, 500), (901, 950)], damaged=False
+    )
+    one = three(back, SECOND)
+    (before,) = found(one, OCTOBER)
+    assert before == "L2: a ledger began anew at 2026-10-12T12:00:00Z"
+    cuts = [replace(made, ends={"L1": 900}) for made in one.periods]
+    (told,) = [gap for gap in found(replace(one, periods=cuts), OCTOBER) if gap.startswith("L2")]
+    assert told == before + (
+        "; of ledger L1 before it positions 1 to 400, 501 to 900 came back from a backup, "
+        "positions 401 to 500, 901 to 950 and what came after 950, if anything did, is gone for good"
+    )
+
+
 def test_a_damaged_ledger_is_a_gap_of_the_period_in_which_it_was_closed() -> None:
     """It stays listed for ever, but the months before and after it are whole."""
     told = [found(three(BROKEN, SECOND), period) for period in (SEPTEMBER, OCTOBER, NOVEMBER)]

@@ -123,11 +123,13 @@ def test_a_copied_data_folder_is_told() -> None:
 
 
 def test_a_collector_of_the_month_before_must_still_be_listed() -> None:
-    """One that is gone is named, unless one of the silent may be it."""
-    before = Manifest({"collectors": [{"collector": "c"}, {"collector": "d"}]}, SEAL)
-    assert [gap.source for gap in plan.vanished(before, ["c"], silent=False)] == ["d"]
-    assert plan.vanished(before, ["c"], silent=True) == []
-    assert plan.vanished(None, [], silent=False) == []
+    """One that is gone is named, unless one of the silent may be it, or others have its ledgers."""
+    lines = [{"collector": "c"}, {"collector": "d", "ledgers": ["L1", "L2"]}]
+    before = Manifest({"collectors": lines}, SEAL)
+    assert [gap.source for gap in plan.vanished(before, ["c"], {"L1"}, silent=False)] == ["d"]
+    assert plan.vanished(before, ["c"], {"L1", "L2", "L3"}, silent=False) == []
+    assert plan.vanished(before, ["c"], (), silent=True) == []
+    assert plan.vanished(None, [], (), silent=False) == []
 
 
 def test_a_period_begins_where_the_one_before_was_cut() -> None:

@@ -1,6 +1,7 @@
 """Backups of collectors: taken over HTTP, proven by restoring them, brought back."""
 
-from usage_collector.backup import proving, taking
+from usage_collector.backup import catalog, loose, proving, taking
+from usage_collector.backup.assigning import Return, spread
 from usage_collector.backup.index import Index, Proof, Stored
 from usage_collector.backup.receiving import receive
 from usage_collector.backup.returning import Coming, Source, plan, send
@@ -13,13 +14,17 @@ __all__ = [
     "Key",
     "Place",
     "Proof",
+    "Return",
     "Source",
     "Store",
     "Stored",
+    "catalog",
+    "loose",
     "place",
     "plan",
     "proving",
     "receive",
     "send",
+    "spread",
     "taking",
 ]

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from usage_collector.backup.sealing import Unsealed
 from usage_collector.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from usage_collector.backup.index import Index, Stored
     from usage_collector.backup.sealing import Key
-    from usage_collector.backup.stores import Store
+    from usage_collector.packages.scanner import Readable
 
 _CHUNK = 256 * 1024
 
 
+class Shelf(Protocol):
+    """Where packages lie, to be read: a `Store`, or files by themselves."""
+
+    @property
+    def name(self) -> str:
+        """How people call the place."""
+
+    def open(self, name: str) -> AbstractContextManager[Readable]:
+        """A file, to be read from front to back."""
+
+
 @contextmanager
-def opened(store: Store, index: Index, stored: Stored, key: Key | None) -> Iterator[Checked]:
+def opened(store: Shelf, index: Index, stored: Stored, key: Key | None) -> Iterator[Checked]:
     """A package, to be read to its end.
 
     Raises:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from usage_collector.backup.index import Index, Stored
+    from usage_collector.backup.reading import Shelf
     from usage_collector.backup.sealing import Key
-    from usage_collector.backup.stores import Store
     from usage_collector.peers import Ledger, Peer, Status
 
 Run = tuple[int, int]
@@ -48,32 +48,28 @@ class Coming(msgspec.Struct, frozen=True):
 
 def plan(index: Index, status: Status) -> list[Coming]:
     """What restoring would do, ledger by ledger. Pure."""
-    there = {ledger.id: ledger for ledger in status.ledgers}
-    found = []
-    for ledger in dict.fromkeys([*(one.id for one in index.ledgers), *_ids(index)]):
-        now, have = there.get(ledger), index.of(ledger)
-        runs = _runs(have)
-        last = have[-1].last if have else 0
-        state = _state(now, runs)
-        needed = state in ("missing", "damaged")
-        end = max(last, now.last if now else 0, _end(index, ledger))
-        holes = [(a[1] + 1, b[0] - 1) for a, b in pairwise(runs)]
-        found.append(
-            Coming(
-                ledger=ledger,
-                state=state,
-                last=last,
-                events=sum(b - a + 1 for a, b in runs),
-                comes=runs if needed else [],
-                lost=[*holes, *([(last + 1, end)] if end > last else [])] if needed else [],
-                open_end=state == "missing" and _was_live(index, ledger),
-            )
-        )
-    return found
+    return [coming(index, ledger, status) for ledger in index.all_ledgers]
 
 
-def _ids(index: Index) -> list[str]:
-    return [one.ledger for one in index.packages]
+def coming(index: Index, ledger: str, status: Status) -> Coming:
+    """What restoring one ledger would do."""
+    now = next((one for one in status.ledgers if one.id == ledger), None)
+    have = index.of(ledger)
+    runs = _runs(have)
+    last = have[-1].last if have else 0
+    state = _state(now, runs)
+    needed = state in ("missing", "damaged")
+    end = max(last, now.last if now else 0, _end(index, ledger))
+    holes = [(a[1] + 1, b[0] - 1) for a, b in pairwise(runs)]
+    return Coming(
+        ledger=ledger,
+        state=state,
+        last=last,
+        events=sum(b - a + 1 for a, b in runs),
+        comes=runs if needed else [],
+        lost=[*holes, *([(last + 1, end)] if end > last else [])] if needed else [],
+        open_end=state == "missing" and _was_live(index, ledger),
+    )
 
 
 def _state(now: Ledger | None, runs: Sequence[Run]) -> str:
@@ -112,7 +108,7 @@ def _runs(have: Sequence[Stored]) -> list[Run]:
 class Source:
     """Where a ledger comes from; ``say`` is told the bytes as they go."""
 
-    store: Store
+    store: Shelf
     index: Index
     key: Key | None
     say: Callable[[int], None] = lambda _: None

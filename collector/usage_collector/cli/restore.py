@@ -1,42 +1,91 @@
-"""`usage-collector restore`: ledgers out of a backup, back to a collector."""
+"""`usage-collector restore`: ledgers out of backups, or out of plain files, back to collectors."""
 
 from __future__ import annotations
 
+import json
 import sys
-from pathlib import Path  # noqa: TC003 - click reads it
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from usage_collector.backup import Key, Source, place, plan, send, taking
+from usage_collector.backup import (
+    Key,
+    Return,
+    Source,
+    catalog,
+    loose,
+    place,
+    plan,
+    send,
+    spread,
+)
+from usage_collector.cli import returned
 from usage_collector.cli.backup import key_option
 from usage_collector.cli.clients import (
     ca_option,
-    console,
     interruptible,
     json_option,
-    print_json,
     progress,
     secure_option,
     token,
     token_option,
+    write_summary,
 )
-from usage_collector.errors import InvalidInput, NotFound
-from usage_collector.peers import Peer, address, trust
+from usage_collector.errors import InvalidInput, NotFound, UsageError
+from usage_collector.peers import Peer, addresses, trust
 
 if TYPE_CHECKING:
-    from usage_collector.backup import Coming, Place
+    from collections.abc import Sequence
+
+    from usage_collector.backup import Place
+    from usage_collector.cli.returned import Answer
+    from usage_collector.peers import Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What comes from where; ``whose``: collectors of which backups, empty: each one's own."""
+
+    sources: tuple[str, ...]
+    key: Key | None
+    whose: tuple[str, ...]
+    everything: bool
+    ledgers: tuple[str, ...]
 
 
 @click.command("restore")
-@click.argument("target", metavar="FOLDER")
-@click.option("--to", "to", required=True, metavar="HOST:PORT", help="The collector to restore.")
-@click.option("--collector", help="Whose backup.  [default: that of the collector's own name]")
+@click.argument("sources", nargs=-1, required=True, metavar="FOLDER|s3://…|FILES…")
+@click.option(
+    "--to",
+    "targets",
+    required=True,
+    metavar="HOST:PORT,…|@FILE",
+    help="The collectors to restore.",
+)
+@click.option(
+    "--collector",
+    "whose",
+    multiple=True,
+    help="Whose backup; may be repeated with --all.  [default: that of each one's own name]",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All backups that are there, each ledger to one collector: the one that has it, or that "
+    "of the same name, zone and number, or zone.",
+)
 @click.option("--ledger", "ledgers", multiple=True, help="Only this ledger; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only say what would come back, and what is lost.")
+@click.option(
+    "--summary-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the result, at most 2 KiB of JSON, here. What is lost stands there, and is no "
+    "reason for another exit code than 0.",
+)
 @key_option
 @secure_option
 @token_option
@@ -44,41 +93,99 @@ if TYPE_CHECKING:
 @json_option
 @interruptible
 def command(
-    target: str,
-    to: str,
-    collector: str | None,
+    sources: tuple[str, ...],
+    targets: str,
+    whose: tuple[str, ...],
+    everything: bool,
     ledgers: tuple[str, ...],
     dry_run: bool,
+    summary_file: Path | None,
     key_file: Path | None,
     secure: bool,
     token_file: Path | None,
     ca_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Brings ledgers back as closed ones beside the live one of a running collector.
+    """Brings ledgers back as closed ones beside the live one of running collectors.
 
-    FOLDER is where backups are kept. Nothing is rewound or counted twice; what is there and whole
-    stays as it is. Exit code 1 when positions are known to be lost.
+    FOLDER is where backups are kept. FILES are packages by themselves, or folders of them; a
+    month's manifest.json among them says what was delivered already. Nothing is rewound or counted
+    twice; what is there and whole stays as it is. Exit code 1 when positions are known to be lost.
     """
-    key = Key.load(key_file) if key_file else None
-    with Peer(address(to, secure=secure), token=token(token_file), tls=trust(ca_file)) as peer:
-        status = peer.status()
-        source = _source(place(target), collector or status.collector, key)
-        coming = plan(source.index, status)
-        if unknown := set(ledgers) - {one.ledger for one in coming}:
-            raise InvalidInput(f"--ledger {min(unknown)} is not in the backup", "see backups")
-        chosen = [one for one in coming if not ledgers or one.ledger in ledgers]
-        done: list[dict[str, object]] = []
-        if not dry_run:
-            needed = [one for one in chosen if one.needed]
-            done = [_send(source, peer, one, quiet=as_json) for one in needed]
-    _tell(source, chosen, done, dry_run=dry_run, as_json=as_json)
-    sys.exit(1 if any(one.lost for one in chosen) or any(one["lost"] for one in done) else 0)
+    try:
+        key = Key.load(key_file) if key_file else None
+        asked = _Asked(sources, key, whose, everything, ledgers)
+        urls, word, tls = addresses(targets, secure=secure), token(token_file), trust(ca_file)
+        with ExitStack() as stack:
+            peers = [stack.enter_context(Peer(url, token=word, tls=tls)) for url in urls]
+            told = _restore(asked, peers, dry_run=dry_run, quiet=as_json)
+    except UsageError as error:
+        if summary_file:
+            text = json.dumps({"result": "failed", "error": str(error)[:1000]})
+            write_summary(summary_file, text.encode())
+        raise
+    if summary_file:
+        write_summary(summary_file, returned.summary(told))
+    returned.tell(told, as_json=as_json)
+    sys.exit(1 if told.lossy and not summary_file else 0)
+
+
+def _restore(asked: _Asked, peers: Sequence[Peer], *, dry_run: bool, quiet: bool) -> returned.Told:
+    statuses = [peer.status() for peer in peers]
+    by_name = {status.collector: peer for status, peer in zip(statuses, peers, strict=True)}
+    if len(by_name) < len(peers):
+        raise InvalidInput("--to leads to one collector twice", "name each once")
+    sources, chosen = _planned(asked, statuses)
+    done: list[tuple[Return, Answer]] = []
+    for one in chosen:
+        if one.coming.needed and not dry_run:
+            source = sources[one.backup.collector]
+            done.append((one, _send(source, by_name[one.to], one, quiet=quiet)))
+    return returned.Told(chosen, done, dry_run=dry_run)
+
+
+def _planned(asked: _Asked, statuses: Sequence[Status]) -> tuple[dict[str, Source], list[Return]]:
+    """The backups by their collectors, and which ledgers go where."""
+    paths = [Path(one) for one in asked.sources]
+    if loose.are_loose(paths):
+        found = loose.gather(paths, asked.key)
+        known = [one for one in found if not asked.whose or one.index.collector in asked.whose]
+        planned = spread([one.index for one in known], statuses)
+    elif asked.everything:
+        where = place(asked.sources[0])
+        known = [_source(where, name, asked.key) for name in asked.whose or where.collectors()]
+        planned = spread([one.index for one in known], statuses)
+    else:
+        known, planned = _own(asked, statuses)
+    if not known:
+        raise NotFound("there is no backup there that was asked for", "see usage-collector backups")
+    if unknown := set(asked.ledgers) - {one.coming.ledger for one in planned}:
+        raise InvalidInput(f"--ledger {min(unknown)} is not in the backup", "see backups")
+    chosen = [one for one in planned if not asked.ledgers or one.coming.ledger in asked.ledgers]
+    return {one.index.collector: one for one in known}, chosen
+
+
+def _own(asked: _Asked, statuses: Sequence[Status]) -> tuple[list[Source], list[Return]]:
+    """Each collector's own backup; of several, one that has none is left alone."""
+    where = place(asked.sources[0])
+    if asked.whose and (len(asked.whose) > 1 or len(statuses) > 1):
+        raise InvalidInput("--collector names one backup for one collector", "add --all")
+    known, planned = [], []
+    for status in statuses:
+        name = asked.whose[0] if asked.whose else status.collector
+        if len(statuses) > 1 and catalog.load(where.of(name)) is None:
+            continue
+        source = _source(where, name, asked.key)
+        known.append(source)
+        planned += [
+            Return(source.index, status.collector, one) for one in plan(source.index, status)
+        ]
+    return known, planned
 
 
 def _source(where: Place, collector: str, key: Key | None) -> Source:
     store = where.of(collector)
-    index = taking.load(store)
+    index = catalog.load(store)
     if index is None:
         names = ", ".join(where.collectors()) or "none at all"
         raise NotFound(
@@ -88,48 +195,8 @@ def _source(where: Place, collector: str, key: Key | None) -> Source:
     return Source(store, index, key)
 
 
-def _send(source: Source, peer: Peer, one: Coming, *, quiet: bool) -> dict[str, object]:
+def _send(source: Source, peer: Peer, one: Return, *, quiet: bool) -> Answer:
+    ledger = one.coming.ledger
     with progress(quiet=quiet) as bar:
-        task = bar.add_task(f"Restoring {one.ledger[:8]}", total=source.bytes(one.ledger))
-        told = Source(source.store, source.index, source.key, lambda size: bar.advance(task, size))
-        return send(told, peer, one.ledger)
-
-
-def _tell(
-    source: Source,
-    chosen: list[Coming],
-    done: list[dict[str, object]],
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    if as_json:
-        print_json(
-            {
-                "collector": source.index.collector,
-                "taken": msgspec.to_builtins(source.index.taken),
-                "dry_run": dry_run,
-                "plan": [msgspec.to_builtins(one) for one in chosen],
-                "restored": done,
-            }
-        )
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("ledger", overflow="fold")
-    for name in ("there", "comes back" if dry_run else "came back", "lost"):
-        table.add_column(name)
-    for one in chosen:
-        answer = next((found for found in done if found["ledger"] == one.ledger), None)
-        lost = _spans(answer["lost"] if answer else one.lost)
-        came = _spans(answer["came_back"] if answer else one.comes)
-        unknown = f"what came after {one.last}" if one.open_end and one.needed else ""
-        gone = " and ".join(filter(None, (lost, unknown)))
-        table.add_row(one.ledger, one.state, came or "nothing", gone or "nothing known")
-    console().print(table)
-    click.echo(f"The backup of {source.index.collector} was taken {source.index.taken}.")
-
-
-def _spans(runs: object) -> str:
-    if not isinstance(runs, list):
-        return ""
-    return ", ".join(f"{first} to {last}" for first, last in runs)
+        task = bar.add_task(f"Restoring {ledger[:8]}", total=source.bytes(ledger))
+        return send(replace(source, say=lambda size: bar.advance(task, size)), peer, ledger)

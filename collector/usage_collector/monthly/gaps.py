@@ -10,7 +10,7 @@ from usage_collector.packages.manifest import Gap
 from usage_collector.periods import microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Cut, Status
@@ -28,7 +28,7 @@ def found(status: Status, period: Period, cut: Cut, before: Manifest | None) -> 
     return [
         *_troubled(status, period, cut),
         *_unjoined(status, period, cut),
-        *_lost(status, before),
+        *lost(status, before),
     ]
 
 
@@ -39,11 +39,32 @@ def _troubled(status: Status, period: Period, cut: Cut) -> Iterator[Gap]:
         why = f": {ledger.problem}" if ledger.problem else ""
         if number and since < began <= until:
             reason = f"a ledger began anew at {ledger.began:%Y-%m-%dT%H:%M:%SZ}"
+            reason += _came_back(lives[number - 1][0], cut)
             yield Gap(status.collector, reason, ledger.id)
         if not ledger.readable and began <= until and ended > since:
             yield Gap(status.collector, f"a ledger cannot be read{why}", ledger.id)
         elif ledger.damaged and since < ended <= until:
             yield Gap(status.collector, f"a ledger was set aside as damaged{why}", ledger.id)
+
+
+def _came_back(before: Ledger, cut: Cut) -> str:
+    """What of a ledger that was lost is in the cut, and what nobody has any more."""
+    if not before.restored or before.id not in cut.ends:
+        return ""
+    holes = [run for run in before.lost if run[0] <= before.last]
+    starts = [before.first, *(last + 1 for _, last in holes)]
+    ends = [*(first - 1 for first, _ in holes), before.last]
+    runs = _spans(run for run in zip(starts, ends, strict=True) if run[0] <= run[1])
+    lost = f"positions {_spans(before.lost)} and " if before.lost else ""
+    end = max([before.last, *(last for _, last in before.lost)])
+    return (
+        f"; of ledger {before.id} before it positions {runs} came back from a backup, {lost}what "
+        f"came after {end}, if anything did, is gone for good"
+    )
+
+
+def _spans(runs: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{first} to {last}" for first, last in runs)
 
 
 def _lives(status: Status) -> list[tuple[Ledger, int, int]]:
@@ -89,8 +110,11 @@ def _ends(status: Status, period: Period) -> dict[str, int]:
     return ends
 
 
-def _lost(status: Status, before: Manifest | None) -> list[Gap]:
-    """The ledgers that the month before was delivered from and the collector no longer has."""
+def lost(status: Status, before: Manifest | None) -> list[Gap]:
+    """The ledgers that the month before was delivered from and the collector no longer has.
+
+    One that was emptied by the loss owes nothing of the month itself, and has lost it all the same.
+    """
     known = {ledger.id for ledger in status.ledgers}
     return [
         Gap(status.collector, "a ledger of the period before is no longer there", str(ledger))

@@ -131,17 +131,28 @@ def ledgers_of(status: Status, cut: Cut) -> tuple[str, ...]:
     return tuple(ledger.id for ledger in status.ledgers if ledger.began <= cut.cut_at)
 
 
-def vanished(before: Manifest | None, names: Iterable[str], *, silent: bool) -> list[Gap]:
+def vanished(
+    before: Manifest | None, names: Iterable[str], held: Collection[str], *, silent: bool
+) -> list[Gap]:
     """The collectors of the month before that nobody lists any more.
 
-    Not while others are ``silent``: one of those may be it.
+    Not those whose ledgers are all ``held`` by others, to whom they were restored. Not while others
+    are ``silent``: one of those may be it.
     """
     if before is None or silent:
         return []
-    gone = {str(line.get("collector")) for line in before.lines("collectors")} - set(names)
+    gone = {
+        str(line.get("collector"))
+        for line in before.lines("collectors")
+        if not _all_held(line.get("ledgers"), held)
+    } - set(names)
     return [
         Gap(name, "it was in the period before and is no longer listed") for name in sorted(gone)
     ]
+
+
+def _all_held(ledgers: object, held: Collection[str]) -> bool:
+    return isinstance(ledgers, list) and bool(ledgers) and all(one in held for one in ledgers)
 
 
 def heads(before: Manifest | None) -> dict[tuple[str, int], str]:

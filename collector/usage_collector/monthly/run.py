@@ -103,7 +103,9 @@ def run(order: Order, period: Period) -> Outcome:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
             raise PeerUnavailable(f"nothing of {period} can be exported: {why}")
         names = [*order.retired, *(status.collector for _, status in answered)]
-        parts.gaps += [*before.gaps, *plan.vanished(before.manifest, names, silent=bool(silent))]
+        held = {ledger.id for _, status in answered for ledger in status.ledgers}
+        gone = plan.vanished(before.manifest, names, held, silent=bool(silent))
+        parts.gaps += [*before.gaps, *gone]
         month = _count(period, before, uses, parts)
         outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))
         return replace(outcome, exported_to=_exported_to(order, (peer for peer, _ in answered)))

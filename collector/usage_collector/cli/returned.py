@@ -1,0 +1,123 @@
+"""What a restore came to, or would come to, in the words of `usage-collector restore`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from usage_collector.cli.clients import console, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from usage_collector.backup import Return
+
+Answer: TypeAlias = dict[str, object]
+MOST_BYTES = 2048
+"""What a container's termination message is to hold."""
+_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Which ledgers were considered, and what collectors answered to those that were sent."""
+
+    planned: Sequence[Return]
+    done: Sequence[tuple[Return, Answer]]
+    dry_run: bool
+
+    @property
+    def lossy(self) -> bool:
+        """Whether positions are known to be lost."""
+        lost = any(answer["lost"] for _, answer in self.done)
+        return lost or any(one.coming.lost for one in self.planned)
+
+    @property
+    def taken(self) -> datetime | None:
+        """When the oldest of the backups was taken."""
+        times = [one.backup.taken for one in self.planned if one.backup.taken]
+        return min(times, default=None)
+
+    def answer(self, one: Return) -> Answer | None:
+        """What its collector said of a ledger."""
+        return next((answer for sent, answer in self.done if sent is one), None)
+
+    def came(self, one: Return) -> str:
+        """The positions that came back, or would."""
+        answer = self.answer(one)
+        return _spans(answer["came_back"] if answer else one.coming.comes)
+
+    def lost(self, one: Return) -> str:
+        """The positions that are lost, as far as they are known."""
+        answer, coming = self.answer(one), one.coming
+        known = _spans(answer["lost"] if answer else coming.lost)
+        unknown = f"what came after {coming.last}" if coming.open_end and coming.needed else ""
+        return " and ".join(filter(None, (known, unknown)))
+
+
+def summary(told: Told) -> bytes:
+    """For whoever started this as a job: the result, and lines for people; at most 2 KiB."""
+    needed = [one for one in told.planned if one.coming.needed]
+    verb = "would come back" if told.dry_run else "came back"
+    back = [f"{_where(one)}: {told.came(one)} {verb}" for one in needed if told.came(one)]
+    lost = [f"{_where(one)}: {told.lost(one)}" for one in needed if told.lost(one)]
+    events = sum(one.coming.events for one in needed)
+    result = "planned" if told.dry_run else "restored" if needed else "nothing"
+    values = {"result": result, "events": events, "ledgers": len(needed)}
+    values["taken"] = f"{told.taken:%Y-%m-%dT%H:%M:%SZ}" if told.taken else None
+    text = json.dumps(values | {"came_back": back, "lost": lost}).encode()
+    if len(text) > MOST_BYTES:
+        text = json.dumps(values | {"came_back": _first(back), "lost": _first(lost)}).encode()
+    return text
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _LINES} more: see the log"] if len(lines) > _LINES else []
+    return [*(line[:120] for line in lines[:_LINES]), *more]
+
+
+def _where(one: Return) -> str:
+    return f"{one.to}, ledger {one.coming.ledger[:8]}"
+
+
+def tell(told: Told, *, as_json: bool) -> None:
+    """Print it, for people or as JSON."""
+    if as_json:
+        print_json(
+            {
+                "taken": msgspec.to_builtins(told.taken),
+                "dry_run": told.dry_run,
+                "plan": [_line(one, msgspec.to_builtins(one.coming)) for one in told.planned],
+                "restored": [_line(one, answer) for one, answer in told.done],
+            }
+        )
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("backup of")
+    table.add_column("to")
+    table.add_column("ledger", overflow="fold")
+    for name in ("there", "would come back" if told.dry_run else "came back", "lost"):
+        table.add_column(name)
+    for one in told.planned:
+        words = (told.came(one) or "nothing", told.lost(one) or "nothing known")
+        table.add_row(one.backup.collector, one.to, one.coming.ledger, one.coming.state, *words)
+    console().print(table)
+    if told.taken:
+        click.echo(f"The oldest of these backups was taken {told.taken:%Y-%m-%dT%H:%M:%SZ}.")
+
+
+def _line(one: Return, facts: Answer) -> Answer:
+    return {"collector": one.backup.collector, "to": one.to, **facts}
+
+
+def _spans(runs: object) -> str:
+    if not isinstance(runs, list):
+        return ""
+    return ", ".join(f"{first} to {last}" for first, last in runs)
