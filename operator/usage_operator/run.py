@@ -119,6 +119,12 @@ class _Operator:
             await runner.cleanup()
 
     def _notice(self, key: Key, after: float) -> None:
+        """Look at a resource to which something happened."""
+        self._reconciler.disturb(key)
+        self._queue.add(key, after, urgent=True)
+
+    def _look(self, key: Key, after: float) -> None:
+        """Look at everything of a resource, because it is time."""
         self._reconciler.disturb(key)
         self._queue.add(key, after)
 
@@ -168,7 +174,7 @@ class _Operator:
                 await self._unless_asked(one.tried.wait())
             watch.listen(self._mirror, self._notice)
             tasks.append(
-                asyncio.create_task(watch.relist(self._client, settings, namespaces, self._notice))
+                asyncio.create_task(watch.relist(self._client, settings, namespaces, self._look))
             )
             await watch.watch(
                 self._client.access,

@@ -35,6 +35,9 @@ CHILDREN = (
 _TOGETHER = 0.3
 """Seconds within which changes of a resource's children are one: they come in bursts."""
 
+_SPREAD = 0.1
+"""The part of a resync over which looks are spread, so that they come one after the other."""
+
 
 class Watch:
     """Puts a resource's key on the queue when it, or a child of it, changed."""
@@ -128,13 +131,15 @@ async def relist(
 ) -> None:
     """Put every resource on the queue, again and again: events can be lost."""
     places: tuple[str | None, ...] = (None,) if settings.all_namespaces else namespaces
+    spread = 0.0
     while True:
         for place in places:
             try:
-                found = await client.list(naming.KIND, place)
+                async for page in client.pages(naming.KIND, place, {}):
+                    for one in page.items:
+                        key = Key(one["metadata"]["namespace"], one["metadata"]["name"])
+                        enqueue(key, random.uniform(0, spread))  # noqa: S311
             except errors.ApiError as error:
                 _log.warning("resources could not be listed: %s", error)
-                continue
-            for one in found:
-                enqueue(Key(one["metadata"]["namespace"], one["metadata"]["name"]), 0.0)
+        spread = settings.resync_seconds * _SPREAD
         await asyncio.sleep(settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311

@@ -1,6 +1,7 @@
 """A queue of keys: each is worked on by one worker at a time, and again when it changed meanwhile.
 
-The design is that of client-go's workqueue: many events about one key are one piece of work.
+The design is that of client-go's workqueue: many events about one key are one piece of work. As in
+controller-runtime's priority queue, what changed goes before what is only looked at again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -25,6 +27,8 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 120.0
 LONGEST_PATIENCE = 60.0
 _WORKERS = 8
+_TURN = 4
+"""Of so many keys that are begun one is only looked at again, so that none waits for ever."""
 
 
 def backoff(failures: int, retry_after: float | None, jitter: float) -> float:
@@ -48,9 +52,11 @@ def stretched(wait: float, load: float) -> float:
 
 @dataclass(slots=True)
 class _Entry:
-    """What the queue knows of a key."""
+    """What the queue knows of a key: when it is due, whether it is, and what comes of it."""
 
     timer: asyncio.TimerHandle | None = None
+    due: bool = False
+    urgent: bool = False
     task: asyncio.Task[None] | None = None
     again: float | None = None
     failures: int = 0
@@ -67,11 +73,13 @@ class WorkQueue(Generic[K]):
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._handler = handler
-        self._slots = asyncio.Semaphore(workers)
         self._jitter = jitter
         self._entries: dict[K, _Entry] = {}
-        self._waiting = 0
+        self._urgent: deque[K] = deque()
+        self._routine: deque[K] = deque()
         self._workers = workers
+        self._busy = 0
+        self._begun = 0
         self._closed = False
 
     def __len__(self) -> int:
@@ -83,41 +91,52 @@ class WorkQueue(Generic[K]):
         entry = self._entries.get(key)
         return entry.failures if entry else 0
 
-    def add(self, key: K, after: float = 0.0) -> None:
-        """Ask for a key to be worked on, at the latest in so many seconds."""
+    def add(self, key: K, after: float = 0.0, *, urgent: bool = False) -> None:
+        """Ask for a key to be worked on, at the latest in so many seconds; ``urgent``: first."""
         if self._closed:
             return
         loop = asyncio.get_running_loop()
-        due = loop.time() + after
+        moment = loop.time() + after
         entry = self._entries.setdefault(key, _Entry())
+        hastened = urgent and not entry.urgent
+        entry.urgent = entry.urgent or urgent
         if entry.task is not None:
-            entry.again = due if entry.again is None else min(entry.again, due)
-            return
-        if entry.timer is not None:
-            if entry.timer.when() <= due:
-                return
-            entry.timer.cancel()
-        entry.timer = loop.call_at(due, self._start, key)
+            entry.again = moment if entry.again is None else min(entry.again, moment)
+        elif entry.due:
+            if hastened:
+                self._urgent.append(key)
+        elif entry.timer is None or entry.timer.when() > moment:
+            if entry.timer is not None:
+                entry.timer.cancel()
+            entry.timer = loop.call_at(moment, self._enter, key)
 
-    def _start(self, key: K) -> None:
+    def _enter(self, key: K) -> None:
+        """Put a key, whose time has come, in line."""
         entry = self._entries[key]
-        entry.timer = None
-        entry.task = asyncio.create_task(self._work(key, entry), name=f"work on {key}")
+        entry.timer, entry.due = None, True
+        (self._urgent if entry.urgent else self._routine).append(key)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin the next keys, as long as workers are free."""
+        while self._busy < self._workers and not self._closed and (self._urgent or self._routine):
+            routine = bool(self._routine) and (not self._urgent or self._begun % _TURN == 0)
+            key = (self._routine if routine else self._urgent).popleft()
+            entry = self._entries.get(key)
+            # A key that was hastened stands in both lines.
+            if entry is not None and entry.due:
+                entry.due = entry.urgent = False
+                self._begun += 1
+                self._busy += 1
+                entry.task = asyncio.create_task(self._work(key, entry), name=f"work on {key}")
 
     async def _work(self, key: K, entry: _Entry) -> None:
         wait: float | None = None
         try:
-            self._waiting += 1
-            try:
-                await self._slots.acquire()
-            finally:
-                self._waiting -= 1
-            try:
-                wait = await self._handler(key)
-            finally:
-                self._slots.release()
+            wait = await self._handler(key)
             if wait is not None:
-                wait = stretched(wait, self._waiting / self._workers)
+                waiting = len(self._urgent) + len(self._routine)
+                wait = stretched(wait, waiting / self._workers)
             entry.failures = 0
         except errors.OperatorError as error:
             wait = self._failed(entry, error)
@@ -133,6 +152,8 @@ class WorkQueue(Generic[K]):
             self.add(key, wait)
         if entry.timer is None and self._entries.get(key) is entry:
             del self._entries[key]
+        self._busy -= 1
+        self._begin()
 
     def _failed(self, entry: _Entry, error: Exception) -> float:
         entry.failures += 1

@@ -114,6 +114,51 @@ async def test_closing_lets_work_in_hand_finish() -> None:
     assert handler.calls == handler.done == ["a"]
 
 
+async def test_what_changed_goes_first() -> None:
+    """A change among many that are only looked at again waits for one of them, not for all."""
+    handler = Recorder()
+    queue = WorkQueue(handler, workers=1)
+    for key in "abcdefgh":
+        queue.add(key)
+    await handler.until(calls=1)
+    # All of them stand in line when the changes come: two that wait, one that is new.
+    for key in ("h", "new", "g"):
+        queue.add(key, urgent=True)
+    queue.add("h", urgent=True)
+    handler.go.set()
+    await handler.until(done=9)
+    await queue.close()
+    assert handler.calls[0] == "a"
+    assert handler.calls[1:4] == ["h", "g", "new"]
+    assert sorted(handler.calls) == sorted([*"abcdefgh", "new"])
+
+
+async def test_nothing_waits_for_ever() -> None:
+    """While changes come and come, now and then one that did not change is looked at."""
+    handler = Recorder()
+    queue = WorkQueue(handler, workers=1)
+    for number in range(20):
+        queue.add(f"urgent {number}", urgent=True)
+    queue.add("routine")
+    handler.go.set()
+    await handler.until(done=21)
+    await queue.close()
+    assert "routine" in handler.calls[:6]
+
+
+async def test_no_more_workers_than_there_should_be() -> None:
+    """The others wait in line, and are counted."""
+    handler = Recorder()
+    queue = WorkQueue(handler, workers=2)
+    for key in "abcde":
+        queue.add(key)
+    await handler.until(calls=2)
+    assert (handler.calls, len(queue)) == (["a", "b"], 5)
+    handler.go.set()
+    await handler.until(done=5)
+    await queue.close()
+
+
 @given(
     st.integers(1, 100),
     st.none() | st.floats(0.1, 1000),
