@@ -28,6 +28,26 @@ COLLECTORS = Gauge(
 READY = Gauge(
     "usage_operator_resource_ready", "Whether a resource is Ready.", ["namespace", "name"]
 )
+BACKUP_OVERDUE = Gauge(
+    "usage_operator_resource_backup_overdue",
+    "Whether a zone's backup is older than the schedule allows.",
+    ["namespace", "name"],
+)
+PROOF_OVERDUE = Gauge(
+    "usage_operator_resource_backup_proof_overdue",
+    "Whether a zone's backup should have been restored and compared again long ago.",
+    ["namespace", "name"],
+)
+BACKUP_TIME = Gauge(
+    "usage_operator_resource_backup_timestamp_seconds",
+    "When the oldest of the zones' newest backups was taken.",
+    ["namespace", "name"],
+)
+PROOF_TIME = Gauge(
+    "usage_operator_resource_backup_proof_timestamp_seconds",
+    "Since when all of the zones' backups have been restored and compared.",
+    ["namespace", "name"],
+)
 EXPORT_OVERDUE = Gauge(
     "usage_operator_resource_export_overdue",
     "Whether a month's export has been due for more than a day.",

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from prometheus_client import generate_latest
 
 from tests.collector.samples import event
 from tests.contract.promql import told, unknown, used
+from usage_collector.web import Lag
 from usage_operator import metrics
 from usage_operator.manifests import monitoring
 
@@ -42,6 +44,10 @@ def expressions() -> list[str]:
     ours = [
         monitoring.expression(alert, "metering", "speech-collector") for alert in monitoring.ALERTS
     ]
+    ours += [
+        monitoring.expression(alert, "metering", "speech-shipper")
+        for alert in monitoring.SHIPPER_ALERTS
+    ]
     shown = [expression for panel in dashboard().values() for expression in panel]
     return [*ours, *(str(alert["expr"]) for alert in alerts()), *shown]
 
@@ -51,6 +57,7 @@ def test_what_is_read_of_collectors_is_told_by_them(collector: Collector) -> Non
     assert collector.ingest.post("/v1/log", content=event(1)).status_code == 201
     assert collector.ingest.post("/v1/log", content=b"[").status_code == 400
     known = told(collector.anyone.get("/metrics").text)
+    known |= told(generate_latest(Lag(["http://c:8000"], 60.0).registry).decode())
     read = [one for one in expressions() if "usage_" in one and OPERATOR not in one]
     assert len(read) > 10
     missing = {one: lacking for one in read if (lacking := unknown(one, known))}
@@ -83,5 +90,6 @@ def test_every_alert_has_a_runbook() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     headings = re.findall(r"^### (Usage\w+)$", text, re.MULTILINE)
     names = [alert.name for alert in monitoring.ALERTS] + [str(one["alert"]) for one in alerts()]
+    names += [alert.name for alert in monitoring.SHIPPER_ALERTS]
     assert headings == names
     assert re.findall(r"^\| \[(Usage\w+)\]", text, re.MULTILINE) == names

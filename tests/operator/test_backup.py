@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 
 import pytest
 
 from tests.operator.support import NOW, context, golden
 from usage_operator import errors, naming
-from usage_operator.conditions import Facts, Run, judge
-from usage_operator.manifests import backup, network, restore, shipper
+from usage_operator.conditions import BackupRule, Facts, Run, judge
+from usage_operator.manifests import backup, monitoring, network, restore, shipper
 from usage_operator.plan import Ref
 from usage_operator.reconcile import survey
 from usage_operator.reconcile.observe import Observed
@@ -236,3 +237,75 @@ def test_backup_and_data_in_one_zone_are_warned_of() -> None:
     assert survey.near(context(backup=BUCKET).spec, seen) == frozenset()
     found = facts(run("a"), run("b"), near=survey.near(spec, seen))
     assert says(found, "BackedUp")[:2] == ("True", "SameZone")
+
+
+def rule(days: int = 7, since: str = "2026-01-01T00:00:00Z") -> BackupRule:
+    """Backups every night, zone a's since then."""
+    return BackupRule("17 2 * * *", "Etc/UTC", days, {"a": dt.datetime.fromisoformat(since)})
+
+
+LATE = "2026-11-01T02:17:00Z"
+
+
+def test_a_backup_that_is_too_old_is_loud() -> None:
+    """Whatever its newest run said, the deadline comes first; what that said is not lost."""
+    old = run("a", time=LATE)
+    state, reason, message = says(facts(old, run("b"), backup_rule=rule()), "BackedUp")
+    assert (state, reason) == ("False", "BackupOverdue")
+    assert f"a ({LATE})" in message
+    before = judge(facts(old, run("b")), {}).document()
+    failed = run("a", "job-2", result="failed", time=None, error="S3 is away", verified=None)
+    assert "S3 is away" in says(facts(failed, backup_rule=rule()), "BackedUp", before)[2]
+    assert says(facts(run("a"), run("b"), backup_rule=rule()), "BackedUp")[1] == "BackedUp"
+
+
+def test_a_first_backup_that_never_comes_is_loud() -> None:
+    """It is due from when its CronJob was made; a zone whose CronJob is new has time."""
+    assert "a (none so far)" in says(facts(run("b"), backup_rule=rule()), "BackedUp")[2]
+    young = rule(since=NOW.isoformat())
+    assert says(facts(run("b"), backup_rule=young), "BackedUp")[1] == "BackupPending"
+
+
+def test_a_proof_that_is_too_old_is_loud() -> None:
+    """So many days later the next run should have given another, unless none is asked for."""
+    old = facts(run("a", verified="2026-10-20T02:17:00Z"), run("b"), backup_rule=rule())
+    state, reason, message = says(old, "BackupVerified")
+    assert (state, reason) == ("False", "VerifyOverdue")
+    assert "a (2026-10-20T02:17:00Z)" in message
+    longer = dataclasses.replace(old, backup_rule=rule(30))
+    assert says(longer, "BackupVerified")[1] == "Verified"
+    off = facts(run("a", verified=None), run("b"), backup_rule=rule(0))
+    assert says(off, "BackupVerified")[:2] == ("Unknown", "VerifyOff")
+
+
+def test_cronjobs_tell_since_when_backups_are_due() -> None:
+    """Those of exports are none."""
+
+    def cronjob(component: str, **labels: str) -> dict[str, Any]:
+        metadata = {"name": component, "creationTimestamp": LATE}
+        return {"metadata": metadata | {"labels": {naming.COMPONENT: component} | labels}}
+
+    there = {
+        Ref("CronJob", "1"): cronjob(naming.BACKUP, **{naming.ZONE: "a"}),
+        Ref("CronJob", "2"): cronjob(naming.EXPORT),
+    }
+    found = survey.backup_rule(context(backup={}).spec, Observed(objects=there))
+    assert found == BackupRule("17 2 * * *", "Etc/UTC", 7, {"a": dt.datetime.fromisoformat(LATE)})
+    assert survey.backup_rule(context().spec, Observed(objects=there)) is None
+
+
+def test_shippers_are_scraped_and_watched() -> None:
+    """Where there are any, and Prometheus is: with a monitor and an alert of their own."""
+    wanted = {"podMonitor": True, "rules": True}
+    offered = frozenset({"PodMonitor", "PrometheusRule"})
+    plain = context(backup={}, monitoring=wanted)
+    followed = context(backup=FOLLOWED, monitoring=wanted)
+    assert len(monitoring.build(dataclasses.replace(plain, offered=offered))) == 2
+    monitors = monitoring.build(dataclasses.replace(followed, offered=offered))
+    assert [one["metadata"]["name"] for one in monitors[:2]] == [
+        "speech-collector",
+        "speech-shipper",
+    ]
+    rules = {one["alert"]: one["expr"] for one in monitors[2]["spec"]["groups"][0]["rules"]}
+    assert 'job="metering/speech-shipper"' in rules["UsageBackupLag"]
+    assert 'job="metering/speech-collector"' in rules["UsageCollectorDown"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from usage_operator import schedules
 from usage_operator.conditions.checks import Verdict
 from usage_operator.spec.status import LastBackup, ZoneBackup
 
@@ -68,6 +70,37 @@ def last(found: Sequence[ZoneBackup]) -> LastBackup | None:
 
 
 def backed_up(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
+    """Judge whether every zone has a backup in time, and then how the runs ended."""
+    verdict = _backed_up(facts, found)
+    taken = {one.zone: one.time for one in found}
+    late = _late(facts, taken, 0)
+    if not late:
+        return verdict
+    said = ", ".join(f"{zone} ({taken.get(zone) or 'none so far'})" for zone in late)
+    why = f"; {verdict.message}" if verdict.status == "False" else ""
+    text = f"the schedule asked for newer backups long ago than those of {said}{why}"
+    return Verdict("False", "BackupOverdue", text)
+
+
+def _late(facts: Facts, last: Mapping[str, str | None], days: int) -> list[str]:
+    """Name the zones where the run that is due ``days`` after the last good one has not come."""
+    rule = facts.backup_rule
+    found = []
+    for zone in facts.backed_zones if rule else ():
+        assert rule  # noqa: S101 - else there is nothing to go through
+        text = last.get(zone)
+        if text:
+            begin = dt.datetime.fromisoformat(text) + dt.timedelta(days=days)
+        elif zone in rule.since:
+            begin = rule.since[zone]
+        else:
+            continue
+        if schedules.overdue(rule.schedule, rule.time_zone, begin, facts.now):
+            found.append(zone)
+    return found
+
+
+def _backed_up(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
     """Judge whether the newest backup of every zone is whole."""
     if not facts.backed_zones:
         text = "spec.backup is not set: a lost volume costs all that was not exported"
@@ -111,7 +144,15 @@ def verified(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
             "False", "VerifyFailed", f"a restored backup is not what it should be: {text}"
         )
     proven = {one.zone: one.verified for one in found if one.verified}
+    rule = facts.backup_rule
+    if rule and rule.verify_days and (late := _late(facts, proven, rule.verify_days)):
+        said = ", ".join(f"{zone} ({proven.get(zone) or 'never'})" for zone in late)
+        text = f"these should have been restored and compared again long ago: {said}"
+        return Verdict("False", "VerifyOverdue", text)
     missing = [zone for zone in facts.backed_zones if zone not in proven]
+    if missing and rule and not rule.verify_days:
+        text = "spec.backup.verify.everyDays is 0: backups are restored and compared by nobody"
+        return Verdict("Unknown", "VerifyOff", text)
     if missing:
         return Verdict("Unknown", "VerifyPending", f"not restored yet: {', '.join(missing)}")
     oldest = min(proven[zone] or "" for zone in facts.backed_zones)

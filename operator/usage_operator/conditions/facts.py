@@ -75,6 +75,18 @@ class Run:
     """Of a restore: what asked for it."""
 
 
+class BackupRule(NamedTuple):
+    """When backups are taken, and proven every so many days (0: never).
+
+    ``since`` is when the CronJob of each zone was made.
+    """
+
+    schedule: str
+    time_zone: str
+    verify_days: int
+    since: Mapping[str, dt.datetime]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that the status is made of."""
@@ -109,6 +121,8 @@ class Facts:
     """Runs of the zones' backups, newest first."""
     backed_zones: tuple[str, ...] = ()
     """The zones that are to be backed up."""
+    backup_rule: BackupRule | None = None
+    """When they are due."""
     near: frozenset[str] = frozenset()
     """Those whose backup lies where their collectors run."""
     behind: tuple[str, ...] = ()

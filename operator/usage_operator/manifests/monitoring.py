@@ -53,9 +53,17 @@ ALERTS = (
     ),
 )  # fmt: skip
 
+SHIPPER_ALERTS = (
+    Alert(
+        "UsageBackupLag", "usage_backup_lag_seconds{on} > 300", 5, "warning",
+        "What a collector took in the last minutes is not in its backup.",
+    ),
+)  # fmt: skip
+"""Those about the resource's shippers."""
 
-def _labelled(context: Context, kind: str) -> Manifest:
-    manifest = base(context, (_API, kind), context.names.collector, naming.COLLECTOR)
+
+def _labelled(context: Context, kind: str, name: str, component: str) -> Manifest:
+    manifest = base(context, (_API, kind), name, component)
     manifest["metadata"]["labels"] = context.spec.monitoring.labels | manifest["metadata"]["labels"]
     return manifest
 
@@ -72,7 +80,7 @@ def pod_monitor(context: Context) -> Manifest:
                 "serverName": names.service_host(names.reporting),
             },
         }
-    manifest = _labelled(context, "PodMonitor")
+    manifest = _labelled(context, "PodMonitor", names.collector, naming.COLLECTOR)
     manifest["spec"] = {
         "selector": {"matchLabels": names.selector(naming.COLLECTOR)},
         "podMetricsEndpoints": [endpoint],
@@ -80,21 +88,34 @@ def pod_monitor(context: Context) -> Manifest:
     return manifest
 
 
+def shipper_monitor(context: Context) -> Manifest:
+    """Build what tells Prometheus to scrape the shippers."""
+    names = context.names
+    manifest = _labelled(context, "PodMonitor", names.shippers, naming.SHIPPER)
+    manifest["spec"] = {
+        "selector": {"matchLabels": names.selector(naming.SHIPPER)},
+        "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "scheme": "http"}],
+    }
+    return manifest
+
+
 def expression(alert: Alert, namespace: str, name: str) -> str:
-    """Write an alert's expression for the collectors of one resource."""
+    """Write an alert's expression for what the PodMonitor of that name finds."""
     on = f'namespace="{namespace}",job="{namespace}/{name}"'
     return alert.expression.replace("{on}", f"{{{on}}}").replace("{on,", f"{{{on},")
 
 
 def rules(context: Context) -> Manifest:
     """Build the alerts; each names the heading of its runbook."""
-    manifest = _labelled(context, "PrometheusRule")
     names = context.names
+    manifest = _labelled(context, "PrometheusRule", names.collector, naming.COLLECTOR)
+    wanted = [(alert, names.collector) for alert in ALERTS]
+    wanted += [(alert, names.shippers) for alert in SHIPPER_ALERTS if _followed(context)]
     made = []
-    for alert in ALERTS:
+    for alert, monitor in wanted:
         rule: dict[str, Any] = {
             "alert": alert.name,
-            "expr": expression(alert, names.namespace, names.collector),
+            "expr": expression(alert, names.namespace, monitor),
             "labels": {"severity": alert.severity, "resource": names.name},
             "annotations": {
                 "summary": alert.summary,
@@ -106,12 +127,17 @@ def rules(context: Context) -> Manifest:
     return manifest
 
 
+def _followed(context: Context) -> bool:
+    return bool(context.spec.backup and context.spec.backup.continuous)
+
+
 def build(context: Context) -> list[Manifest]:
     """Build what was asked for and the cluster knows."""
     wanted = context.spec.monitoring
     made = []
     if wanted.pod_monitor and "PodMonitor" in context.offered:
         made.append(pod_monitor(context))
+        made += [shipper_monitor(context)] if _followed(context) else []
     if wanted.rules and "PrometheusRule" in context.offered:
         made.append(rules(context))
     return made

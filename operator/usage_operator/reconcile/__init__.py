@@ -255,6 +255,7 @@ def _found(
         runs=survey.export_runs(seen),
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
+        backup_rule=survey.backup_rule(context.spec, seen),
         near=survey.near(context.spec, seen),
         behind=survey.behind(context, seen, fleet.running, facts.now),
         restores=survey.restore_runs(seen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from usage_operator.plan import digest, never_bound
 from usage_operator.reconcile.execute import tell
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from usage_operator.conditions import Facts
     from usage_operator.kube import Client
     from usage_operator.plan import Object
@@ -31,7 +30,7 @@ _GOOD = {
 """The conditions whose changes are told, and the status that is no reason to worry."""
 _PASSING = {
     *("Applying", "RollingOut", "NotYet", "Running"),
-    *("NoBackup", "BackupPending", "VerifyPending", "Restoring"),
+    *("NoBackup", "BackupPending", "VerifyPending", "VerifyOff", "Restoring"),
 }
 """Reasons that end by themselves: no news."""
 _QUIET = {*_PASSING, "PodsNotReady", "ZonesNotReady", "Unreachable"}
@@ -62,6 +61,7 @@ def _measure(namespace: str, name: str, status: Status) -> None:
             metrics.CONDITIONS.labels(namespace, name, one.type, state).set(one.status == state)
     late = status.next_export is not None and bool(status.next_export.overdue)
     metrics.EXPORT_OVERDUE.labels(namespace, name).set(late)
+    _measure_backups(namespace, name, status)
     for state, count in (
         ("wanted", sum(zone.replicas for zone in status.zones)),
         ("ready", sum(zone.ready for zone in status.zones)),
@@ -69,9 +69,28 @@ def _measure(namespace: str, name: str, status: Status) -> None:
         metrics.COLLECTORS.labels(namespace, name, state).set(count)
 
 
+def _measure_backups(namespace: str, name: str, status: Status) -> None:
+    reasons = {one.reason for one in status.conditions}
+    metrics.BACKUP_OVERDUE.labels(namespace, name).set("BackupOverdue" in reasons)
+    metrics.PROOF_OVERDUE.labels(namespace, name).set("VerifyOverdue" in reasons)
+    last = status.last_backup
+    for gauge, text in (
+        (metrics.BACKUP_TIME, last and last.time),
+        (metrics.PROOF_TIME, last and last.verified),
+    ):
+        if text:
+            gauge.labels(namespace, name).set(dt.datetime.fromisoformat(text).timestamp())
+        else:
+            gauge.remove_by_labels({"namespace": namespace, "name": name})
+
+
 def forget(namespace: str, name: str) -> None:
     """Let the metrics say nothing more of a resource."""
-    gauges = (metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS, metrics.EXPORT_OVERDUE)
+    gauges = (
+        *(metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS, metrics.EXPORT_OVERDUE),
+        *(metrics.BACKUP_OVERDUE, metrics.PROOF_OVERDUE),
+        *(metrics.BACKUP_TIME, metrics.PROOF_TIME),
+    )
     for gauge in gauges:
         gauge.remove_by_labels({"namespace": namespace, "name": name})
 

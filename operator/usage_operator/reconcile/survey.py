@@ -7,7 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import duedates, naming, windows
-from usage_operator.conditions import Proxies, Trouble, ZoneFacts, ready, runs, why, young
+from usage_operator.conditions import (
+    BackupRule,
+    Proxies,
+    Trouble,
+    ZoneFacts,
+    ready,
+    runs,
+    why,
+    young,
+)
 from usage_operator.plan import Ref, rolling
 
 if TYPE_CHECKING:
@@ -89,6 +98,20 @@ def proxies(context: Context, observed: Observed, now: dt.datetime) -> Proxies |
     seen = status.get("observedGeneration") == there["metadata"].get("generation")
     counts = (status.get("availableReplicas") or 0, status.get("updatedReplicas") or 0)
     return Proxies(wanted.replicas, min(counts) if seen else 0, settling=young(there, now))
+
+
+def backup_rule(spec: Spec, observed: Observed) -> BackupRule | None:
+    """Say when backups are due; None where none are wanted."""
+    wanted = spec.backup
+    if wanted is None:
+        return None
+    since = {}
+    for job in observed.of("CronJob"):
+        labels = job["metadata"].get("labels") or {}
+        moment = made(job)
+        if labels.get(naming.COMPONENT) == naming.BACKUP and naming.ZONE in labels and moment:
+            since[labels[naming.ZONE]] = moment
+    return BackupRule(wanted.schedule, wanted.time_zone, wanted.verify.every_days, since)
 
 
 def behind(
