@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,8 @@ class Kubelet:
         if token := self._access.bearer():
             headers["Authorization"] = f"Bearer {token}"
         url = self._access.server + where
-        async with self._session.request(
-            method, url, data=json.dumps(body), headers=headers
-        ) as answer:
+        data = json.dumps(body) if body is not None else None
+        async with self._session.request(method, url, data=data, headers=headers) as answer:
             found: dict[str, Any] = await answer.json()
             assert answer.status < 300 or answer.status in {404, 409}, found
             return found
@@ -92,18 +92,29 @@ class Kubelet:
         for name in names:
             await self.send("DELETE", f"/api/v1/persistentvolumes/{name}", {})
 
-    async def look(self, labels: dict[str, str] | None = None) -> int:
-        """Let every pod be ready that is not; tell how many were not."""
+    async def look(self, labels: dict[str, str] | None = None, *, pending: bool = False) -> int:
+        """Let every pod be ready that is not; tell how many were not.
+
+        ``pending``: ask the API server for those only, for there may be many.
+        """
         labels = labels or {naming.MANAGED_BY: naming.FIELD_MANAGER}
+        chosen = ",".join(f"{key}={value}" for key, value in labels.items())
+        query = f"labelSelector={chosen}" + ("&fieldSelector=status.phase=Pending" * pending)
+        found = await self.send("GET", f"{path('Pod', self._namespace)}?{query}", None)
         late = [
             pod
-            for pod in await self._client.list("Pod", self._namespace, labels)
+            for pod in found["items"]
             if (pod.get("status") or {}).get("phase") != "Running"
             and not pod["metadata"].get("deletionTimestamp")
         ]
-        for pod in late:
+        slots = asyncio.Semaphore(8)
+
+        async def begin(pod: dict[str, Any]) -> None:
             ready = {"type": "Ready", "status": "True"}
             where = path("Pod", self._namespace, pod["metadata"]["name"], "status")
             status = {"phase": "Running", "conditions": [ready]}
-            await self.send("PATCH", where, {"status": status})
+            async with slots:
+                await self.send("PATCH", where, {"status": status})
+
+        await asyncio.gather(*(begin(pod) for pod in late))
         return len(late)

@@ -25,6 +25,8 @@ def etcd_flags(layout: Layout) -> list[str]:
         *_flags({"listen-client-urls": _ETCD, "advertise-client-urls": _ETCD}),
         *_flags({"listen-peer-urls": peer, "initial-advertise-peer-urls": peer}),
         *_flags({"initial-cluster": f"etcd={peer}", "log-level": "warn"}),
+        # The bench of the operator makes 200,000 objects; the default of 2 GiB ends before that.
+        f"--quota-backend-bytes={8 << 30}",
         # A test cluster does not outlive its machine: waiting for the disk would buy nothing.
         "--unsafe-no-fsync",
     ]
