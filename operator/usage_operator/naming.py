@@ -69,6 +69,7 @@ RESERVED_ZONES = frozenset(
         *("backup", "verify", "export", "ingest", "reporting", "webhooks", "proxy"),
         "shipper",
         *("ca", "ca-key", "client-ca", "tls", "tls-issued", "keys", "tokens", "peers", "limits"),
+        *("webhooks-tls", "webhooks-tls-issued"),
         *("collector", "operator", "monitoring", "network"),
     }
 )
@@ -108,6 +109,21 @@ class Names:
     def reporting(self) -> str:
         """Name the Service in front of the reporting listeners."""
         return f"{self.name}-reporting"
+
+    @property
+    def webhooks(self) -> str:
+        """Name the Service that other vendors call."""
+        return f"{self.name}-webhooks"
+
+    @property
+    def webhooks_tls(self) -> str:
+        """Name the Secret with the certificate that the operator makes for the webhooks."""
+        return f"{self.name}-webhooks-tls"
+
+    @property
+    def webhooks_issued(self) -> str:
+        """Name the Secret with the certificate that cert-manager issues for the webhooks."""
+        return f"{self.name}-webhooks-tls-issued"
 
     @property
     def tls(self) -> str:

@@ -73,6 +73,16 @@ def anywhere(cluster: Cluster) -> Place:
             "spec.limits.quotas[1]",
             "Duplicate value",
         ),
+        (
+            {"webhooks": {"port": 9090, "assemblyai": {"secretName": "a"}}},
+            "webhooks.port",
+            "choose another port",
+        ),
+        (
+            {"webhooks": {"assemblyai": {"secretName": "a", "url": "http://x"}}},
+            "spec.webhooks.assemblyai.url",
+            "https",
+        ),
         ({"export": {"day": 29}}, "spec.export.day", "1 to 28"),
         ({"export": {"day": "Friday"}}, "spec.export.day", "LastWorkingDay"),
         ({"export": {"at": "25:00"}}, "spec.export.at", "HH:MM"),

@@ -100,13 +100,18 @@ class Webhooks:
             self._headers.refresh()
 
     def context(self) -> ssl.SSLContext | None:
-        """TLS of the listener, from the certificate that is there now; None: it does not listen."""
+        """TLS of the listener, from the certificate that is there now; None: it does not listen.
+
+        While the one that was given is not there yet, the other listeners' serves: it may be
+        issued any time, and events need not wait for it.
+        """
         if self._listener is None:
             return None
         settings = self._parts.settings
         certificate, key = settings.webhooks_tls_cert_file, settings.webhooks_tls_key_file
-        pair = Pair(certificate, key) if certificate and key else self._parts.pair
-        return tls.context(pair, None)
+        if certificate and key and certificate.exists():
+            return tls.context(Pair(certificate, key), None)
+        return tls.context(self._parts.pair, None)
 
     async def use(self, context: ssl.SSLContext) -> None:
         """Take new connections with that context."""

@@ -137,4 +137,6 @@ class Facts:
     """Month and time of the export to come."""
     endpoints: tuple[str, str] | None = None
     """Addresses of ingest and reporting."""
+    webhooks: str | None = None
+    """Address that other vendors notify."""
     ca_bundle: str | None = None

@@ -93,7 +93,9 @@ def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
         ],
         summary=_summary(facts),
         zones=[_zone(zone, before) for zone in facts.zones],
-        endpoints=Endpoints(ingest=facts.endpoints[0], reporting=facts.endpoints[1])
+        endpoints=Endpoints(
+            ingest=facts.endpoints[0], reporting=facts.endpoints[1], webhooks=facts.webhooks
+        )
         if facts.endpoints
         else None,
         ca_bundle=CaBundle(config_map=facts.ca_bundle) if facts.ca_bundle else None,

@@ -23,6 +23,7 @@ from usage_operator.manifests import (
     service,
     shipper,
     statefulset,
+    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _material(context: Context, known: Known, now: dt.datetime) -> list[Manifest
     elif tls.secret_name is None:
         existing = known.secrets.get(names.tls, {})
         made.append(secrets.certificate(context, existing, ca, zones, now))
+    made += webhooks.material(context, known.secrets.get(names.webhooks_tls, {}), ca, now)
     return [*made, secrets.bundle(context, ca, list(known.trusted))]
 
 
@@ -122,6 +124,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         *proxy.build(context),
         service.ingest(context, labelled=known.labelled, proxied=known.proxied),
         service.reporting(context),
+        *webhooks.service(context, labelled=known.labelled),
         disruption.build(context),
         *network.build(context),
         *monitoring.build(context),

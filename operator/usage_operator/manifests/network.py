@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from usage_operator import naming
-from usage_operator.manifests import limits
+from usage_operator.manifests import limits, webhooks
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 _KIND = ("networking.k8s.io/v1", "NetworkPolicy")
@@ -24,8 +24,8 @@ def _operator(context: Context) -> dict[str, Any]:
 def _collectors(context: Context) -> Manifest:
     """Let those of ``from`` connect to both ports, own jobs and the operator to what they need.
 
-    Collectors open no connections but to ask for names, each other for what was used, and to
-    tell webhooks of alerts.
+    Collectors open no connections but to ask for names, each other for what was used, other
+    vendors for what they are notified of, and to tell webhooks of alerts.
     """
     spec, names = context.spec, context.names
     ports = {
@@ -47,7 +47,7 @@ def _collectors(context: Context) -> Manifest:
     manifest["spec"] = {
         "podSelector": {"matchLabels": names.selector(naming.COLLECTOR)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": rules,
+        "ingress": [*rules, *webhooks.ingress(context)],
         "egress": [
             {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
             {
@@ -55,6 +55,7 @@ def _collectors(context: Context) -> Manifest:
                 "ports": [{"port": spec.reporting.port, "protocol": "TCP"}],
             },
             *([{"ports": told}] if told else []),
+            *webhooks.egress(context),
         ],
     }
     return manifest

@@ -117,13 +117,20 @@ def certificate(
     context: Context, existing: Data, signer: Data, zones: list[str], now: dt.datetime
 ) -> Manifest:
     """Build the collectors' certificate: the existing one while it is good, else a new one."""
+    return leaf(context, context.names.tls, existing, signer, server_names(context, zones), now)
+
+
+def leaf(
+    context: Context, name: str, existing: Data, signer: Data, hosts: list[str], now: dt.datetime
+) -> Manifest:
+    """Build a Secret with a certificate of our authority for these names and addresses."""
     issuer = pki.Pair(signer["ca.crt"], signer["ca.key"])
     pair = pki.Pair(existing.get("tls.crt", b""), existing.get("tls.key", b""))
-    names = list(dict.fromkeys(server_names(context, zones)))
+    names = list(dict.fromkeys(hosts))
     if pki.renewal(pair, issuer, names, now):
         pair = pki.make_leaf(issuer, names, now, context.leaf_life)
     data = {"tls.crt": pair.certificate, "tls.key": pair.key}
-    return _build(context, context.names.tls, data, owned=True, kind="kubernetes.io/tls")
+    return _build(context, name, data, owned=True, kind="kubernetes.io/tls")
 
 
 def bundle(context: Context, ours: Data, further: list[bytes]) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import naming
-from usage_operator.manifests import limits, pod
+from usage_operator.manifests import limits, pod, webhooks
 from usage_operator.manifests.metadata import Context, Manifest, base
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _environment(context: Context, zone: Zone) -> list[dict[str, Any]]:
                 "USAGE_PEERS": f"@{files}/peers/peers",
                 **(mutual if spec.ingest.tls.client_ca else {}),
                 **limits.environment(context),
+                **webhooks.environment(context),
                 "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
                 "HOME": "/tmp",  # noqa: S108
             }
@@ -79,6 +80,7 @@ def _container(context: Context, zone: Zone, mounts: list[dict[str, Any]]) -> di
         "ports": [
             {"name": "ingest", "containerPort": spec.ingest.port, "protocol": "TCP"},
             {"name": "reporting", "containerPort": spec.reporting.port, "protocol": "TCP"},
+            *webhooks.ports(context),
         ],
         "resources": pod.resources(context),
         "securityContext": pod.CONTAINER_SECURITY,
@@ -94,8 +96,8 @@ def _container(context: Context, zone: Zone, mounts: list[dict[str, Any]]) -> di
 def _template(context: Context, zone: Zone) -> dict[str, Any]:
     mutual = ["client-ca"] if context.spec.ingest.tls.client_ca else []
     volumes, mounts = pod.files(context, "tls", *mutual, "keys", "tokens", "ca", "peers")
-    limiting, beside = limits.mounted(context)
-    volumes, mounts = [*volumes, *limiting], [*mounts, *beside]
+    for further, places in (limits.mounted(context), webhooks.mounted(context)):
+        volumes, mounts = [*volumes, *further], [*mounts, *places]
     selector = context.names.selector(naming.COLLECTOR, zone.name)
     spec = {
         "serviceAccountName": context.names.collector,

@@ -15,7 +15,7 @@ from usage_operator.reconcile.calm import Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.key import Key
-from usage_operator.reconcile.observe import Observed, complete, observe
+from usage_operator.reconcile.observe import Observed, complete, further, observe
 from usage_operator.reconcile.publish import farewell, publish
 from usage_operator.reconcile.references import References, check, default_class
 from usage_operator.reconcile.restoring import Restoring
@@ -138,6 +138,8 @@ class Reconciler:
         """
         client, resource = self._client, context.resource
         fleet = census.fleet(seen, resource)
+        if context.spec.webhooks.assemblyai:
+            await further(client, context.names, seen)
         references = await check(client, context, seen, list(fleet.running), facts.now)
         if references.troubles:
             return replace(_found(facts, context, seen, fleet), blocked=_blocked(references)), None
@@ -261,5 +263,6 @@ def _found(
         restores=survey.restore_runs(seen),
         proxies=survey.proxies(context, seen, facts.now),
         endpoints=survey.endpoints(context),
+        webhooks=survey.webhooks_endpoint(context),
         ca_bundle=context.names.ca,
     )

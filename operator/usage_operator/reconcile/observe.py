@@ -113,3 +113,10 @@ async def complete(
         *(client.get(one.kind, namespace, one.name) for one in missing if one.kind != "Secret")
     )
     observed.objects.update({ref(thing): thing for thing in found if thing is not None})
+
+
+async def further(client: Client, names: naming.Names, observed: Observed) -> None:
+    """Add the Secret that is generated for webhooks only."""
+    found = await client.get("Secret", names.namespace, names.webhooks_tls)
+    if found is not None:
+        observed.objects[ref(found)] = found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from usage_operator import errors, naming
 from usage_operator.conditions import Trouble
-from usage_operator.manifests import pki, secrets
+from usage_operator.manifests import pki, secrets, webhooks
 from usage_operator.plan import Ref
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
             keys = _CREDENTIALS[kind] + ((one.remote.ca_key,) if one.remote.ca_key else ())
             field = f"spec.export.destinations[{index}].{kind}.secretName"
             found.append((field, one.remote.secret_name, keys))
+    if spec.webhooks.assemblyai:
+        given, keys = spec.webhooks.assemblyai.secret_name, (webhooks.HEADERS, webhooks.KEY)
+        found.append(("spec.webhooks.assemblyai.secretName", given, keys))
+        own = spec.webhooks.tls.secret_name
+        found.append(("spec.webhooks.tls.secretName", own, ("tls.crt", "tls.key")))
     return [(field, name, keys) for field, name, keys in found if name]
 
 
@@ -105,6 +110,17 @@ def _backup_key(field: str, data: secrets.Data) -> Trouble | None:
         text = f"{field}: {naming.BACKUP_KEY} is shorter than 32 bytes: give it a longer one"
         return Trouble("SecretInvalid", text)
     return None
+
+
+def _webhooks(field: str, data: secrets.Data, now: dt.datetime) -> Trouble | None:
+    """Check what collectors would not start with."""
+    if field == "spec.webhooks.assemblyai.secretName":
+        problem = webhooks.headers_problem(data[webhooks.HEADERS])
+    elif field == "spec.webhooks.tls.secretName":
+        problem = pki.problem(pki.Pair(data["tls.crt"], data["tls.key"]), [], now)
+    else:
+        return None
+    return Trouble("SecretInvalid", f"{field}: {problem}: mend it") if problem else None
 
 
 def _certificate(
@@ -232,6 +248,7 @@ async def check(
             trouble = _signing(field, data)
         if trouble is None and field == "spec.backup.encryption.secretName":
             trouble = _backup_key(field, data)
+        trouble = trouble or _webhooks(field, data, now)
         if trouble is None and field == "spec.ingest.tls.secretName":
             trouble = _certificate(context, field, data, zones, now)
             # A certificate that signed itself comes without an authority and is trusted directly.

@@ -279,6 +279,12 @@ def made(document: Object) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
+def webhooks_endpoint(context: Context) -> str | None:
+    """Give the address that other vendors notify, as the cluster has it; None: they may not."""
+    names, wanted = context.names, context.spec.webhooks
+    return f"{names.service_host(names.webhooks)}:{wanted.port}" if wanted.assemblyai else None
+
+
 def endpoints(context: Context) -> tuple[str, str]:
     """Give the addresses of ingest and reporting within the cluster."""
     names, spec = context.names, context.spec

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from usage_operator import errors, naming
-from usage_operator.spec import destinations, limits, restoring
+from usage_operator.spec import destinations, limits, restoring, webhooks
 from usage_operator.spec.delivery import Backup, BackupBucket, BackupVolume, Encryption
 from usage_operator.spec.destinations import Destination, ExportBucket, ExportMail, ExportSite
 from usage_operator.spec.limits import AlertHook, Limits
-from usage_operator.spec.listeners import ClientCa
+from usage_operator.spec.listeners import ClientCa, IssuerRef
 from usage_operator.spec.model import Spec, Zone
 from usage_operator.spec.restoring import RestoreSource
 
@@ -30,6 +30,7 @@ __all__ = [
     "ExportBucket",
     "ExportMail",
     "ExportSite",
+    "IssuerRef",
     "Limits",
     "Resource",
     "RestoreSource",
@@ -100,6 +101,7 @@ def _exclusions(spec: Spec) -> list[str]:
         problems.append("spec.reporting.port: is ingest.port too: choose another port")
     problems += destinations.problems(spec.export.destinations)
     problems += limits.problems(spec.limits)
+    problems += webhooks.problems(spec.webhooks, (spec.ingest.port, spec.reporting.port))
     problems += restoring.problems(spec.restore)
     return problems
 

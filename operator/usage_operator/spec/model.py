@@ -16,6 +16,7 @@ from usage_operator.spec.listeners import Ingest, Reporting
 from usage_operator.spec.pods import Template
 from usage_operator.spec.restoring import Restore  # noqa: TC001 - pydantic reads it
 from usage_operator.spec.types import Labels, Name, Part, Size, TimeOfDay, TimeZone, ZoneName
+from usage_operator.spec.webhooks import Webhooks
 
 
 class Zone(Part):
@@ -156,6 +157,9 @@ class Spec(Part):
     )
     limits: Limits = Field(
         default=Limits(), description="Plans, quotas, alerts and rates of requests."
+    )
+    webhooks: Webhooks = Field(
+        default=Webhooks(), description="Listener for notifications of other vendors."
     )
     network_policy: NetworkPolicy = Field(
         default=NetworkPolicy(), description="Who may connect to the collectors."

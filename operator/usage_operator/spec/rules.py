@@ -185,6 +185,11 @@ SPEC = [
         "ingest.port and reporting.port must differ: choose another port for one of them",
     ),
     _rule(
+        "!has(self.webhooks.assemblyai) || dyn(self.webhooks.assemblyai) == null || "
+        "!(self.webhooks.port in [self.ingest.port, self.reporting.port])",
+        "webhooks.port must differ from ingest.port and reporting.port: choose another port",
+    ),
+    _rule(
         "self.zones.all(z, oldSelf.zones.all(o, o.name != z.name || quantity("
         + _ZONE_SIZE.format(z="z", s="self")
         + ").compareTo(quantity("

@@ -69,6 +69,9 @@ class Endpoints(Part):
 
     ingest: str = Field(description="Host and port that transcribers post to.")
     reporting: str = Field(description="Host and port of the reporting listeners.")
+    webhooks: str | None = Field(
+        default=None, description="Host and port that other vendors notify, where they may."
+    )
 
 
 class CaBundle(Part):

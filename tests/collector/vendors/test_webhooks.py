@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from tests.collector.places import certificate
 from tests.collector.process import CollectorProcess, free_port
 from tests.collector.vendors.assemblyai import (
     ATTEMPTS,
@@ -275,6 +277,30 @@ def test_without_storage_the_vendor_comes_again(tmp_path: Path) -> None:
         assert setting.notify("a") == [201]
         setting.until({})
         assert setting.usage()["today"]["count"] == 1
+
+
+def test_a_certificate_that_comes_later_is_taken_up(tmp_path: Path) -> None:
+    """Until then that of the other listeners serves; events wait for neither."""
+    made = certificate(tmp_path, "public", host="127.0.0.1")
+    text = made.read_bytes()
+    made.unlink()
+    given = {
+        "USAGE_WEBHOOKS_TLS_CERT_FILE": str(made),
+        "USAGE_WEBHOOKS_TLS_KEY_FILE": str(made),
+    }
+    with serving() as api, collector(tmp_path, api, **given) as setting:
+        assert setting.notify("a", "error") == [201]
+        made.write_bytes(text)
+        trusting = ssl.create_default_context(cafile=str(made))
+        url, end = setting.url.replace("/v1/webhooks/assemblyai", "/readyz"), time.monotonic()
+        while time.monotonic() < end + PATIENCE:
+            try:
+                assert httpx.get(url, verify=trusting).status_code == 200
+                break
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the old certificate is still in use")
 
 
 def test_the_listener_is_off_until_there_is_a_header(tmp_path: Path) -> None:
