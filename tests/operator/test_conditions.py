@@ -237,6 +237,10 @@ def test_damage_stands_until_collectors_say_that_it_is_mended() -> None:
     assert found["Degraded"][:2] == ("True", "LedgerDamaged")
     assert "eu-1a" in found["Degraded"][2]
     assert found["Ready"][0] == "True"
+    both = changed(damaged=("zone eu-1a: 1 damaged ledger",), filling=("zone b: is 91% full",))
+    assert both["Degraded"][1] == "VolumeFilling"
+    assert "91% full" in both["Degraded"][2]
+    assert "1 damaged ledger" in both["Degraded"][2]
 
 
 @given(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from usage_operator.conditions.facts import Facts, Trouble, ZoneFacts
 
@@ -167,35 +167,43 @@ def _leaving(zones: Iterable[ZoneFacts], facts: Facts) -> str:
     )
 
 
-def degraded(facts: Facts) -> Verdict:
-    """Judge whether something needs a person, although the rest may serve."""
+def _concerns(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Give what needs a person, as reason and message: what is urgent first."""
     late = [zone for zone in _short(facts.zones) if not zone.settling]
     if stuck := [zone for zone in late if zone.rolling]:
         goes = "; the other zones are left as they are until the spec is corrected"
-        return Verdict("True", "RolloutStuck", _say(stuck) + goes)
-    if late:
-        return Verdict("True", "ZonesNotReady", _say(late))
+        yield "RolloutStuck", _say(stuck) + goes
+    elif late:
+        yield "ZonesNotReady", _say(late)
+    if (words := _proxies(facts)) and facts.proxies and not facts.proxies.settling:
+        yield "ProxiesNotReady", words
+    if facts.filling:
+        hint = ": raise spec.storage.size, volumes grow without a restart"
+        yield "VolumeFilling", "; ".join(facts.filling) + hint
     if facts.damaged:
         hint = (
             ": what is damaged was set aside, a new ledger takes events; the runbook "
             "UsageLedgerDamaged says how to restore what it lacks"
         )
-        return Verdict("True", "LedgerDamaged", "; ".join(facts.damaged) + hint)
-    if (words := _proxies(facts)) and facts.proxies and not facts.proxies.settling:
-        return Verdict("True", "ProxiesNotReady", words)
+        yield "LedgerDamaged", "; ".join(facts.damaged) + hint
     if spared := (*facts.export_troubles, *facts.backup_troubles):
-        verdict = _merge(spared)
         goes = "; collectors take events meanwhile"
-        return Verdict("True", verdict.reason, verdict.message + goes)
-    if facts.filling:
-        hint = ": raise spec.storage.size, volumes grow without a restart"
-        return Verdict("True", "VolumeFilling", "; ".join(facts.filling) + hint)
+        yield spared[0].reason, "; ".join(one.message for one in spared) + goes
     if facts.idle_discards:
         names = ", ".join(facts.idle_discards)
-        return Verdict(
-            "True",
+        goes = "take it out, or the next removal discards without asking"
+        yield (
             "DiscardInUse",
-            f"the annotation usage-operator.io/discard names {names}, which the spec wants: take "
-            "it out, or the next removal discards without asking",
+            f"the annotation usage-operator.io/discard names {names}, which the spec wants: {goes}",
         )
-    return Verdict("False", "AsExpected", "no zone needs attention")
+
+
+def degraded(facts: Facts) -> Verdict:
+    """Judge whether something needs a person, although the rest may serve.
+
+    The reason is that of the most urgent, the message names all: some stand for long.
+    """
+    found = list(_concerns(facts))
+    if not found:
+        return Verdict("False", "AsExpected", "no zone needs attention")
+    return Verdict("True", found[0][0], ". ".join(message for _, message in found))
