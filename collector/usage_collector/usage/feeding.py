@@ -32,6 +32,7 @@ SHARE = 0.08
 _BUSY_SECONDS = 0.5
 _BREATH = 32
 _AT_ONCE = 4096
+_RESTORED = "restored "
 _ROOM_SHARE = 32
 """The index leaves this part of the disk to the events."""
 
@@ -54,6 +55,7 @@ class Feeder:
         self._positions: dict[str, int] = {}
         self._problems: dict[str, Trouble] = {}
         self._ends: dict[str, int] = {}
+        self._restored: dict[str, str] = {}
         self._complete_at: int | None = None
         self._until = math.inf
         self.also: Callable[[], list[Trouble]] = list
@@ -64,6 +66,11 @@ class Feeder:
         with self._lock:
             self._epoch = self._store.epoch
             self._positions = dict(self._store.rows("SELECT ledger, position FROM ledgers"))
+            self._restored = {
+                name.removeprefix(_RESTORED): value
+                for name, value in self._store.rows("SELECT name, value FROM meta")
+                if name.startswith(_RESTORED)
+            }
             self._complete_at = None
 
     def counted_to(self, ledger: str) -> int:
@@ -107,10 +114,21 @@ class Feeder:
     def _run(self, now: int) -> None:
         statuses = self._ledgers.all()
         for status in statuses:
+            self._look_for_restored(status, now)
             if self.counted_to(status.id) < status.last and not self._over():
                 self._ledger(status, now)
         if all(self.counted_to(one.id) >= one.last for one in statuses):
             self._complete_at = max(now, self._complete_at or now)
+
+    def _look_for_restored(self, status: Status, now: int) -> None:
+        """Read a ledger again of which more came back: what was counted of it changes nothing."""
+        came_back = repr(status.lost)
+        if status.restored and self._restored.get(status.id) != came_back:
+            marks = Mark.again(status.id, came_back)
+            self._store.fold([], now, own=True, marks=marks, epoch=self._epoch)
+            self._restored[status.id] = came_back
+            for known in (self._positions, self._problems, self._ends):
+                known.pop(status.id, None)
 
     def _over(self) -> bool:
         """Whether reading has to stop."""
@@ -158,7 +176,7 @@ class Feeder:
         read = 0
         for start, end in stretches(reader, first, last) if status.damaged else [(first, last)]:
             read += end - start + 1
-            for position in self._stretch(reader, start, end, now):
+            for position in self._stretch(reader, start, end, now, restored=status.restored):
                 self._note(status.id, position)
                 if self._over():
                     return
@@ -167,8 +185,13 @@ class Feeder:
         self._take([], now, [*marks, Mark.ledger(status.id, last)])
         self._note(status.id, last)
 
-    def _stretch(self, reader: Reader, first: int, last: int, now: int) -> Iterator[int]:
-        """Fold these positions in some at a time; up to where, after each of them."""
+    def _stretch(
+        self, reader: Reader, first: int, last: int, now: int, *, restored: bool
+    ) -> Iterator[int]:
+        """Fold these positions in some at a time; up to where, after each of them.
+
+        When what came back was received is not known exactly, and it may have been read before.
+        """
         found: list[State] = []
         early: dict[int, int] = {}
         began = time.perf_counter()
@@ -180,7 +203,8 @@ class Feeder:
                 known = state(event, place, self._zone, block.received)
                 if known is not None:
                     found.append(known)
-                if event.time is not None and event.time > block.received + coverage.EARLY:
+                ahead = (event.time or 0) > block.received + coverage.EARLY
+                if ahead and not restored:
                     day = block.received // DAY
                     early[day] = early.get(day, 0) + 1
                 if position % _BREATH == 0:

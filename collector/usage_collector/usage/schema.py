@@ -1,8 +1,7 @@
 """The tables of the day index, which can be made anew from the ledgers at any time.
 
 ``meta``: ``epoch``, another one whenever the index begins anew, so that nobody takes the numbers
-of an old one for those of the new; ``whole``: whether other collectors were asked for all they
-know.
+of an old one for those of the new; ``restored ID``: what of a ledger that came back was read.
 
 ``sessions``: one row for each job or session of the whole fleet (`states.State`). ``seq`` grows
 with everything that is learnt from this collector's own ledgers (``own``), and is what other

@@ -58,6 +58,15 @@ class Mark(msgspec.Struct, frozen=True):
         return cls("INSERT OR REPLACE INTO lost VALUES (?, ?)", (ledger, count))
 
     @classmethod
+    def again(cls, ledger: str, came_back: str) -> list[Mark]:
+        """A ledger is to be read from its beginning, for that much of it came back."""
+        return [
+            cls("DELETE FROM ledgers WHERE ledger = ?", (ledger,)),
+            cls("DELETE FROM lost WHERE ledger = ?", (ledger,)),
+            cls("INSERT OR REPLACE INTO meta VALUES ('restored ' || ?, ?)", (ledger, came_back)),
+        ]
+
+    @classmethod
     def early(cls, day: int, count: int) -> Mark:
         """So many more events came from the future on that day."""
         sql = (
