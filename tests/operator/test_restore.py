@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tests.operator.support import NOW, as_observed, context, golden, pod
-from usage_operator import errors, manifests, spec
+from usage_operator import errors, manifests, settings, spec
 from usage_operator.conditions import Facts, Run, judge
 from usage_operator.manifests import restore
 from usage_operator.manifests.backup import Shelf
 from usage_operator.plan import Fleet, Ref, Verb, diff, ref
 from usage_operator.reconcile import restores
 from usage_operator.reconcile.observe import Observed
+from usage_operator.reconcile.references import References
+from usage_operator.reconcile.restoring import Restoring
+
+if TYPE_CHECKING:
+    from usage_operator.kube import Client
 
 BUCKET = {"bucket": "usage", "prefix": "eu", "secretName": "s3-key"}
 
@@ -273,7 +278,11 @@ def says(*found: Run, before: dict[str, Any] | None = None, **more: Any) -> tupl
     return one.status, one.reason, one.message
 
 
-BACK: dict[str, Any] = {"result": "restored", "came_back": ["c, ledger 1: 1 to 5 came back"], "lost": []}
+BACK: dict[str, Any] = {
+    "result": "restored",
+    "came_back": ["c, ledger 1: 1 to 5 came back"],
+    "lost": [],
+}
 
 
 def test_the_condition_says_what_came_back_and_what_is_lost() -> None:
@@ -311,3 +320,38 @@ def test_a_result_outlives_its_pod() -> None:
     row = before["restores"]
     silent = Facts(generation=1, now=NOW, restores=(run(),))
     assert judge(silent, before).document()["restores"] == row
+
+
+class Secrets:
+    """Stands for a cluster in which these Secrets are."""
+
+    def __init__(self, **there: dict[str, str]) -> None:
+        self._there = there
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Give a Secret."""
+        assert (kind, namespace) == ("Secret", "metering")
+        name = name.replace("-", "_")
+        return {"data": self._there[name]} if name in self._there else None
+
+
+async def looked(of: manifests.Context, there: Secrets, found: Observed) -> restores.Restores:
+    """What is to run, when Secrets are looked at."""
+    shell = Restoring(settings.Settings())
+    client = cast("Client", there)
+    return await shell.look(client, of, found, FLEET, References(), {}, NOW)
+
+
+async def test_a_source_without_its_secrets_is_held_back() -> None:
+    """Its pod would wait for ever; once the job is there nobody asks for them any more."""
+    of = context(restore=source(s3=BUCKET, encryption={"secretName": "key"}))
+    both = Secrets(s3_key={"AWS_ACCESS_KEY_ID": "eA==", "AWS_SECRET_ACCESS_KEY": "eA=="})
+    found = await looked(of, both, seen())
+    assert found.wanted == ()
+    (trouble,) = found.troubles
+    assert "spec.restore.from.encryption.secretName: there is no Secret key" in trouble
+    assert len((await looked(of, Secrets(), seen())).troubles) == 2
+    (wanted,) = decided(of).wanted
+    job = ended(of, wanted, "Complete", 1)
+    done = await looked(of, Secrets(), seen(job))
+    assert (done.wanted, done.troubles) == ((wanted,), ())

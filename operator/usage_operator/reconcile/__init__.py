@@ -119,7 +119,7 @@ class Reconciler:
         under_way = (
             leaving
             or bool(facts.restore_waits)
-            or bool(facts.export_troubles or facts.backup_troubles)
+            or bool(facts.export_troubles or facts.backup_troubles or facts.restore_troubles)
             or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
         )
         if ready and secrets is not None and not under_way:
