@@ -81,6 +81,9 @@ def test_what_exports_need_holds_up_exports_only() -> None:
     assert found["Degraded"][:2] == ("True", "SecretInvalid")
     assert found["BackedUp"][:2] == ("False", "SecretInvalid")
     assert found["Exported"][:2] == ("Unknown", "NotYet")
+    found = changed(alert_troubles=trouble)
+    assert found["Ready"][:2] == ("True", "Serving")
+    assert found["Degraded"][:2] == ("True", "SecretInvalid")
 
 
 def test_a_zone_that_is_down_degrades_but_a_rollout_does_not() -> None:

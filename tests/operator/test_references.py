@@ -69,3 +69,15 @@ async def test_what_keeps_backups_from_being_done() -> None:
     ]
     assert [one.message.partition(":")[0] for one in found.troubles] == ["spec.signing.secretName"]
     assert not found.export_troubles
+
+
+async def test_what_keeps_alerts_from_being_sent() -> None:
+    """A webhook's Secret holds up nothing else."""
+    hook = {"url": "https://example.org", "secretName": "login", "caKey": "ca.crt"}
+    where = context(limits={"alerts": {"webhooks": [{"url": "https://x"}, hook]}})
+    secrets = cast("Client", Secrets(["USAGE_HTTPS_HEADER"]))
+    found = await references.check(secrets, where, Observed(), ["a"], NOW)
+    (trouble,) = found.alert_troubles
+    assert trouble.message.startswith("spec.limits.alerts.webhooks[1].secretName")
+    assert "lacks ca.crt" in trouble.message
+    assert not [*found.troubles, *found.export_troubles, *found.backup_troubles]

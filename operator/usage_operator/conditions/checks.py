@@ -186,7 +186,7 @@ def _concerns(facts: Facts) -> Iterator[tuple[str, str]]:
             "UsageLedgerDamaged says how to restore what it lacks"
         )
         yield "LedgerDamaged", "; ".join(facts.damaged) + hint
-    if spared := (*facts.export_troubles, *facts.backup_troubles):
+    if spared := (*facts.export_troubles, *facts.backup_troubles, *facts.alert_troubles):
         goes = "; collectors take events meanwhile"
         yield spared[0].reason, "; ".join(one.message for one in spared) + goes
     if facts.idle_discards:

@@ -100,7 +100,8 @@ class Facts:
     troubles: tuple[Trouble, ...] = ()
     export_troubles: tuple[Trouble, ...] = ()
     backup_troubles: tuple[Trouble, ...] = ()
-    """What keeps exports and backups from being done, and nothing else."""
+    alert_troubles: tuple[Trouble, ...] = ()
+    """What keeps exports, backups and alerts from being done, and nothing else."""
     written: int = 0
     """Steps that serving depends on, taken in this pass: their effect has not been seen yet."""
     waiting: tuple[str, ...] = ()

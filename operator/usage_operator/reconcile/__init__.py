@@ -120,6 +120,7 @@ class Reconciler:
             leaving
             or bool(facts.restore_waits)
             or bool(facts.export_troubles or facts.backup_troubles or facts.restore_troubles)
+            or bool(facts.alert_troubles)
             or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
         )
         if ready and secrets is not None and not under_way:
@@ -147,6 +148,7 @@ class Reconciler:
             facts,
             export_troubles=references.export_troubles,
             backup_troubles=references.backup_troubles,
+            alert_troubles=references.alert_troubles,
         )
         drained = Drained()
         if not context.spec.paused:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from usage_operator import errors, naming
 from usage_operator.conditions import Trouble
-from usage_operator.manifests import pki, secrets, webhooks
+from usage_operator.manifests import limits, pki, secrets, webhooks
 from usage_operator.plan import Ref
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class References:
     """What is wrong with what the resource refers to, and whom its own certificate needs.
 
     ``secrets`` are those of the user's. ``pending``: why cert-manager has yet to issue the
-    certificate. ``export_troubles`` and ``backup_troubles`` keep only exports and backups from
-    being done: collectors take events all the same.
+    certificate. ``export_troubles``, ``backup_troubles`` and ``alert_troubles`` keep only
+    exports, backups and alerts from being done: collectors take events all the same.
     """
 
     troubles: tuple[Trouble, ...] = ()
     export_troubles: tuple[Trouble, ...] = ()
     backup_troubles: tuple[Trouble, ...] = ()
+    alert_troubles: tuple[Trouble, ...] = ()
     pending: Trouble | None = None
     trusted: tuple[bytes, ...] = ()
     secrets: tuple[Object, ...] = ()
@@ -75,6 +76,9 @@ def _wanted(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
         found.append(("spec.webhooks.assemblyai.secretName", given, keys))
         own = spec.webhooks.tls.secret_name
         found.append(("spec.webhooks.tls.secretName", own, ("tls.crt", "tls.key")))
+    for index, hook in enumerate(spec.limits.alerts.webhooks):
+        keys = (limits.HEADER, *([hook.ca_key] if hook.ca_key else []))
+        found.append((f"spec.limits.alerts.webhooks[{index}].secretName", hook.secret_name, keys))
     return [(field, name, keys) for field, name, keys in found if name]
 
 
@@ -239,7 +243,7 @@ async def check(
     """Look up everything that the resource refers to."""
     trusted, there, pending = [], [], None
     troubles: list[Trouble] = []
-    spared: dict[str, list[Trouble]] = {"export": [], "backup": []}
+    spared: dict[str, list[Trouble]] = {"export": [], "backup": [], "limits": []}
     for field, name, keys in _wanted(context):
         found = await client.get("Secret", context.resource.namespace, name)
         there += [found] if found is not None else []
@@ -267,6 +271,7 @@ async def check(
         tuple(troubles),
         tuple(spared["export"]),
         tuple(spared["backup"]),
+        tuple(spared["limits"]),
         pending=pending,
         trusted=tuple(trusted),
         secrets=tuple(there),
