@@ -355,3 +355,13 @@ async def test_a_source_without_its_secrets_is_held_back() -> None:
     job = ended(of, wanted, "Complete", 1)
     done = await looked(of, Secrets(), seen(job))
     assert (done.wanted, done.troubles) == ((wanted,), ())
+
+
+def test_a_restore_runs_beside_the_shipper_of_its_volume() -> None:
+    """One node alone can have the volume, and the shipper keeps it."""
+    follows = context(backup={"continuous": {}})
+    wanted = restore.Wanted("restore eu-1a", CLAIM, "eu-1a")
+    made = restore.job(follows, wanted, {"eu-1a": 1})["spec"]["template"]["spec"]
+    assert "podAffinity" in made["affinity"]
+    alone = restore.job(context(backup={}), wanted, {"eu-1a": 1})["spec"]["template"]["spec"]
+    assert "affinity" not in alone

@@ -67,6 +67,14 @@ def _command(context: Context, wanted: Wanted, collectors: Mapping[str, int]) ->
     return [*words, "--summary-file", "/dev/termination-log"]
 
 
+def _beside(context: Context, wanted: Wanted) -> dict[str, Any]:
+    """Go to where the zone's shipper is, which holds the volume that is to be read."""
+    backups = context.spec.backup
+    if wanted.zone and wanted.shelf.claim and backups and backups.continuous:
+        return {"affinity": backup.beside(context, wanted.zone, context.spec.template.affinity)}
+    return {}
+
+
 def job(context: Context, wanted: Wanted, collectors: Mapping[str, int]) -> Manifest:
     """Build the job; ``collectors`` are the replicas that there are in each zone."""
     manifest = base(
@@ -79,6 +87,7 @@ def job(context: Context, wanted: Wanted, collectors: Mapping[str, int]) -> Mani
     for zone in collectors if ours and ours.continuous else ():
         if wanted.shelf.claim == context.names.backup(zone):
             own["affinity"] = backup.beside(context, zone, context.spec.template.affinity)
+    own |= _beside(context, wanted)
     spec: dict[str, Any] = {
         "backoffLimit": _RETRIES,
         "activeDeadlineSeconds": _LONGEST_SECONDS,
