@@ -31,12 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Before:
-    """The manifest of the period before, and what the last two counted and left over.
+    """The manifests of the last two periods, and what these counted and left over.
 
-    ``carried`` are the sessions that were alive at the last cut, ``resumed`` their lines.
+    ``manifest`` is that of the period before, ``older`` the one before that. ``carried`` are the
+    sessions that were alive at the last cut, ``resumed`` their lines.
     """
 
     manifest: Manifest | None = None
+    older: Manifest | None = None
     estimates: list[list[Earlier]] = field(default_factory=list)
     carried: list[Use] = field(default_factory=list)
     resumed: list[Line] = field(default_factory=list)
@@ -62,6 +64,8 @@ def look(
                     found.carried = resumed(manifest, "carried")
                     found.resumed = manifest.lines("carried")
                     found.manifest = manifest
+                elif manifest:
+                    found.older = manifest
             except Malformed as error:
                 _log.warning("%s, manifest of %s: %s", who, month, error)
                 reason = f"the manifest of {month} is not as it was signed, and is left out"

@@ -13,7 +13,6 @@ from usage_collector.monthly import earlier
 from usage_collector.packages import FileReport, Trust, file_name, key_id, read_public_keys
 from usage_collector.packages.checking import Check
 from usage_collector.packages.joining import joined
-from usage_collector.packages.manifest import Gap
 from usage_collector.peers import Refused
 
 if TYPE_CHECKING:
@@ -30,14 +29,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a collector gave: its status after the cut, and its packages as they arrived."""
+    """What a collector gave: its status after the cut, and its packages as they arrived.
+
+    ``sessions`` are files with what it counted in earlier periods; ``untold`` those periods of
+    which it should tell that and cannot.
+    """
 
     status: Status
     cut: Cut
     packages: tuple[tuple[CutFile, Path], ...]
     proofs: Mapping[str, bytes]
     sessions: tuple[tuple[str, Path], ...]
-    gaps: tuple[Gap, ...]
+    untold: tuple[str, ...]
 
 
 class Unproved(PeerUnavailable):
@@ -60,8 +63,8 @@ def fetch(peer: Peer, period: Period, limits: Mapping[str, float], spool: Path) 
         path = spool / f"{number}.part"
         peer.package(file, str(period), path)
         packages.append((file, path))
-    sessions, gaps = _sessions(peer, status, period, spool)
-    return Fetched(status, cut, tuple(packages), _proofs(peer, spool), sessions, gaps)
+    sessions, untold = _sessions(peer, status, period, spool)
+    return Fetched(status, cut, tuple(packages), _proofs(peer, spool), sessions, untold)
 
 
 def _proofs(peer: Peer, spool: Path) -> dict[str, bytes]:
@@ -75,12 +78,12 @@ def _proofs(peer: Peer, spool: Path) -> dict[str, bytes]:
 
 def _sessions(
     peer: Peer, status: Status, period: Period, spool: Path
-) -> tuple[tuple[tuple[str, Path], ...], tuple[Gap, ...]]:
+) -> tuple[tuple[tuple[str, Path], ...], tuple[str, ...]]:
     """What the two periods before counted, so that nothing is billed in two months.
 
-    What the collector can no longer tell is a gap: the month itself is still to be had.
+    And those of which the collector can no longer tell: the month itself is still to be had.
     """
-    found, gaps = [], []
+    found, untold = [], []
     for before in (period.previous, period.previous.previous):
         if status.cut(str(before)):
             path = spool / f"{before}.sessions"
@@ -89,15 +92,14 @@ def _sessions(
                 _read_through(path, before, status.collector)
             except (NotFound, Refused, Unproved) as error:
                 _log.warning("%s", error)
-                reason = f"what was counted in {before} cannot be told, so it may be counted again"
-                gaps.append(Gap(status.collector, reason))
+                untold.append(str(before))
             else:
                 found.append((str(before), path))
-    return tuple(found), tuple(gaps)
+    return tuple(found), tuple(untold)
 
 
 def _read_through(path: Path, period: Period, collector: str) -> None:
-    """Nonsense is told apart here, where it costs this collector a gap, not all the month."""
+    """Nonsense is told apart here, where it concerns this collector alone, not all the month."""
     try:
         for _ in earlier.read(path, str(period), collector):
             pass

@@ -14,13 +14,15 @@ from usage_collector.monthly.before import look
 from usage_collector.monthly.delivering import Counted, deliver
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
 from usage_collector.monthly.parts import Parts
+from usage_collector.monthly.recalling import recall, untold
 from usage_collector.monthly.summary import Outcome
+from usage_collector.packages.manifest import Gap
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import due_periods, microseconds
 from usage_collector.totals.month import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Peer, Status
     from usage_collector.periods import Due, Period
+    from usage_collector.totals.month import Earlier
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +109,12 @@ def run(order: Order, period: Period) -> Outcome:
         held = {ledger.id for _, status in answered for ledger in status.ledgers}
         gone = plan.vanished(before.manifest, names, held, silent=bool(silent))
         parts.gaps += [*before.gaps, *gone]
-        month = _count(period, before, uses, parts)
+        for _, status in answered:
+            if plan.first_owed(status) > period:
+                lost = gaps.lost(status, before.manifest)
+                parts.gaps += [gap for gap in lost if gap.ledger not in held]
+        recalled = _recall(order, before, parts, stack)
+        month = _count(period, before, uses, parts, recalled)
         outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))
         return replace(outcome, exported_to=_exported_to(order, (peer for peer, _ in answered)))
 
@@ -154,7 +162,7 @@ def _prove_all(
             continue
         proved.append((peer, fetched))
         parts.files[name] = files
-        parts.gaps += [*fetched.gaps, *gaps.found(fetched.status, period, fetched.cut, before)]
+        parts.gaps += gaps.found(fetched.status, period, fetched.cut, before)
         events = sum(file.contents.count for file in files)
         order.say(f"{name}: {len(files)} packages with {events} events, verified")
     parts.fetched = proved
@@ -168,14 +176,36 @@ def _proofs(order: Order, parts: Parts) -> dict[str, bytes]:
     return known
 
 
-def _count(period: Period, before: Before, uses: Sorter, parts: Parts) -> Month:
+def _recall(
+    order: Order, before: Before, parts: Parts, stack: ExitStack
+) -> list[Iterator[Earlier]]:
+    """What collectors cannot tell of earlier periods and packages can; the rest is a gap."""
+    fetched = [one for _, one in parts.fetched]
+    unread = {(one.status.collector, period) for one in fetched for period in one.untold}
+    found = []
+    for manifest in filter(None, (before.manifest, before.older)):
+        counted, missing = recall(order, manifest, untold(manifest, fetched), stack)
+        found.append(counted)
+        unread = {one for one in unread if one[1] != manifest.period or one[0] in missing}
+    reason = "what was counted in {} cannot be told, so it may be counted again"
+    parts.gaps += [Gap(name, reason.format(period)) for name, period in sorted(unread)]
+    return found
+
+
+def _count(
+    period: Period,
+    before: Before,
+    uses: Sorter,
+    parts: Parts,
+    recalled: Sequence[Iterator[Earlier]],
+) -> Month:
     cuts = [microseconds(fetched.cut.cut_at) for _, fetched in parts.fetched]
     since = [plan.covered_from(fetched.status, period) for _, fetched in parts.fetched]
     # The first cut counts for all, so that one made later changes no estimate of the others.
     counted_at = min(cuts, default=period.end)
     month = Month(counted_at, covered=(max(since, default=period.start), counted_at))
     streams = [stream for _, fetched in parts.fetched for stream in counted_before(fetched)]
-    streams += map(iter, before.estimates)
+    streams += [*map(iter, before.estimates), *recalled]
     for use in before.carried:
         uses.add(use)
     for group, known in earlier.paired(uses.groups(), streams):

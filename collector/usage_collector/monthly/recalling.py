@@ -1,0 +1,105 @@
+"""What collectors cannot tell any more of earlier months, read from the packages delivered then.
+
+A volume may be lost, a zone given up, a collector away. What it had counted is in packages that
+a folder or a bucket still shows: so what comes again at another collector is not billed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import DeliveryFailed
+from usage_collector.packages import Trust
+from usage_collector.packages.checking import Check
+from usage_collector.packages.sorting import Sorter
+from usage_collector.totals.month import Earlier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import ExitStack
+
+    from usage_collector.monthly.fetching import Fetched
+    from usage_collector.monthly.parts import Order
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.sessions import Use
+    from usage_collector.totals.month import Line
+
+_log = logging.getLogger(__name__)
+
+
+def untold(manifest: Manifest, fetched: Iterable[Fetched]) -> list[Line]:
+    """The packages of an earlier month of whose ledgers no collector told what was counted."""
+    told = {
+        file.ledger
+        for one in fetched
+        for period, _ in one.sessions
+        if period == manifest.period and (cut := one.status.cut(period))
+        for file in cut.files
+    }
+    return [line for line in manifest.lines("files") if line.get("ledger") not in told]
+
+
+def recall(
+    order: Order, manifest: Manifest, lines: Iterable[Line], stack: ExitStack
+) -> tuple[Iterator[Earlier], set[str]]:
+    """What these packages of an earlier month counted, in the order of identities.
+
+    And the collectors of whose packages no destination shows every one, as it was delivered. What
+    is read lasts as long as the stack.
+    """
+    uses, missing = stack.enter_context(Sorter(order.spool)), set()
+    for line in lines:
+        name = str(line.get("name"))
+        if _read(order, manifest.period, line, uses):
+            order.say(f"{name} of {manifest.period} is read again: nobody else tells what it holds")
+        else:
+            missing.add(str(line.get("collector")))
+    return _counted(uses, manifest.period), missing
+
+
+def _read(order: Order, folder: str, line: Line, uses: Sorter) -> bool:
+    for destination in order.destinations:
+        try:
+            body = destination.fetch(folder, str(line.get("name")))
+        except DeliveryFailed as error:
+            _log.warning("%s", error)
+            continue
+        if body is not None and hashlib.sha256(body).hexdigest() == line.get("sha256"):
+            kept = uses.keep()
+            if _taken(order, body, uses):
+                return True
+            uses.take_back(kept)
+    return False
+
+
+def _taken(order: Order, body: bytes, uses: Sorter) -> bool:
+    """Gathers what is billed in a package; False where it cannot be read after all."""
+
+    def take(use: Use) -> None:
+        if use.final and use.counts and not use.warm_up:
+            uses.add(use)
+
+    path = order.spool / "earlier.json.gz"
+    path.write_bytes(body)
+    # Its SHA-256 stands in a manifest that is trusted, so no key is asked for.
+    check = Check(path.name, Trust(), take)
+    with path.open("rb") as file:
+        check.run(file)
+    return not check.findings
+
+
+def _counted(uses: Sorter, period: str) -> Iterator[Earlier]:
+    """As a collector tells it: one for each end that was billed, or was a duplicate of one."""
+    for group in uses.groups():
+        for use in sorted(group, key=lambda one: one.place):
+            yield Earlier(
+                identity=use.identity,
+                period=period,
+                collector=use.place.collector,
+                ledger=use.place.ledger,
+                position=use.place.position,
+                duration=use.duration or 0,
+                time=use.time,
+            )

@@ -1,0 +1,106 @@
+"""Months after a loss: what was delivered once is told by its packages where no collector can."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.collector.made import event
+from tests.collector.processes import Collector, command, make_keys
+from tests.collector.test_monthly import MONTH, export, manifest, post
+from tests.collector.year.clock import HandSet
+from usage_collector.periods import Period, microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = datetime.now(UTC)
+LAST = Period.of(NOW).previous
+DAY = 86_400_000_000
+JOBS = [event(f"job-{number}", 60 + number) for number in range(5)]
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> HandSet:
+    """It is the month before this one."""
+    return HandSet(tmp_path / "clock", LAST.start)
+
+
+@pytest.fixture
+def two(tmp_path: Path, clock: HandSet) -> Iterator[list[Collector]]:
+    """Two collectors with that clock; the first has five jobs, the second one of its own."""
+    made = [Collector(f"c-{n}", tmp_path, make_keys(tmp_path) | clock.environment) for n in (0, 1)]
+    with ExitStack() as stack:
+        for one in made:
+            one.start()
+            stack.callback(one.stop)
+        post(made[0], *JOBS)
+        post(made[1], event("other", 7))
+        clock.set(LAST.start + DAY)
+        yield made
+
+
+def lose(one: Collector) -> None:
+    """Its volume is gone, and an empty one takes its place."""
+    one.stop()
+    shutil.rmtree(one.data)
+    one.start()
+
+
+def counted(tmp_path: Path) -> tuple[int, list[object]]:
+    """How many jobs this month counts, and of which months those are that it leaves out."""
+    body = manifest(tmp_path)
+    earlier = [line["of"].get("period") for line in body["duplicates"]]
+    return body["totals"]["after"]["count"], earlier
+
+
+@pytest.mark.parametrize("gone", ["lost", "given up", "away"])
+def test_what_a_collector_cannot_tell_is_read_from_its_packages(
+    tmp_path: Path, two: list[Collector], clock: HandSet, gone: str
+) -> None:
+    """Jobs of last month that come again at another collector are left out, and it is proved."""
+    assert export(tmp_path, two, "--period", LAST).code == 0
+    clock.set(microseconds(NOW))
+    if gone == "lost":
+        lose(two[0])
+    else:
+        two[0].stop()
+    post(two[1], *JOBS, event("new", 3))
+    clock.set(microseconds(NOW) + 60_000_000)
+    peers = two[1:] if gone == "given up" else two
+    done = export(tmp_path, peers, "--retired", two[0].name)
+    assert counted(tmp_path) == (1, [str(LAST)] * 5)
+    assert done.code == (0 if gone == "given up" else 1)
+    assert len(done.facts["gaps"]) == done.code
+    report = command("verify", tmp_path / "out", "--json").facts
+    assert [one["kind"] for one in report["findings"]] == ["gap"] * done.code
+    assert report["notes"] == []
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out" / MONTH).iterdir()}
+    assert export(tmp_path, peers, "--retired", two[0].name).code == done.code
+    after = {path.name: path.read_bytes() for path in (tmp_path / "out" / MONTH).iterdir()}
+    assert after == before
+
+
+def test_without_the_packages_it_is_counted_again_and_found_by_whoever_has_them(
+    tmp_path: Path, two: list[Collector], clock: HandSet
+) -> None:
+    """A package that is not as it was delivered tells nothing; the loss is a gap all the same."""
+    assert export(tmp_path, two, "--period", LAST).code == 0
+    clock.set(microseconds(NOW))
+    lose(two[0])
+    post(two[1], *JOBS)
+    clock.set(microseconds(NOW) + 60_000_000)
+    (package,) = (tmp_path / "out" / str(LAST)).glob("usage-c-0-*.gz")
+    whole = package.read_bytes()
+    package.write_bytes(whole[:-20])
+    done = export(tmp_path, two)
+    assert (done.code, counted(tmp_path)) == (1, (5, []))
+    assert ["no longer there" in gap for gap in done.facts["gaps"]] == [True]
+    package.write_bytes(whole)
+    findings = command("verify", tmp_path / "out", "--json").facts["findings"]
+    assert sorted({one["kind"] for one in findings}) == ["gap", "twice"]
