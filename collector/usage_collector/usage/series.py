@@ -10,15 +10,20 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from usage_collector.errors import InvalidInput
 from usage_collector.sessions import HOUR
 from usage_collector.usage.answering import FORMATS, OTHER, grouped
-from usage_collector.usage.asking import Query, number, text
+from usage_collector.usage.asking import Query, text
 from usage_collector.usage.folding import add
+from usage_collector.usage.schema import GROUPINGS
 from usage_collector.usage.states import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Sequence
+
+    import apsw
 
     from usage_collector.usage.answering import Table
     from usage_collector.usage.customers import Register
@@ -26,27 +31,24 @@ if TYPE_CHECKING:
 
 BY = tuple(name for name in LABELS if name != "contract")
 """What there can be series of."""
+_DAILY = """
+SELECT day, value, count, duration, speech, estimated, estimated_duration FROM daily
+WHERE grouping = ? AND day BETWEEN ? AND ? AND value IN (SELECT value FROM json_each(?))
+"""
 
 
 @dataclass(slots=True)
 class Series:
-    """Sums (`answering.Table`) by day since the Unix epoch of one ``value``; None: of the others.
+    """One of `BY` with its sums (`answering.Table`) of all days.
 
-    ``name`` and ``known`` are those of a customer.
+    ``labels`` are all that events call it; ``name`` and ``known`` are those of a customer.
     """
 
-    value: str | None
-    name: str = ""
+    value: str
+    name: str
     known: bool = True
-    days: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 5))
-
-    @property
-    def total(self) -> list[int]:
-        """The sums of all days."""
-        sums = [0] * 5
-        for day in self.days.values():
-            add(sums, day)
-        return sums
+    total: list[int] = field(default_factory=lambda: [0] * 5)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
 
 
 def read_by(word: str) -> str:
@@ -57,76 +59,133 @@ def read_by(word: str) -> str:
 
 
 def answer(store: Store, query: Query, by: str, top: int, register: Register) -> dict[str, Any]:
-    """Hours and counts of each day from the query's first to its last, by `BY`, most hours first.
+    """Hours and counts of each day from the query's first (there must be one) to its last, by `BY`.
 
     A customer is who the register says it is, and ``known`` where it says so.
     """
-    first = query.since or 0
-    names = ("day", "customer", "contract") if by == "customer" else ("day", by)
+    labels = ("customer", "contract") if by == "customer" else (by,)
     with store.reading() as connection:
-        table = grouped(connection, store, query, names)
-    found = of_customers(table, register) if by == "customer" else of_values(table, by)
-    days = range(first, query.until + 1)
+        totals = grouped(connection, store, query, labels)
+        ranked = of_customers(totals, register) if by == "customer" else of_values(totals, by)
+        # Days of those only that are shown: there may be ten thousand customers.
+        shown = {label for one in ranked[:top] for label in one.labels}
+        some = _by_day(connection, store, query, labels, shown)
+        every = grouped(connection, store, query, ("day", "zone")) if len(ranked) > top else {}
+    first = query.since or 0
     return {
         "since": text(first),
         "until": text(query.until),
         "by": by,
-        **shaped(found, days, top),
+        **shaped(ranked, top, some, every, range(first, query.until + 1)),
     }
 
 
-def of_values(table: Table, by: str) -> list[Series]:
-    """The series of a table by day and that label."""
+def _by_day(
+    connection: apsw.Connection,
+    store: Store,
+    query: Query,
+    names: Sequence[str],
+    shown: Container[tuple[str, ...]],
+) -> Table:
+    """The sums by day and these labels, of those shown."""
+    number = next(n for n, kept in enumerate(GROUPINGS) if {*names} <= {*kept})
+    places = [GROUPINGS[number].index(name) for name in names]
+    # Taken at once: others may be added meanwhile.
+    texts = list(store.words.groups.rows.items())
+    labels = {id_: tuple(row[place] for place in places) for id_, row in texts}
+    ids = msgspec.json.encode([id_ for id_, label in labels.items() if label in shown]).decode()
+    table: Table = defaultdict(lambda: [0] * 5)
+    found: Iterable[Any] = connection.execute(_DAILY, (number, query.since, query.until, ids))
+    for day, value, *sums in found:
+        add(table[text(day), *labels[value]], sums)
+    return table
+
+
+def of_values(totals: Table, by: str) -> list[Series]:
+    """The series of a table by that label, most hours first."""
     found: dict[str, Series] = {}
-    for (day, value), sums in table.items():
+    for label, sums in totals.items():
+        (value,) = label
         strange = by == "format" and value and value not in FORMATS
         name = OTHER if strange else value
-        add(found.setdefault(name, Series(name, name)).days[number(day)], sums)
-    return list(found.values())
+        _take(found.setdefault(name, Series(name, name)), label, sums)
+    return _ranked(found.values())
 
 
-def of_customers(table: Table, register: Register) -> list[Series]:
-    """The series of a table by day, customer and contract."""
+def of_customers(totals: Table, register: Register) -> list[Series]:
+    """The series of a table by customer and contract, most hours first."""
     found: dict[tuple[str, bool], Series] = {}
-    for (day, value, contract), sums in table.items():
-        customer = register.of(value, contract)
-        id_, name = (customer.id, customer.details.name) if customer else (value, value)
+    for label, sums in totals.items():
+        customer = register.of(*label)
+        id_, name = (customer.id, customer.details.name) if customer else (label[0], label[0])
         known = customer is not None
-        series = found.setdefault((id_, known), Series(id_, name, known))
-        add(series.days[number(day)], sums)
-    return list(found.values())
+        _take(found.setdefault((id_, known), Series(id_, name, known)), label, sums)
+    return _ranked(found.values())
 
 
-def shaped(found: Iterable[Series], days: range, top: int) -> dict[str, Any]:
-    """So many of them, most hours first, what the others come to, and all together."""
-    ranked = sorted(found, key=lambda one: (-one.total[1], one.value or ""))
-    others = ranked[top:]
+def shaped(
+    ranked: Sequence[Series], top: int, some: Table, every: Table, days: range
+) -> dict[str, Any]:
+    """So many of them, what the others come to, and all together.
+
+    ``some`` are sums by day and label of those, and ``every`` of all, by day and anything.
+    """
+    rest: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+    for (day, *_), sums in every.items():
+        add(rest[day], sums)
+    shown = [_columns(one, some, days, rest) for one in ranked[:top]]
+    others = Series("", "")
+    for one in ranked[top:]:
+        add(others.total, one.total)
+    together = [*others.total]
+    for one in ranked[:top]:
+        add(together, one.total)
     return {
-        "totals": _sums(_joined(ranked).total),
-        "series": [
-            {"value": one.value, "name": one.name, "known": one.known, **_columns(one, days)}
-            for one in ranked[:top]
-        ],
-        "others": {"values": len(others), **_columns(_joined(others), days)} if others else None,
+        "totals": _sums(together),
+        "series": shown,
+        "others": {
+            "values": len(ranked) - top,
+            **_sums(others.total),
+            **_days([rest[text(day)] for day in days]),
+        }
+        if len(ranked) > top
+        else None,
     }
 
 
-def _joined(some: Iterable[Series]) -> Series:
-    joined = Series(None)
-    for one in some:
-        for day, sums in one.days.items():
-            add(joined.days[day], sums)
-    return joined
+def _take(series: Series, label: tuple[str, ...], sums: Sequence[int]) -> None:
+    add(series.total, sums)
+    series.labels.append(label)
 
 
-def _columns(one: Series, days: range) -> dict[str, object]:
+def _ranked(found: Iterable[Series]) -> list[Series]:
+    return sorted(found, key=lambda one: (-one.total[1], one.value))
+
+
+def _columns(
+    one: Series, some: Table, days: range, rest: dict[str, list[int]]
+) -> dict[str, object]:
+    """A series as the answer has it, whose days are taken out of the rest."""
     nothing = [0] * 5
-    sums = [one.days.get(day, nothing) for day in days]
+    columns = []
+    for day in map(text, days):
+        sums = [0] * 5
+        for label in one.labels:
+            add(sums, some.get((day, *label), nothing))
+        add(rest[day], [-value for value in sums])
+        columns.append(sums)
     return {
+        "value": one.value,
+        "name": one.name,
+        "known": one.known,
         **_sums(one.total),
-        "hours": [_hours(day[1]) for day in sums],
-        "counts": [day[0] for day in sums],
+        **_days(columns),
     }
+
+
+def _days(columns: Iterable[Sequence[int]]) -> dict[str, object]:
+    listed = list(columns)
+    return {"hours": [_hours(day[1]) for day in listed], "counts": [day[0] for day in listed]}
 
 
 def _sums(sums: list[int]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from usage_collector.sessions import HOUR, Place
 from usage_collector.usage import latest, series
 from usage_collector.usage.asking import Query, text
 from usage_collector.usage.customers import Customer, Details, Register
+from usage_collector.usage.folding import add
 from usage_collector.usage.states import DAY, state
 from usage_collector.usage.store import Store
 
@@ -103,14 +104,18 @@ def test_formats_that_nobody_knows_are_other(store: Store) -> None:
 )
 def test_series_add_up_to_the_totals(used: dict[tuple[int, str], int], top: int) -> None:
     """However few there are, every hour and job is in one of them, the largest first."""
-    table: Table = {(text(day), zone): [1, us, 0, 0, 0] for (day, zone), us in used.items()}
-    found = series.shaped(series.of_values(table, "zone"), range(6), top)
+    by_day: Table = {(text(day), zone): [1, us, 0, 0, 0] for (day, zone), us in used.items()}
+    totals: Table = {}
+    for (_, zone), sums in by_day.items():
+        add(totals.setdefault((zone,), [0] * 5), sums)
+    ranked = series.of_values(totals, "zone")
+    found = series.shaped(ranked, top, by_day, by_day, range(6))
     lists = [*found["series"], *([found["others"]] if found["others"] else [])]
     assert sum(one["count"] for one in lists) == found["totals"]["count"] == len(used)
     assert all(sum(one["counts"]) == one["count"] for one in lists)
     assert len(found["series"]) == min(top, len({zone for _, zone in used}))
-    ranked = [one["duration_hrs"] for one in found["series"]]
-    assert ranked == sorted(ranked, reverse=True)
+    hours_of = [one["duration_hrs"] for one in found["series"]]
+    assert hours_of == sorted(hours_of, reverse=True)
     hours = sum(sum(one["hours"]) for one in lists)
     assert hours == pytest.approx(sum(used.values()) / HOUR, abs=1e-3)
 
