@@ -51,6 +51,18 @@ ALERTS = (
         "usage_certificate_expiry_timestamp_seconds{on} - time() < 604800", 60, "warning",
         "A collector's certificate expires within a week.",
     ),
+    Alert(
+        "UsageNotAllKnown", "max(usage_collectors_missing{on}) > 0", 30, "warning",
+        "Usage is told without all that some collectors hold.",
+    ),
+    Alert(
+        "UsageQuotaExceeded", "max(usage_quotas_exceeded{on}) > 0", 0, "info",
+        "A customer has used all of its month's hours.",
+    ),
+    Alert(
+        "UsageAlertsWaiting", "usage_quota_alerts_waiting{on} > 0", 30, "warning",
+        "A webhook does not take alerts.",
+    ),
 )  # fmt: skip
 
 SHIPPER_ALERTS = (
