@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
-from usage_operator.reconcile.publish import news
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.operator.support import NOW
+from usage_operator.conditions import Facts
+from usage_operator.reconcile.publish import forget, news, publish
 from usage_operator.spec.status import Condition
+
+if TYPE_CHECKING:
+    from usage_operator.kube import Client
 
 
 def condition(kind: str, status: str, reason: str) -> Condition:
@@ -49,3 +58,29 @@ def test_news_is_what_changed_and_does_not_pass(
     there = [{"type": kind, "status": before[0], "reason": before[1]}] if before else []
     found = news([condition(kind, *after)], {"conditions": there})
     assert bool(found) is told
+
+
+class Taken:
+    """Stands for an API server that takes everything."""
+
+    async def apply(self, _: object, **__: object) -> None:
+        """Take a status."""
+
+    async def create(self, _: object) -> None:
+        """Take an Event."""
+
+
+async def test_a_condition_that_is_gone_is_measured_no_more() -> None:
+    """A restore that nobody asks for any more must not alarm for ever."""
+    document = {"metadata": {"namespace": "metering", "name": "gone", "uid": "u"}}
+    facts = Facts(generation=1, now=NOW, restore_troubles=("no such zone",))
+
+    def measured() -> float | None:
+        labels = {"namespace": "metering", "name": "gone", "type": "Restored", "status": "False"}
+        return REGISTRY.get_sample_value("usage_operator_resource_condition", labels)
+
+    await publish(cast("Client", Taken()), document, facts)
+    assert measured() == 1
+    await publish(cast("Client", Taken()), document, replace(facts, restore_troubles=()))
+    assert measured() is None
+    forget("metering", "gone")

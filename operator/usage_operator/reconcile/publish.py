@@ -54,6 +54,9 @@ def news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]
 
 def _measure(namespace: str, name: str, status: Status) -> None:
     """Let the metrics say what the status says."""
+    whole = {"namespace": namespace, "name": name}
+    # What is not asked for any more has no condition.
+    metrics.CONDITIONS.remove_by_labels(whole | {"type": "Restored"})
     for one in status.conditions:
         if one.type == "Ready":
             metrics.READY.labels(namespace, name).set(one.status == "True")
