@@ -164,6 +164,9 @@ def invoice(
         click.echo(usage.as_csv(answer["usage"]), nl=False)
     else:
         _show(answer["usage"], tuple(answer["usage"][0]) if answer["usage"] else ())
+    for one in answer.get("other_formats", ()):
+        formats = ", ".join(one["formats"])
+        click.echo(f"{one['customer']}: formats that nobody knows: {formats}", err=True)
     sys.exit(1 if tell_partial(answer) else 0)
 
 

@@ -14,7 +14,7 @@ from usage_collector.usage.asking import EPOCH, text
 from usage_collector.usage.customers import NOBODY, Register
 from usage_collector.usage.folding import add
 from usage_collector.usage.schema import DETAILS, GROUPINGS
-from usage_collector.usage.states import LABELS
+from usage_collector.usage.states import LABELS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,6 +62,11 @@ def answer(store: Store, query: Query, register: Register = NOBODY) -> dict[str,
     return answered
 
 
+def is_other(name: str) -> bool:
+    """Whether a format is one that nobody knows; not those that were not told, or were lost."""
+    return name not in FORMATS and name not in ("", UNKNOWN)
+
+
 def _known(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
     """The table with the formats that nobody knows as one, and how these are called.
 
@@ -73,7 +78,7 @@ def _known(table: Table, names: Sequence[str]) -> tuple[Table, list[str]]:
     known: Table = defaultdict(lambda: [0] * 5)
     for key, sums in table.items():
         name = key[at]
-        if name and name not in FORMATS:
+        if is_other(name):
             others.add(name)
             name = OTHER
         add(known[(*key[:at], name, *key[at + 1 :])], sums)

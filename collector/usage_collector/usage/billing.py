@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from usage_collector.sessions import HOUR
-from usage_collector.usage.answering import Table, grouped
+from usage_collector.usage.answering import Table, grouped, is_other
 from usage_collector.usage.folding import add
 from usage_collector.usage.schema import INVOICES
 
@@ -48,6 +48,21 @@ def monthly(store: Store, query: Query, register: Register, only: str | None = N
         }
         for (month, known, id_, mode, type_), sums in sorted(table.items())
     ]
+
+
+def other_formats(
+    store: Store, query: Query, register: Register, only: str | None = None
+) -> list[Line]:
+    """What each customer used in formats that nobody knows: misspelt ones, or new engines."""
+    with store.reading() as connection:
+        found = grouped(connection, store, query, ("format", "customer", "contract"))
+    names: dict[str, set[str]] = defaultdict(set)
+    for format_, field, contract in found:
+        customer = register.of(field, contract)
+        id_ = field if customer is None else customer.id
+        if is_other(format_) and (only is None or (customer is not None and id_ == only)):
+            names[id_].add(format_)
+    return [{"customer": id_, "formats": sorted(some)} for id_, some in sorted(names.items())]
 
 
 def unknown(store: Store, query: Query, register: Register) -> list[Line]:

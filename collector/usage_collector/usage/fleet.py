@@ -118,8 +118,12 @@ class Fleet:
         missing = self._missing(query)
         return billing.unknown(self.store, query, register), missing
 
-    def customer_usage(self, query: Query, only: str | None) -> tuple[list[Line], list[Missing]]:
+    def customer_usage(
+        self, query: Query, only: str | None
+    ) -> tuple[dict[str, list[Line]], list[Missing]]:
         """Usage by customer and month, of one customer where one is named.
+
+        Beside it stand the formats that nobody knows, where there are any.
 
         Raises:
             InvalidInput: there is no such customer.
@@ -128,7 +132,10 @@ class Fleet:
         if only is not None:
             only = register.asked(only).id
         missing = self._missing(query)
-        return billing.monthly(self.store, query, register, only), missing
+        found = {"usage": billing.monthly(self.store, query, register, only)}
+        if others := billing.other_formats(self.store, query, register, only):
+            found["other_formats"] = others
+        return found, missing
 
     def limits(self) -> tuple[list[Line], list[Missing]]:
         """Usage against quotas, today's too; see `quotas.lines`."""

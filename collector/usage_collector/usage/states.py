@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LABELS = (*DIMENSIONS, "contract")
 """What usage can be grouped by, beside the day."""
 DAY = 24 * HOUR
+UNKNOWN = "unknown"
+"""Stands for labels that were lost."""
 _labels = attrgetter(*DIMENSIONS)
 
 
@@ -100,9 +102,9 @@ def of(said: Use, contract: str, received: int) -> State:
 
 
 def purged(identity: bytes, place: Place, zone: str, duration: int, time: int) -> State:
-    """A job or session of whose purged end only this is left; every label but the zone is empty.
+    """A job or session of whose purged end only this is left: the zone, but no other label.
 
-    It yields to whatever a collector still knows of the same end.
+    Nobody is its customer. It yields to whatever a collector still knows of the same end.
     """
     said = Use(
         identity=identity,
@@ -114,13 +116,13 @@ def purged(identity: bytes, place: Place, zone: str, duration: int, time: int) -
         speech=0,
         implausible=False,
         warm_up=False,
-        mode="",
-        type="",
-        language="",
-        operating_point="",
+        mode=UNKNOWN,
+        type=UNKNOWN,
+        language=UNKNOWN,
+        operating_point=UNKNOWN,
         customer="",
         zone=zone,
-        format="",
+        format=UNKNOWN,
     )
     return of(said, "", time)
 
@@ -147,7 +149,7 @@ def _rank(known: State) -> tuple[object, ...]:
     return (
         -known.duration,
         not known.final,
-        not known.labels[0],
+        known.labels[0] in ("", UNKNOWN),
         known.time or 0,
         known.collector,
         known.ledger,

@@ -89,11 +89,11 @@ class Customers:
         wanted = queries.one_of(given, "format", "json", "csv")
         query = usage.query(given.get("since"), given.get("until"), None, self._fleet.today)
         only = None if path["customer"] == ALL else path["customer"]
-        lines, missing = await asyncio.to_thread(self._fleet.customer_usage, query, only)
-        body: dict[str, Any] = {"usage": lines}
+        found, missing = await asyncio.to_thread(self._fleet.customer_usage, query, only)
+        body: dict[str, Any] = {**found}
         headers = partial(body, missing)
         if wanted == "csv":
-            text = usage.as_csv(lines)
+            text = usage.as_csv(found["usage"])
             return web.Response(text=text, content_type=CSV, headers=headers)
         return web.Response(
             body=msgspec.json.encode(body), content_type="application/json", headers=headers

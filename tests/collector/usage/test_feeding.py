@@ -142,6 +142,8 @@ def test_purged_events_stay_counted(setup: Setup) -> None:
     ]
     assert known[0] == known[2] == 450
     assert known[1] == pytest.approx(known[3])
+    languages = {row["language"] for row in setup.answer()["groups"]}  # type: ignore[attr-defined]
+    assert languages == {"en", "unknown"}
 
 
 def test_what_is_not_counted_yet_is_not_purged(setup: Setup) -> None:

@@ -156,6 +156,7 @@ def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
         event(2, session_id="b", customer_id=None, contract_id="7", duration=1800),
         event(3, session_id="c", customer_id="Stranger", duration=900),
     ]
+    raws[0] = raws[0].replace(b'"wav"', b'"wave"')
     _send(fleet[0], raws)
     _until(fleet[1], 3)
     boss = {"Authorization": "Bearer boss"}
@@ -172,6 +173,9 @@ def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
         time.sleep(0.05)
     (unknown,) = listed["unknown"]
     assert (unknown["customer_id"], unknown["duration_hrs"]) == ("Stranger", 0.25)
+    told = _usage(fleet[1], "/v1/customers/-/usage").json()["other_formats"]
+    assert told == [{"customer": "acme", "formats": ["wave"]}]
+    assert "other_formats" not in _usage(fleet[1], "/v1/customers/-/usage?until=2026-09-30").json()
     table = _usage(fleet[1], "/v1/customers/-/usage?format=csv").text.splitlines()
     assert [line.split(",")[:4] for line in table[1:]] == [
         ["2026-10", "Stranger", "Stranger", "False"],
