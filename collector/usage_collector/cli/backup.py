@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from usage_collector.backup import Key, Source, place, plan, proving, send, taking
+from usage_collector.backup.telling import tell
 from usage_collector.cli.clients import (
     ca_option,
     interruptible,
@@ -147,12 +148,21 @@ def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
         restored = _restored(asked, peer, taken) if asked.auto_restore else []
         if asked.due(index, _now()):
             index = _proven(asked, peer, taken)
+        _tell(peer, taken, index)
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
         wrong = isinstance(error, InvalidInput)
         return {"ok": False, "collector": peer.url, "error": str(error), "usage": wrong}
     told = _told(asked, taken, index, time.monotonic() - started)
     return {**told, "restored": restored}
+
+
+def _tell(peer: Peer, taken: Taken, index: Index) -> None:
+    """Leaves a note with the collector; a backup is as good without."""
+    try:
+        tell(peer, taken.place, index)
+    except UsageError as error:
+        click.echo(f"Note: {taken.collector} was not told of its backup: {error}", err=True)
 
 
 def _restored(asked: _Asked, peer: Peer, taken: Taken) -> list[str]:

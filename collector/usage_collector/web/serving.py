@@ -18,11 +18,13 @@ from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.export import Exporter
 from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
+from usage_collector.notes import Notes
 from usage_collector.upkeep import Clock, Purger, host, scrub
 from usage_collector.usage import Fleet
 from usage_collector.web import (
     health,
     ingest_routes,
+    note_routes,
     openapi,
     overview_routes,
     page,
@@ -154,6 +156,7 @@ class Collector:
             *usage_routes.routes(parts.fleet),
             *overview_routes.routes(parts.fleet),
             *page.routes(),
+            *note_routes.routes(Notes(settings.data_dir), ledgers, settings.name),
             *Customers(parts.fleet).routes(),
             *restoring.routes(),
             *gate.routes(),
