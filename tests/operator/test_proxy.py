@@ -47,6 +47,7 @@ def test_every_collector_is_behind_it(tmp_path: Path) -> None:
     assert [one[0] for one in servers] == ["a-0", "b-0", "b-1"]
     assert servers[2][1] == "speech-b-1.speech-b.metering.svc.cluster.local:9443"
     assert "check port 8443 check-ssl" in " ".join(servers[0])
+    assert all(one[-2:] == ["tcp-ut", "1s"] for one in servers)
     assert "check-ssl" not in proxy.config(context(**PROXIED | {"reporting": {"tls": False}}))
     haproxy = needed(
         "haproxy", lambda: shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
