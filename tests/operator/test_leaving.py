@@ -101,6 +101,15 @@ def test_what_a_collector_waits_for(ledgers: Any, words: str | None) -> None:
     assert (said is None) if words is None else (words in str(said))
 
 
+@pytest.mark.parametrize(("pending", "words"), [(0, None), (3, "3 of"), (None, "unknown")])
+def test_a_collector_waits_for_what_vendors_have_yet_to_tell(
+    pending: int | None, words: str | None
+) -> None:
+    """What is pending would be billed by nobody, though all that is stored was sent."""
+    said = waits({"ledgers": [ledger()], "pending": pending})
+    assert (said is None) if words is None else (words in str(said))
+
+
 def test_a_collector_that_was_emptied_just_goes() -> None:
     """Without the annotation, from the last replica on."""
     running = {"a": 3, "b": 1}

@@ -105,6 +105,10 @@ class Desk:
         found = sorted(self._finder.pending.items(), key=lambda item: item[1].received)
         return [self._line(identity, one) for identity, one in found]
 
+    def count(self) -> int | None:
+        """How many are pending; None while there are events that were not looked at."""
+        return len(self._finder.pending) if self._finder.is_complete() else None
+
     def summary(self) -> tuple[int, int, str] | None:
         """How many are pending, since when (µs) the oldest is, and what is in the way."""
         pending = list(self._finder.pending.items())

@@ -80,6 +80,10 @@ class Finder:
         """Whether transcripts may be pending there, even if no more are taken."""
         return (folder / FILE).exists()
 
+    def is_complete(self) -> bool:
+        """Whether everything that is stored was looked at."""
+        return all(self._marks.get(one.id, 0) >= one.last for one in self._ledgers.all())
+
     def look(self) -> None:
         """Read what came since; nothing is lost by what cannot be read now."""
         for status in self._ledgers.all():

@@ -41,6 +41,7 @@ class Reporting:
     metrics: Metrics
     clock: Clock
     now: Callable[[], int]
+    pending: Callable[[], int | None] = int
     cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
     room: Room = field(default_factory=Room)
 
@@ -88,10 +89,12 @@ class Reporting:
         """All ledgers, cuts and receipts."""
         queries.only(request)
         exporter = self.exporter
+        # Before the ledgers are: what is settled in between has moved their ends.
+        pending = await asyncio.to_thread(self.pending)
         described = await asyncio.to_thread(
             export.describe_periods, self.ledgers, exporter.collector, exporter.zone
         )
-        return _json({**described, "clock": _clock(self.clock)})
+        return _json({**described, "pending": pending, "clock": _clock(self.clock)})
 
     async def post_receipts(
         self, request: web.BaseRequest, path: Mapping[str, str]

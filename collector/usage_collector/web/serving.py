@@ -143,12 +143,14 @@ class Collector:
         self._parts = parts
         settings, ledgers, metrics = parts.settings, parts.ledgers, parts.metrics
         exporter = Exporter(ledgers, settings.name, settings.zone, parts.keystore.keys)
-        reporting = Reporting(ledgers, exporter, parts.keystore, metrics, parts.clock, now)
+        gate = Gate()
+        self._webhooks = Webhooks(parts, gate)
+        reporting = Reporting(
+            *(ledgers, exporter, parts.keystore, metrics, parts.clock, now), self._webhooks.pending
+        )
         metrics.watch_usage(parts.fleet.figures(), parts.fleet.at_quota)
         self._rates = Rates(0, 0)
         self._limit()
-        gate = Gate()
-        self._webhooks = Webhooks(parts, gate)
         healthy = health.routes(ledgers, lambda: self._draining)
         restoring = Restoring(ledgers, now)
         described = [

@@ -118,6 +118,10 @@ class Webhooks:
         if self._listener:
             await self._listener.use(context)
 
+    def pending(self) -> int | None:
+        """How many transcripts this collector still asks for; None: it is finding out."""
+        return self._desk.count() if self._desk else 0
+
     def troubles(self) -> list[Trouble]:
         """What is not known of this collector's usage for its being pending."""
         found = self._desk.summary() if self._desk else None
@@ -145,8 +149,7 @@ class Webhooks:
         ]  # fmt: skip
 
     async def _store(self, raw: bytes) -> None:
-        with self._gate:
-            await ingest.accept(self._parts.ledgers, raw, self._parts.metrics.count_event)
+        await ingest.accept(self._parts.ledgers, raw, self._parts.metrics.count_event)
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         if (request.content_length or 0) > MAX_BYTES:
@@ -169,7 +172,8 @@ class Webhooks:
         if notice is not None:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._store(notice.event)
+                    with self._gate:
+                        await self._store(notice.event)
             except TimeoutError:
                 raise StorageUnavailable(
                     f"it was not durable within {ANSWER_SECONDS:.0f} s", "send it again"

@@ -104,6 +104,10 @@ def waits(told: Mapping[str, object]) -> str | None:
             f"ledger {', '.join(lost)} holds events that no export could read: save the volume, "
             "then discard it"
         )
+    pending = told.get("pending", 0)
+    if pending != 0:
+        number = "an unknown number" if pending is None else str(pending)
+        return f"{number} of other vendors' transcripts pending: see GET /v1/webhooks/pending"
     unsent = sum(max(0, one["last"] - one["sent"]) for one in ledgers)
     if unsent:
         return f"{unsent} event{'' if unsent == 1 else 's'} not exported yet"

@@ -91,6 +91,7 @@ def test_redacted_audio_says_nothing_of_usage() -> None:
 def test_a_failed_transcript_is_stored_and_never_pending() -> None:
     """Nothing will ever be billed for it."""
     failed = notice(status="error")
+    assert events.read(failed.event).kind_name == "TRANSCRIPT_FAILED"
     assert events.read(failed.event).kind is Outcome.OTHER
     assert Notice.of(failed.event) is None
 

@@ -163,7 +163,7 @@ def test_a_failed_transcript_is_kept_and_not_billed(tmp_path: Path) -> None:
         setting.until({})
         kinds = sorted((event["event"], event["session_id"]) for event in setting.events())
         assert kinds == [
-            ("TRANSCRIPT_FAILED", "b"), ("TRANSCRIPT_NOTIFIED", "a"), ("TRANSCRIPT_NOTIFIED", "b")
+            ("TRANSCRIPT_FAILED", "a"), ("TRANSCRIPT_FAILED", "b"), ("TRANSCRIPT_NOTIFIED", "b")
         ]  # fmt: skip
         assert [path for path, _ in api.asked] == ["/v2/transcript/b"]
         assert setting.usage()["today"]["count"] == 0
@@ -301,6 +301,22 @@ def test_a_certificate_that_comes_later_is_taken_up(tmp_path: Path) -> None:
                 time.sleep(0.1)
         else:
             pytest.fail("the old certificate is still in use")
+
+
+def test_a_collector_that_is_emptied_settles_what_is_pending(tmp_path: Path) -> None:
+    """It takes nothing more, says how many it still asks for, and stores what comes of them."""
+    with (
+        serving(a=[transcript(audio_duration=None)]) as api,
+        collector(tmp_path, api) as setting,
+    ):
+        setting.notify("a")
+        setting.until({"a": "AssemblyAI does not know its duration yet"})
+        httpx.post(setting.process.reporting_url + "/v1/ingest/stop").raise_for_status()
+        assert setting.get("/v1/periods")["pending"] == 1
+        api.answers["a"] = [transcript()]
+        setting.until({})
+        assert setting.get("/v1/periods")["pending"] in (0, None)
+        assert setting.usage()["today"]["count"] == 1
 
 
 def test_the_listener_is_off_until_there_is_a_header(tmp_path: Path) -> None:

@@ -97,22 +97,23 @@ class Notice(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, raw: bytes) -> Self | None:
-        """The notification that an event stands for whose transcript counts or may count."""
+        """The notification that an event stands for; None for any other event."""
         try:
             event = _read_event(raw)
         except msgspec.MsgspecError:
             return None
+        if (event.event, event.vendor) != (NOTIFIED, VENDOR) or not _ID.fullmatch(event.session_id):
+            return None
         status = event.event_specific_data.status
-        if (event.event, event.vendor) != (NOTIFIED, VENDOR) or status == _ERROR:
-            return None
-        if not _ID.fullmatch(event.session_id):
-            return None
-        return cls(event.session_id, status, event.customer_id, event.contract_id, event.dimensions)
+        return cls(
+            event.session_id, status, event.customer_id, event.contract_id, event.dimensions
+        )
 
     @property
     def event(self) -> bytes:
         """The notification itself; the same bytes each time it is sent again."""
-        return self._event(NOTIFIED, _Specific(status=self.status))
+        kind = FAILED if self.status == _ERROR else NOTIFIED
+        return self._event(kind, _Specific(status=self.status))
 
     def outcome(self, transcript: Transcript, received: int) -> bytes | None:
         """What came of it, notified at ``received`` (µs); None while that is not known."""
