@@ -1,6 +1,6 @@
 """Backups of collectors: taken over HTTP, proven by restoring them, brought back."""
 
-from usage_collector.backup import catalog, loose, proving, taking
+from usage_collector.backup import catalog, delivered, loose, proving, shipping, taking
 from usage_collector.backup.assigning import Return, spread
 from usage_collector.backup.index import Index, Proof, Stored
 from usage_collector.backup.receiving import receive
@@ -19,12 +19,14 @@ __all__ = [
     "Store",
     "Stored",
     "catalog",
+    "delivered",
     "loose",
     "place",
     "plan",
     "proving",
     "receive",
     "send",
+    "shipping",
     "spread",
     "taking",
 ]

@@ -50,13 +50,27 @@ class Stored(msgspec.Struct, frozen=True):
         return self.last - self.first + 1
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """A period's manifest as the collector keeps it, that is what was delivered; see `Stored`."""
+
+    period: str
+    file: str
+    bytes: int
+    sha256: str
+    stored_bytes: int
+
+
 class Proof(msgspec.Struct, frozen=True):
-    """What came of restoring the backup into scratch space and comparing it."""
+    """What came of restoring the backup into scratch space and comparing it.
+
+    ``delivered`` is the number of files of delivered months that were made again and are the same.
+    """
 
     at: datetime
     ok: bool
     events: int
     findings: list[str] = []
+    delivered: int = 0
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +91,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: dict[str, Runs] = {}
     packages: list[Stored] = []
     periods: list[Cut] = []
+    manifests: list[Kept] = []
 
     def of(self, ledger: str) -> list[Stored]:
         """The packages of a ledger, in order."""
@@ -101,12 +116,13 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stored_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(one.stored_bytes for one in self.packages)
+        packages = sum(one.stored_bytes for one in self.packages)
+        return packages + sum(one.stored_bytes for one in self.manifests)
 
     @property
     def files(self) -> set[str]:
         """Every file that is part of the backup."""
-        return {one.file for one in self.packages}
+        return {one.file for one in self.packages} | {one.file for one in self.manifests}
 
     def told(self, status: Status) -> Index:
         """With what the collector says of itself now; what it no longer has stays as it was."""
@@ -157,6 +173,7 @@ def joined(base: Index | None, tail: Index | None) -> Index | None:
         verified=base.verified,
         unreadable={**tail.unreadable, **base.unreadable},
         packages=base.packages,
+        manifests=base.manifests,
     )
     return whole.with_packages(new, old)
 
@@ -200,7 +217,7 @@ def encode(index: Index) -> bytes:
 
 class _File(msgspec.Struct):
     sha256: str
-    index: Index
+    index: msgspec.Raw
 
 
 def decode(data: bytes) -> Index:
@@ -212,13 +229,15 @@ def decode(data: bytes) -> Index:
     """
     try:
         found = msgspec.json.decode(data, type=_File)
+        compact = msgspec.json.format(bytes(found.index), indent=-1)
+        index = msgspec.json.decode(compact, type=Index)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"{NAME} cannot be read: {error}") from None
-    if hashlib.sha256(msgspec.json.encode(found.index)).hexdigest() != found.sha256:
+    if hashlib.sha256(compact).hexdigest() != found.sha256:
         raise Damaged(f"{NAME} is not what was written")
-    if found.index.format != FORMAT:
-        raise InvalidInput(f"{NAME} has format {found.index.format}", "use the newer version")
-    return found.index
+    if index.format != FORMAT:
+        raise InvalidInput(f"{NAME} has format {index.format}", "use the newer version")
+    return index
 
 
 def first_whole(copies: Sequence[bytes | None]) -> Index:

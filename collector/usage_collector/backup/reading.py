@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from usage_collector.backup.index import Index, Stored
+    from usage_collector.backup.index import Index, Kept, Stored
     from usage_collector.backup.sealing import Key
     from usage_collector.packages.scanner import Readable
 
@@ -32,8 +32,8 @@ class Shelf(Protocol):
 
 
 @contextmanager
-def opened(store: Shelf, index: Index, stored: Stored, key: Key | None) -> Iterator[Checked]:
-    """A package, to be read to its end.
+def opened(store: Shelf, index: Index, stored: Stored | Kept, key: Key | None) -> Iterator[Checked]:
+    """A package or manifest, to be read to its end.
 
     Raises:
         InvalidInput: it is encrypted, and no key or another one was given.
@@ -50,9 +50,9 @@ def opened(store: Shelf, index: Index, stored: Stored, key: Key | None) -> Itera
 
 
 class Checked:
-    """Reads a package and compares its bytes with what the index says, at its end."""
+    """Reads a file and compares its bytes with what the index says, at its end."""
 
-    def __init__(self, file: Unsealed, stored: Stored) -> None:
+    def __init__(self, file: Unsealed, stored: Stored | Kept) -> None:
         self._file = file
         self._stored = stored
         self._sha256 = hashlib.sha256()

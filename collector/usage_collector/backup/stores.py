@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGES = "packages"
 TAIL_FOLDER = "tail"
+MANIFESTS = "manifests"
 _PART = ".part"
 
 

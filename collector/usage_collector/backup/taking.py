@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from usage_collector.backup import planning
+from usage_collector.backup import delivered, planning
 from usage_collector.backup.catalog import load_base, load_tail, save, save_tail
 from usage_collector.backup.fetching import Fetcher, adopted, proofs
 from usage_collector.backup.index import Index
 from usage_collector.backup.planning import Piece
-from usage_collector.backup.stores import PACKAGES, TAIL_FOLDER, Part
+from usage_collector.backup.stores import MANIFESTS, PACKAGES, TAIL_FOLDER, Part
 from usage_collector.errors import Conflict, Damaged, NotFound
 from usage_collector.peers import Refused, Status
 
@@ -76,6 +76,7 @@ def take(order: Order, peer: Peer) -> Taken:
         run.sweep()
         run.adopt(status)
         run.fetch(status)
+        run.remember(status)
         run.complete(status)
         run.merge(status)
         pruned = run.prune(status)
@@ -116,7 +117,8 @@ class _Run:
 
     def sweep(self) -> None:
         """Remove what a run that was ended left, and what the index no longer names."""
-        self.store.remove(self.store.files(PACKAGES) - self.index.files)
+        for folder in (PACKAGES, MANIFESTS):
+            self.store.remove(self.store.files(folder) - self.index.files)
 
     def adopt(self, status: Status) -> None:
         """Take over from the tail what the collector cannot give any more."""
@@ -184,6 +186,23 @@ class _Run:
         stored = self.fetcher.fetch(ledger, piece, have, patient=patient)
         self.fetched += stored.bytes
         return stored
+
+    def remember(self, status: Status) -> None:
+        """Keep the manifests of periods of which there is news: they say what was delivered."""
+        before = {cut.period: cut for cut in self.index.periods}
+        kept = {one.period: one for one in self.index.manifests}
+        for cut in status.periods:
+            if cut == before.get(cut.period) and cut.period in kept:
+                continue
+            try:
+                found = delivered.fetch(self.fetcher, cut.period, kept.get(cut.period))
+            except Refused as error:
+                self.notes.append(error.detail)
+                continue
+            if found:
+                kept[cut.period] = found
+        manifests = [one for _, one in sorted(kept.items())]
+        self.index = msgspec.structs.replace(self.index, manifests=manifests)
 
     def complete(self, status: Status) -> None:
         """All that the collector told of is there, so what it told is true of the backup."""

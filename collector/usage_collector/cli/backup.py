@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from usage_collector.backup import Key, Source, place, plan, proving, send, taking
+from usage_collector.backup import Key, Source, delivered, place, plan, proving, send, taking
 from usage_collector.backup.telling import tell
 from usage_collector.cli.clients import (
     ca_option,
@@ -177,6 +177,8 @@ def _restored(asked: _Asked, peer: Peer, taken: Taken) -> list[str]:
                 f"{taken.collector}: ledger {one.ledger} came back up to {done['last']}{gone}"
             )
             click.echo(said[-1], err=True)
+    if said:
+        delivered.give_back(source, peer)
     return said
 
 
@@ -222,6 +224,7 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
             "ok": proof.ok,
             "events": proof.events,
             "findings": proof.findings,
+            "delivered_files": proof.delivered,
         },
     }
 

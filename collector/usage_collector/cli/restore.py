@@ -16,6 +16,7 @@ from usage_collector.backup import (
     Return,
     Source,
     catalog,
+    delivered,
     loose,
     place,
     plan,
@@ -141,6 +142,8 @@ def _restore(asked: _Asked, peers: Sequence[Peer], *, dry_run: bool, quiet: bool
         if one.coming.needed and not dry_run:
             source = sources[one.backup.collector]
             done.append((one, _send(source, by_name[one.to], one, quiet=quiet)))
+    for backup, to in dict.fromkeys((one.backup.collector, one.to) for one, _ in done):
+        delivered.give_back(sources[backup], by_name[to])
     return returned.Told(chosen, done, dry_run=dry_run)
 
 

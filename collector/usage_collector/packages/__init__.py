@@ -24,7 +24,7 @@ from usage_collector.packages.keys import Keys, key_id, read_public_keys, read_s
 from usage_collector.packages.reading import Foreign, Package, Seal
 from usage_collector.packages.scanner import Malformed
 from usage_collector.packages.verifying import verify
-from usage_collector.packages.writing import write
+from usage_collector.packages.writing import payload_sha256, write
 
 __all__ = [
     "EXPORT",
@@ -51,6 +51,7 @@ __all__ = [
     "key_id",
     "link",
     "marks_between",
+    "payload_sha256",
     "places",
     "read_public_keys",
     "read_secret",

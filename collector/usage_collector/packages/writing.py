@@ -29,6 +29,16 @@ def write(contents: Contents, events: Iterable[bytes], keys: Keys) -> Iterator[b
     return sealed(EXPORT, buffered(_payload(contents, events)), keys)
 
 
+def payload_sha256(contents: Contents, events: Iterable[bytes]) -> str:
+    """The SHA-256, in hex, of the payload that `write` would sign; `Damaged` as there."""
+    if contents.chain:
+        events = _chained(contents.chain, events)
+    digest = hashlib.sha256()
+    for piece in buffered(_payload(contents, events)):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def _payload(contents: Contents, events: Iterable[bytes]) -> Iterator[bytes]:
     head = {
         "typ": EXPORT,
