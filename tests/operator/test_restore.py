@@ -162,7 +162,7 @@ def test_each_annotation_asks_for_its_zones_and_collectors() -> None:
         ("eu-1b", None, True),
     ]
     assert found.wanted[1].shelf.claim == "speech-eu-1b-backup"
-    assert found.wanted[0].request == "usage-operator.io/restore=eu-1a"
+    assert found.wanted[0].request == "usage-operator.io/restore eu-1a"
     assert not found.troubles
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_collector_is_refused(word: str) -> None:
     """The message names the annotation with its value, and the zones that there are."""
     found = decided(asked({"restore": word}, backup={}))
     assert not found.wanted
-    assert f"usage-operator.io/restore={word}" in found.troubles[0]
+    assert f"usage-operator.io/restore {word}" in found.troubles[0]
     assert "eu-1a, eu-1b" in found.troubles[0]
 
 
@@ -186,7 +186,7 @@ def test_a_restore_waits_for_those_that_take_it() -> None:
     of = asked({"restore": "eu-1a,eu-1b"}, backup={})
     found = decided(of, seen(unready="speech-eu-1b-1"))
     assert [one.zone for one in found.wanted] == ["eu-1a"]
-    assert found.waits == ("usage-operator.io/restore=eu-1b: waits until the collectors are ready",)
+    assert found.waits == ("usage-operator.io/restore eu-1b: waits until the collectors are ready",)
     job = as_observed(restore.job(of, decided(of).wanted[1], FLEET.running))
     job["metadata"]["creationTimestamp"] = "2026-11-05T12:00:00Z"
     again = decided(of, seen(job, unready="speech-eu-1b-1"))

@@ -112,7 +112,7 @@ def _annotated(context: Context, fleet: Fleet) -> tuple[list[restore.Wanted], li
         for word in dict.fromkeys(filter(None, map(str.strip, text.split(",")))):
             zone, slash, number = word.partition("/")
             shelf, count = _own(context, zone), fleet.running.get(zone, 0)
-            request = f"{name}={word}"
+            request = f"{name} {word}"
             if not count or (slash and not (number.isdecimal() and int(number) < count)):
                 there = ", ".join(fleet.running)
                 text = f"{request}: there is no such collector: name one of the zones {there}, or "
