@@ -107,7 +107,11 @@ class Desk:
 
     def count(self) -> int | None:
         """How many are pending; None while there are events that were not looked at."""
-        return len(self._finder.pending) if self._finder.is_complete() else None
+        return self.number() if self._finder.is_complete() else None
+
+    def number(self) -> int:
+        """How many are pending, as far as was looked."""
+        return len(self._finder.pending)
 
     def summary(self) -> tuple[int, int, str] | None:
         """How many are pending, since when (µs) the oldest is, and what is in the way."""

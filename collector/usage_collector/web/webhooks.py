@@ -66,7 +66,10 @@ class Webhooks:
             transcripts = Transcripts(settings.assemblyai_url, settings.assemblyai_key_file)
             self._desk = Desk(finder, transcripts, self._store, parts.clock.now)
             parts.fleet.feeder.also = self.troubles
-            parts.metrics.watch_pending(lambda: len(finder.pending), self._desk.stuck)
+        desk = self._desk
+        parts.metrics.watch_pending(
+            lambda: desk.number() if desk else 0, lambda: desk.stuck() if desk else 0
+        )
 
     @property
     def draining(self) -> bool:

@@ -63,6 +63,10 @@ ALERTS = (
         "UsageAlertsWaiting", "usage_quota_alerts_waiting{on} > 0", 30, "warning",
         "A webhook does not take alerts.",
     ),
+    Alert(
+        "UsageTranscriptsStuck", "usage_transcripts_stuck{on} > 0", 15, "warning",
+        "Another vendor does not tell how long transcripts were; they are not billed.",
+    ),
 )  # fmt: skip
 
 SHIPPER_ALERTS = (
