@@ -218,17 +218,29 @@ def _merged(known: Cut | None, cut: Cut, ledger: str) -> Cut:
 
 
 def _install(ledgers: Ledgers, origin: Origin, done: Restored, now: int) -> None:
-    runs = ", ".join(f"{first} to {last}" for first, last in done.lost)
-    reason = "restored from a backup" + (f"; positions {runs} are lost" if runs else "")
-    closing = Closing(now, reason, bool(runs), restored=True, lost=list(done.lost))
+    reason = "; ".join(
+        f"positions {runs} {what}"
+        for runs, what in (
+            (_spans(done.came_back), "came back from a backup"),
+            (_spans(done.salvaged), "were read from the damaged files"),
+            (_spans(done.lost), "are lost for good"),
+        )
+        if runs
+    )
+    lossy = bool(done.lost)
+    closing = Closing(now, reason, lossy, restored=True, lost=list(done.lost))
     if done.state == "completed":
         ledgers.catalog.replace(origin.id, closing)
     else:
         about = About(origin.id, origin.began, origin.collector, origin.zone)
         ledgers.catalog.install(about, closing)
     ledgers.returned(origin.id)
-    level = logging.WARNING if runs else logging.INFO
+    level = logging.WARNING if lossy else logging.INFO
     _log.log(level, "ledger %s: %s", origin.id, reason)
+
+
+def _spans(runs: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{first} to {last}" for first, last in runs)
 
 
 def _check_id(ledger: str) -> None:

@@ -256,6 +256,11 @@ def test_a_damaged_ledger_is_completed(open_ledgers: Open) -> None:
     assert done.came_back == ((1, 600),)
     assert done.salvaged == ((601, 800), (901, 950))
     assert done.lost == ((801, 900),)
+    problem = next(one.problem for one in ledgers.all() if one.id == hurt)
+    assert problem == (
+        "positions 1 to 600 came back from a backup; positions 601 to 800, 901 to 950 were read "
+        "from the damaged files; positions 801 to 900 are lost for good"
+    )
     with ledgers.reader(hurt) as reader:
         assert list(reader.events(1, 800)) == stored[:800]
         assert list(reader.events(901, 950)) == stored[900:]
