@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.collector.process import CollectorProcess
-from tests.collector.processes import collectors, command, simulate
+from tests.collector.processes import collectors, command, make_keys, simulate
 from tests.collector.samples import array, event
 from usage_collector import notes
 from usage_collector.errors import InvalidInput
@@ -112,3 +112,18 @@ def test_a_backup_tells_its_collector(tmp_path: Path) -> None:
         simulate([one], "--jobs", 5, "--sessions", 0, "--seed", 2)
         (told,) = httpx.get(url).json()["backups"]
         assert told["missing_events"] >= 5
+
+
+def test_a_run_with_nothing_due_tells_which_month_is_next(tmp_path: Path) -> None:
+    """Every collector that answers; one that does not is said, and fails nothing."""
+    with collectors(tmp_path, 2) as both:
+        addresses = ",".join(one.address for one in both)
+        asked = ["export-month", "--due", "--day", "28", "--to", tmp_path / "out", "--json"]
+        keys = make_keys(tmp_path)
+        result = command(*asked, "--peers", addresses, environment=keys)
+        assert (result.code, result.facts["result"]) == (0, "nothing-due")
+        for one in both:
+            told = httpx.get(f"http://{one.address}/v1/notes").json()["export"]
+            assert (told["period"], told["due"]) == (
+                result.facts["next"]["period"], result.facts["next"]["time"]
+            )  # fmt: skip

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from usage_collector.cli.clients import (
 )
 from usage_collector.cli.due import due_options, rule
 from usage_collector.errors import InvalidInput, UsageError
-from usage_collector.monthly import Order, Outcome, as_json, run, run_due, short
+from usage_collector.monthly import Order, Outcome, as_json, run, run_due, short, tell_due
 from usage_collector.packages import Keys
 from usage_collector.peers import addresses, listed, trust
 from usage_collector.periods import Due, Period, microseconds, next_due, rfc3339
@@ -162,7 +163,11 @@ def _run(flags: _Flags) -> Outcome:
         )
         if flags.period:
             return run(order, Period.parse(flags.period))
-        return run_due(order, due, datetime.now(UTC))
+        outcome = run_due(order, due, datetime.now(UTC))
+        if outcome.result == "nothing-due":
+            with suppress(InvalidInput):
+                tell_due(order, *next_due(datetime.now(UTC), due, outcome.exported_to))
+        return outcome
 
 
 def _facts(flags: _Flags, outcome: Outcome) -> dict[str, object]:

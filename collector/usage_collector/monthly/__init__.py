@@ -5,6 +5,7 @@ from usage_collector.monthly.asking import exported_to
 from usage_collector.monthly.parts import Asking, Order
 from usage_collector.monthly.run import run, run_due
 from usage_collector.monthly.summary import Outcome, as_json, short
+from usage_collector.monthly.telling import tell_due
 
 __all__ = [
     "Acknowledged",
@@ -17,4 +18,5 @@ __all__ = [
     "run",
     "run_due",
     "short",
+    "tell_due",
 ]

@@ -84,6 +84,10 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]
         for state, to in (("exported", "s3://b"), ("sent", "s3://b"), ("exported", "mailto:v@v")):
             receipt = {"state": state, "by": to, "files": files}
             boss.post(f"/v1/periods/{period}/receipts", json=receipt).raise_for_status()
+        due = {"period": f"{TODAY:%Y-%m}", "due": f"{_day(-40)}T06:00:00Z"}
+        boss.put("/v1/notes/export", json=due).raise_for_status()
+        backup = {"place": EVIL, "taken": f"{_day(1)}T02:17:00Z", "ends": {}}
+        boss.put("/v1/notes/backup", json=backup).raise_for_status()
         _asked(process, "/v1/usage/series", lambda found: found["totals"]["count"] == 90)
         boss.close()
         yield process
@@ -159,6 +163,8 @@ def test_it_shows_what_the_collector_counts(used: CollectorProcess, open_page: A
     assert "s3://b sent" in months
     assert "mailto:v@v waits for 1 file" in months
     assert "0 events at collector-0 are in no month yet" in months
+    assert page.inner_text("#next") == f"{TODAY:%Y-%m} is due at {_day(-40)} 06:00 UTC."
+    assert _table(page, "#backups")[1:] == [[EVIL, f"{_day(1)} 02:17", "90", "never"]]
     assert len(_table(page, "#latest")) == 21
     assert "All collectors answer" in page.inner_text("#coverage")
     assert page.query_selector("#partial *") is None
@@ -235,6 +241,8 @@ def test_nothing_used_is_said_where_it_is_known(
         assert page.inner_text("#empty").startswith("Nothing was used in these days")
         assert page.inner_text("#cards .card >> nth=0").startswith("0.000")
         assert page.inner_text("#zones") == "Nothing was used."
+        assert "whether there is one is not known" in page.inner_text("#backups")
+        assert "was not told yet" in page.inner_text("#next")
         assert not page.is_visible("#leave")
 
 

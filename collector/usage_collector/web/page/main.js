@@ -27,6 +27,7 @@ async function ask() {
     coverage: get("v1/coverage", days),
     limits: get("v1/limits"),
     periods: get("v1/periods"),
+    notes: get("v1/notes"),
     latest: get("v1/usage/latest", { count: 20 }),
   };
   for (const by of series) questions[by] = get("v1/usage/series", { ...days, by, top: 20 });
@@ -81,6 +82,8 @@ function render() {
   fill("quotas", answers.limits, (value) => sections.quotas(value.limits, lacking("limits")));
   fill("coverage", answers.coverage, (value) => sections.coverage(value.days));
   fill("months", answers.periods, sections.months);
+  fill("next", answers.notes, (value) => sections.next(value.export, answers.periods.value, new Date().toISOString()));
+  fill("backups", answers.notes, sections.backups);
   fill("latest", answers.latest, (value) => sections.latest(value.latest, lacking("latest")));
 }
 

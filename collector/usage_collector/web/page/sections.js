@@ -145,6 +145,34 @@ function spaced(all) {
   ]);
 }
 
+// Which month is due next, as the last run of the export told; a month that was sent since is not.
+export function next(told, periods, now) {
+  const sent = (periods?.periods ?? []).filter((one) => {
+    const all = destinations(one.receipts);
+    return all.some((to) => to.state !== "exported") && all.every((to) => !to.waiting);
+  });
+  if (!told || sent.some((one) => one.period >= told.period)) return [soft("When the next month is due was not told yet; the daily run of the export tells.")];
+  const late = told.due <= now;
+  return [make("p", {}, `${told.period} is due at ${minute(told.due)} UTC. `, late ? tag("not delivered yet", "bad") : "")];
+}
+
+export function backups({ collector, backups }) {
+  if (!backups.length) return [soft(`No backup of ${collector} told of itself here: whether there is one is not known.`)];
+  const columns = [["place", ""], ["complete (UTC)", ""], ["events since", "n"], ["proven (UTC)", ""]];
+  const rows = backups.map((one) => [
+    one.place,
+    minute(one.taken),
+    count(one.missing_events),
+    make("span", {}, one.verified ? `${minute(one.verified)} ` : "", proof(one)),
+  ]);
+  return [table(`Of ${collector}`, columns, rows)];
+}
+
+function proof(one) {
+  if (!one.verified) return tag("never", "warn");
+  return one.verified_ok ? tag("all there", "good") : tag("not all there", "bad");
+}
+
 export function latest(lines, lacking) {
   if (!lines.length) return [soft(lacking ? "None are known; not all is known." : "No job and no session yet.")];
   const columns = [["time (UTC)", ""], ["customer", ""], ["zone", ""], ["what", ""], ["format, language", ""], ["length", "n"], ["", ""]];
