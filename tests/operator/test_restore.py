@@ -293,7 +293,7 @@ def test_the_condition_says_what_came_back_and_what_is_lost() -> None:
     assert "lost: c, ledger 1: 6 to 9" in says(lossy)[2]
     plan = run(**{**BACK, "result": "planned", "lost": ["c, ledger 1: 6 to 9"]})
     assert says(plan)[:2] == ("Unknown", "RestorePlanned")
-    assert says(run(result="nothing"))[2] == "x: nothing was missing"
+    assert says(run(result="nothing"))[2] == "x: nothing to bring back"
 
 
 def test_what_is_in_the_way_comes_first() -> None:

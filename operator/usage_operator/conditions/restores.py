@@ -79,6 +79,6 @@ def restored(facts: Facts, found: Sequence[Restoration]) -> Verdict | None:
 
 def _told(one: Restoration) -> str:
     """Say what came back, and what is gone for good."""
-    back = ", ".join(one.came_back) or "nothing was missing"
+    back = ", ".join(one.came_back) or "nothing to bring back"
     gone = f"; lost: {', '.join(one.lost)}" if one.lost else ""
     return f"{one.request}: {back}{gone}"
