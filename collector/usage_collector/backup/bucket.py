@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from usage_collector.backup.stores import Store
     from usage_collector.packages.scanner import Readable
 
-_STALE_SECONDS = {Part.BASE: 900.0, Part.TAIL: 60.0}
-"""Who has not renewed a lock for so long is taken for gone."""
-_RENEWALS = 15
-"""How often it is renewed in that time."""
+_STALE_SECONDS = 60.0
+"""Who has not renewed a lock for so long is taken for gone: before a job's last attempt is."""
+_RENEW_SECONDS = 4.0
 _CHUNK = 1024 * 1024
 
 
@@ -118,7 +117,7 @@ class Bucket:
             age = time.time() - found.meta["last_modified"].timestamp()
             # One of our own that could not be removed, since the server was away, holds up nobody.
             ours = bytes(found.bytes()).startswith(_whose())
-            if age < _STALE_SECONDS[self._part] and not ours:
+            if age < _STALE_SECONDS and not ours:
                 raise self._busy() from None
             try:
                 made = obstore.put(self._store, key, _whose(), mode=_this(found.meta))
@@ -128,8 +127,7 @@ class Bucket:
 
     def _renew(self) -> None:
         """Say that the lock is still held; `Conflict` when another took it over."""
-        pause = _STALE_SECONDS[self._part] / _RENEWALS
-        if self._held is None or time.monotonic() - self._renewed < pause:
+        if self._held is None or time.monotonic() - self._renewed < _RENEW_SECONDS:
             return
         text = _whose() + b" %d" % time.time()
         try:
@@ -141,10 +139,9 @@ class Bucket:
         self._renewed = time.monotonic()
 
     def _busy(self) -> Conflict:
-        minutes = _STALE_SECONDS[self._part] / 60
         return Conflict(
             f"another backup to {self.name} is under way",
-            f"wait until it is done; one that was killed counts for {minutes:.0f} min",
+            "wait until it is done; one that was killed counts for a minute",
         )
 
     @contextlib.contextmanager

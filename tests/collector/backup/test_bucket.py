@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from tests.collector.backup.test_backup import backup, live, load, lose, restore
+from tests.collector.backup.test_shipping import level, shipper
 from tests.collector.process import free_port
 from tests.collector.processes import collectors, command
 from tests.kind_helper import binaries, versions
-from usage_collector.backup.bucket import _STALE_SECONDS, Bucket, BucketPlace
+from usage_collector.backup import taking
+from usage_collector.backup.bucket import Bucket, BucketPlace
 from usage_collector.backup.catalog import load as load_index
-from usage_collector.backup.stores import Part
 from usage_collector.errors import Conflict, DeliveryFailed
+from usage_collector.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,17 +122,23 @@ def test_a_server_that_goes_away_leaves_the_last_good_backup(
 
 def test_only_one_writes_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one holds the bucket another is refused; one that was killed is taken over later."""
+    process = ["one"]
+    monkeypatch.setattr("usage_collector.backup.bucket._whose", lambda: process[0].encode())
     where = BucketPlace(place(server))
     one, other = where.of("c"), where.of("c")
     assert isinstance(one, Bucket)
-    monkeypatch.setattr("usage_collector.backup.bucket._whose", iter([b"a", b"b"] * 9).__next__)
-    with one.lock(), pytest.raises(Conflict, match="another backup"), other.lock():
-        pass
+    with one.lock():
+        process[0] = "other"
+        with pytest.raises(Conflict, match="another backup"), other.lock():
+            pass
     with other.lock():
         pass
+    process[0] = "one"
     with one.lock():
-        monkeypatch.setitem(_STALE_SECONDS, Part.BASE, -1.0)
+        process[0] = "other"
+        monkeypatch.setattr("usage_collector.backup.bucket._STALE_SECONDS", -1.0)
         with other.lock():
+            monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
             other.write("packages/x", [b"x"])
             with pytest.raises(Conflict):
                 one.write("packages/y", [b"y"])
@@ -142,3 +152,76 @@ def test_wrong_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyP
     with pytest.raises(DeliveryFailed, match="SignatureDoesNotMatch") as caught:
         BucketPlace(place(server)).of("c").read("index.json")
     assert "wrong-secret" not in str(caught.value)
+
+
+def test_a_server_that_is_killed_in_an_upload_leaves_nothing_half(server: Server) -> None:
+    """What was not sent whole is not there when it is back, under no name."""
+    store = BucketPlace(place(server)).of("c")
+    store.write("packages/before", [b"whole"])
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(16):
+            if number == 11:
+                server.kill()
+            yield bytes(1024 * 1024)
+
+    with pytest.raises(DeliveryFailed, match="s3://bucket/backups/c"):
+        store.write("packages/large", pieces())
+    server.start()
+    assert store.files("packages") == {"packages/before"}
+    assert store.read("packages/before") == b"whole"
+
+
+def test_a_server_that_is_killed_in_a_backup_leaves_a_whole_one(
+    collector: Collector, server: Server
+) -> None:
+    """What is named is there and joins; the next run goes on, and all of it proves."""
+    peer = Peer(f"http://{collector.address}")
+    where = BucketPlace(place(server))
+
+    def kill(_ledger: str, done: int, _total: int) -> None:
+        if done == 200:
+            server.kill()
+
+    order = taking.Order(where, None, datetime.now(UTC), lambda: datetime.now(UTC), kill, 100)
+    with pytest.raises(DeliveryFailed):
+        taking.take(order, peer)
+    server.start()
+    store = where.of(collector.name)
+    found = load_index(store)
+    assert found
+    assert found.taken is None
+    assert (found.packages[0].first, found.events) == (1, 200)
+    assert found.files <= store.files("packages")
+    taken = taking.take(replace(order, say=lambda *_: None), peer)
+    assert taken.index.events == live(collector)["last"]
+    assert backup(collector, place(server), "--verify").code == 0
+
+
+def test_a_shipper_outlives_its_server(collector: Collector, server: Server) -> None:
+    """While that is away it tries again; its own lock, which stayed there, does not hold it up."""
+    to = ("--from", collector.address, "--to", place(server), "--every", "0.2")
+    with shipper(*to) as process:
+        level(collector, place(server), process)
+        server.kill()
+        load(collector, 20, seed=4)
+        assert process.stdout
+        assert any("s3://bucket/backups" in line for line in process.stdout)
+        server.start()
+        level(collector, place(server), process)
+    store = BucketPlace(place(server)).of(collector.name)
+    assert store.read("tail.lock") is None
+    found = load_index(store)
+    assert found
+    assert found.files == store.files("tail")
+
+
+def test_a_bucket_lets_one_process_follow(collector: Collector, server: Server) -> None:
+    """A second one is told so, and takes nothing that the first one has."""
+    first = place(server)
+    with shipper("--from", collector.address, "--to", first) as process:
+        level(collector, first, process)
+        with shipper("--from", collector.address, "--to", first) as other:
+            assert other.stdout
+            assert any("another backup" in line for line in other.stdout)
+        assert backup(collector, first).code == 0

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.collector import disks
 from tests.collector.backup.test_backup import backup, live, load, lose, restore, status
 from tests.collector.process import free_port
 from tests.collector.processes import collectors, command
 from usage_collector.backup import Key, catalog, place, shipping
-from usage_collector.errors import Conflict, InvalidInput
+from usage_collector.errors import Conflict, InvalidInput, StorageUnavailable
 from usage_collector.peers import Peer
 
 if TYPE_CHECKING:
@@ -329,3 +330,18 @@ def test_ctrl_c_ends_it(collector: Collector, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(60)
     check(collector, folder)
+
+
+def test_a_full_volume_leaves_what_was_there(collector: Collector, tmp_path: Path) -> None:
+    """The message says what is full; with more room it goes on."""
+    with disks.memory(100 * 1024) as folder:
+        ship(collector, folder)
+        before = held(collector, folder)
+        load(collector, 2500, seed=2)
+        with pytest.raises(StorageUnavailable, match="No space left"):
+            ship(collector, folder)
+        now = check(collector, folder)
+        assert (now.taken, now.events >= before.events) == (before.taken, True)
+        subprocess.run(["mount", "-o", "remount,size=4M", folder], check=True)
+        ship(collector, folder)
+        assert check(collector, folder).events == live(collector)["last"]
