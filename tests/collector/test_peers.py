@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -168,3 +170,26 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     """With a hint that names the reporting port."""
     with pytest.raises(InvalidInput, match="reporting port"):
         addresses(text)
+
+
+_AT_ONCE = """
+import sys, threading
+sys.setswitchinterval(1e-7)
+from usage_collector.peers.answers import read_status
+ledger = b'{"id":"x","state":"live","first":1,"last":2,"head":"","began":"2026-10-01T00:00:00Z"}'
+body = b'{"collector":"c","zone":"z","ledgers":[%s],"periods":[]}' % ledger
+begin, found = threading.Barrier(8), []
+def read():
+    begin.wait()
+    found.append(read_status(body))
+threads = [threading.Thread(target=read) for _ in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+assert len(found) == 8
+"""
+
+
+def test_first_answers_may_come_all_at_once() -> None:
+    """Every fourth process died of it where threads were the first to decode into a type."""
+    for _ in range(6):
+        assert subprocess.run([sys.executable, "-c", _AT_ONCE], check=False).returncode == 0

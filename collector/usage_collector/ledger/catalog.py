@@ -59,6 +59,12 @@ class Replacement(msgspec.Struct, frozen=True):
     closing: Closing
 
 
+# Made here, once: msgspec crashes where several threads are the first to decode into a type.
+_read_about = msgspec.json.Decoder(About).decode
+_read_closing = msgspec.json.Decoder(Closing).decode
+_read_replacement = msgspec.json.Decoder(Replacement).decode
+
+
 _UNEXPLAINED = Closing(0, f"a newer ledger is there, but no {_CLOSED}", damaged=True)
 
 
@@ -156,14 +162,14 @@ class Catalog:
         except FileNotFoundError:
             return None
         try:
-            return msgspec.json.decode(data, type=Closing)
+            return _read_closing(data)
         except msgspec.MsgspecError:
             return Closing(0, f"{_CLOSED} is unreadable", damaged=True)
 
     def _entry(self, path: Path) -> tuple[About, Closing | None]:
         closing = self.closing(path.name)
         try:
-            about = msgspec.json.decode((path / _ABOUT).read_bytes(), type=About)
+            about = _read_about((path / _ABOUT).read_bytes())
         except (OSError, msgspec.MsgspecError):
             about = None
         if about is None or about.id != path.name:
@@ -180,6 +186,6 @@ def database(folder: Path) -> Path:
 
 def _replacement(folder: Path) -> Replacement | None:
     try:
-        return msgspec.json.decode((folder / _RESTORED).read_bytes(), type=Replacement)
+        return _read_replacement((folder / _RESTORED).read_bytes())
     except (OSError, msgspec.MsgspecError):
         return None

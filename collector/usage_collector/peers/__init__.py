@@ -21,10 +21,14 @@ from usage_collector.peers.answers import (
     Cut,
     CutFile,
     Ledger,
-    NewCut,
     Problem,
     Receipt,
     Status,
+    read_cut,
+    read_object,
+    read_problem,
+    read_receipt,
+    read_status,
 )
 
 if TYPE_CHECKING:
@@ -116,18 +120,18 @@ class Peer:
 
     def status(self) -> Status:
         """Its ledgers, cuts and receipts."""
-        return self._decoded(Status, self._ask("GET", "/v1/periods"))
+        return self._decoded(read_status, self._ask("GET", "/v1/periods"))
 
     def cut(self, period: str, limits: Mapping[str, float]) -> list[CutFile]:
         """Fixes a period's cut, once and for all; the packages it comes to."""
         answer = self._ask("POST", f"/v1/periods/{period}", params=dict(limits))
-        return self._decoded(NewCut, answer).files
+        return self._decoded(read_cut, answer).files
 
     def receipt(self, period: str, state: str, files: Sequence[Mapping[str, str]], by: str) -> None:
         """Tells it what became of its packages; the same receipt again changes nothing."""
         body = {"state": state, "files": list(files), "by": by}
         answer = self._ask("POST", f"/v1/periods/{period}/receipts", json=body)
-        self._decoded(Receipt, answer)
+        self._decoded(read_receipt, answer)
 
     def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What it learnt of usage since it was last asked, as it came."""
@@ -140,7 +144,7 @@ class Peer:
         self, method: str, path: str, params: Mapping[str, float | str], body: object = None
     ) -> dict[str, Any]:
         """What it answers to people: one JSON object."""
-        return self._decoded(dict[str, Any], self._ask(method, path, params, body))
+        return self._decoded(read_object, self._ask(method, path, params, body))
 
     def keep_manifest(self, period: str, manifest: bytes) -> None:
         """Leaves a period's manifest with it, in the place of an older one."""
@@ -290,9 +294,9 @@ class Peer:
                 self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
         raise AssertionError("unreachable")
 
-    def _decoded(self, kind: type[_T], body: bytes) -> _T:
+    def _decoded(self, read: Callable[[bytes], _T], body: bytes) -> _T:
         try:
-            return msgspec.json.decode(body, type=kind)
+            return read(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise PeerUnavailable(
                 f"{self.url} gave no answer of a collector: {error}",
@@ -302,7 +306,7 @@ class Peer:
 
 def _problem(response: httpx.Response) -> Problem:
     try:
-        return msgspec.json.decode(response.content, type=Problem)
+        return read_problem(response.content)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Problem(detail=response.reason_phrase)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -111,3 +111,11 @@ class Problem(msgspec.Struct, frozen=True):
 
     detail: str = ""
     windows: list[dict[str, object]] = []
+
+
+# Made here, once: msgspec 0.22 crashes where several threads are the first to decode into a type.
+read_status = msgspec.json.Decoder(Status).decode
+read_cut = msgspec.json.Decoder(NewCut).decode
+read_receipt = msgspec.json.Decoder(Receipt).decode
+read_problem = msgspec.json.Decoder(Problem).decode
+read_object = msgspec.json.Decoder(dict[str, Any]).decode
