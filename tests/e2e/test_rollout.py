@@ -1,10 +1,7 @@
 """A change reaches the collectors zone by zone, under load and whatever befalls the operator."""
 
 import json
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,7 +9,7 @@ import pytest
 
 from tests.e2e.load import transcribers
 from tests.e2e.system import ZONES, System
-from tests.kind_helper.run import until
+from tests.kind_helper.run import repeating, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -44,22 +41,9 @@ class Observer:
         self.seen.append((frozenset(marked), frozenset(set(ZONES) - ready)))
         return self.seen[-1]
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
+    def looking(self) -> AbstractContextManager[None]:
         """Look again and again while the context lasts."""
-        end = threading.Event()
-
-        def repeat() -> None:
-            while not end.wait(0.2):
-                self.look()
-
-        with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(repeat)
-            try:
-                yield
-            finally:
-                end.set()
-                done.result()
+        return repeating(self.look, every=0.2)
 
 
 def change(system: System, mark: str) -> None:

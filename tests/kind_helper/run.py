@@ -1,8 +1,11 @@
 """Starts programs and waits for them; the one place where failures become `CommandFailed`."""
 
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kind_helper.errors import CommandFailed, KindHelperError
@@ -65,3 +68,24 @@ def until(
         if time.monotonic() > deadline:
             raise KindHelperError(f"{what}: not within {seconds:.0f} s", hint)
         time.sleep(every)
+
+
+@contextmanager
+def repeating(action: Callable[[], object], every: float) -> Iterator[None]:
+    """Do something again and again while the context lasts, with pauses of `every` seconds.
+
+    What it raises ends it, and is raised at the end of the context.
+    """
+    end = threading.Event()
+
+    def repeat() -> None:
+        while not end.wait(every):
+            action()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(repeat)
+        try:
+            yield
+        finally:
+            end.set()
+            done.result()
