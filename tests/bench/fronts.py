@@ -83,7 +83,7 @@ class Postgres:
         rows = await self._connection.fetch(
             _INSERT,
             list(range(first, first + len(events))),
-            [event.transport_id for event in events],
+            [event.short_id for event in events],
             [time.time_ns() // 1000] * len(events),
             [event.raw for event in events],
         )

@@ -81,6 +81,7 @@ def test_any_bytes_are_events_or_an_error_of_ours(body: bytes) -> None:
             assert one.raw in body
             assert one.digest == hashlib.sha256(one.raw).digest()
             assert len(one.transport_id) == 40
+            assert one.short_id == one.transport_id[:24]
             assert events.read(one.raw) == one
 
 

@@ -36,6 +36,8 @@ class Outcome(StrEnum):
     DONE = "done"
     STATUS = "status"
     ENDED = "ended"
+    ANNOUNCED = "announced"
+    FAILED = "failed"
     OTHER = "other"
 
 
@@ -43,6 +45,8 @@ _OUTCOMES = {
     "TRANSCRIBER_DONE": Outcome.DONE,
     "SESSION_STATUS": Outcome.STATUS,
     "SESSION_ENDED": Outcome.ENDED,
+    "TRANSCRIPT_NOTIFIED": Outcome.ANNOUNCED,
+    "TRANSCRIPT_FAILED": Outcome.FAILED,
 }
 
 
@@ -81,6 +85,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def transport_id(self) -> bytes:
         """40 bytes: the time, big-endian (0 when there is none), then the origin or digest."""
         return (self.time or 0).to_bytes(8, "big") + (self.origin or self.digest)
+
+    @property
+    def short_id(self) -> bytes:
+        """The first 24 bytes of the transport id, by which a ledger finds the event again.
+
+        With 128 bits of the hash nobody can make an event that passes for another's.
+        """
+        return (self.time or 0).to_bytes(8, "big") + (self.origin or self.digest)[:16]
 
     @property
     def identity(self) -> bytes:
@@ -298,9 +310,9 @@ def _implausible(kind: Outcome, duration: float | None) -> bool:
 
 
 def _mode(kind: Outcome, source: str) -> str:
-    if kind is Outcome.OTHER:
-        return "batch" if "batch" in source else "realtime"
-    return "batch" if kind is Outcome.DONE else "realtime"
+    if kind in (Outcome.STATUS, Outcome.ENDED):
+        return "realtime"
+    return "batch" if kind is Outcome.DONE or "batch" in source else "realtime"
 
 
 def _time(text: str | None) -> int | None:

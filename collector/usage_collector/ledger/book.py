@@ -202,7 +202,7 @@ class Book:
     ) -> tuple[list[list[bool]], list[bytes], list[Event]]:
         """For each request which of its events are new; the ids of all that are, and they."""
         asked = [event for events in requests for event in events]
-        ids = [event.transport_id for event in asked]
+        ids = [event.short_id for event in asked]
         known = self._index.known(ids)
         if not known and not self.earlier and len(set(ids)) == len(ids):
             return [[True] * len(events) for events in requests], ids, asked

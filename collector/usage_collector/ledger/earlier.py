@@ -40,9 +40,9 @@ class Earlier:
         self._open()
         for reader, unfiled in self._readers:
             with suppress(UsageError):
-                position = unfiled.get(event.transport_id)
+                position = unfiled.get(event.short_id)
                 if position is None:
-                    position = reader.position_of(event.transport_id)
+                    position = reader.position_of(event.short_id)
                 if position is not None and reader.event(position) == event.raw:
                     return True
         return False

@@ -27,7 +27,7 @@ MAX_RECENT = 32_768
 FILE_SECONDS = 30.0
 """How long they wait at most where few come."""
 
-_ID_BYTES = 40
+_ID_BYTES = 24
 _KNOWN = f"""
 WITH RECURSIVE
 n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < length(?1) / {_ID_BYTES}),
@@ -40,7 +40,7 @@ def entries(reader: Reader, first: int, last: int) -> Iterator[tuple[bytes, int,
     """The rows of ``ids`` for these positions, made from the events: id, position, weight."""
     for position, raw in enumerate(reader.events(first, last), first):
         event = events.read(raw)
-        yield event.transport_id, position, weight(event)
+        yield event.short_id, position, weight(event)
 
 
 class _Batch:

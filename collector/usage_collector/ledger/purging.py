@@ -32,7 +32,7 @@ def step(connection: apsw.Connection, reader: Reader, end: int, sent: int) -> bo
         return False
     last = min((first - 1) // STEP * STEP + STEP, end)
     found = list(dated(reader, first, last))
-    ids = [(event.transport_id,) for _, _, event in found]
+    ids = [(event.short_id,) for _, _, event in found]
     untimed = [(received, position) for position, received, event in found if event.time is None]
     identities = [of_event(reader.ledger, *one) for one in found]
     billed = [(b.position, b.identity, b.duration, b.time) for b in identities if b]

@@ -152,9 +152,9 @@ class Reader:
         )
         return self._value(sql, since, until, first, last) is not None
 
-    def position_of(self, transport_id: bytes) -> int | None:
+    def position_of(self, short_id: bytes) -> int | None:
         """Where the event with that id is, if it is filed."""
-        position: int | None = self._value("SELECT position FROM ids WHERE id = ?", transport_id)
+        position: int | None = self._value("SELECT position FROM ids WHERE id = ?", short_id)
         return position
 
     def event(self, position: int) -> bytes:

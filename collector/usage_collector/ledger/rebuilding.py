@@ -141,7 +141,7 @@ class Rebuild:
         self._pending, self._marks = [], []
         start = self.last - len(pending) + 1
         weights = list(map(blocks.weight, pending))
-        ids = [(e.transport_id, start + n, weights[n]) for n, e in enumerate(pending)]
+        ids = [(e.short_id, start + n, weights[n]) for n, e in enumerate(pending)]
         untimed = [
             (received, start + n, weights[n]) for n, e in enumerate(pending) if e.time is None
         ]

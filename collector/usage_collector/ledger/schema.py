@@ -11,7 +11,7 @@
 ``realtime_ms`` what they weigh, ``received`` when they were stored (µs); ``dictionary`` names the
 zstd dictionary that is needed to read them, NULL for none.
 
-``ids``: the transport id of each event, which begins with its time: the guard against duplicates
+``ids``: the short id of each event, which begins with its time: the guard against duplicates
 and the index by time in one. ``weight`` is -1 for a batch job, the milliseconds of an ended
 real-time session, NULL for what does not count. ``untimed`` files events without a time under
 the time of their receipt.
@@ -36,5 +36,5 @@ CREATE TABLE identities(
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, sha256 BLOB, data BLOB, copy BLOB);
 """
 
-FORMAT = 2
+FORMAT = 3
 """Version of this layout, kept in ``meta``."""
