@@ -77,7 +77,7 @@ class Client:
         access: Access,
         permit: Callable[[], bool] = lambda: True,
         wrote: Callable[[Object], None] = lambda _: None,
-        connections: int = 32,
+        connections: int = 8,
     ) -> None:
         self.access = access
         self._permit = permit

@@ -60,12 +60,18 @@ def signature(thing: Mapping[str, Any]) -> int:
     return hash(json.dumps([kept, metadata, telling], sort_keys=True))
 
 
-def pack(thing: Object) -> bytes:
-    """Make an object small."""
-    return zlib.compress(json.dumps(thing, separators=(",", ":")).encode(), 1)
+def text(thing: Object) -> bytes:
+    """Write an object down."""
+    return json.dumps(thing, separators=(",", ":")).encode()
 
 
-def unpack(packed: bytes) -> Object:
-    """Give a packed object back."""
-    found: Object = json.loads(zlib.decompress(packed))
+def pack(thing: Object, model: bytes) -> bytes:
+    """Make an object small; ``model`` is the text of another of its kind, which is much alike."""
+    squeezing = zlib.compressobj(1, zdict=model)
+    return squeezing.compress(text(thing)) + squeezing.flush()
+
+
+def unpack(packed: bytes, model: bytes) -> Object:
+    """Give a packed object back; ``model`` is the one that it was packed with."""
+    found: Object = json.loads(zlib.decompressobj(zdict=model).decompress(packed))
     return found

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from usage_operator import naming
-from usage_operator.kube.essence import essence, pack, signature, unpack
+from usage_operator.kube.essence import essence, pack, signature, text, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -46,6 +46,7 @@ class Mirror:
     def __init__(self, kinds: Collection[str]) -> None:
         self._changed: Callable[[str, str], None] = lambda *_: None
         self._things: dict[str, dict[Place, _Entry]] = {kind: {} for kind in kinds}
+        self._models: dict[str, bytes] = {}
         self._of: dict[Place, set[tuple[str, str]]] = {}
         self._whole: set[tuple[str, str | None]] = set()
 
@@ -69,7 +70,8 @@ class Mirror:
         if not self._whole & {(kind, namespace), (kind, None)}:
             return None
         names = sorted(name for one, name in self._of.get((namespace, instance), ()) if one == kind)
-        return [unpack(self._things[kind][namespace, name].packed) for name in names]
+        found = [self._things[kind][namespace, name].packed for name in names]
+        return [unpack(packed, self._models[kind]) for packed in found]
 
     def wrote(self, thing: Object) -> None:
         """Take what the API server answered to a write of ours."""
@@ -92,7 +94,9 @@ class Mirror:
         if labels.get(naming.MANAGED_BY) != naming.FIELD_MANAGER or naming.INSTANCE not in labels:
             return self._drop(kind, place)
         kept = essence(thing)
-        entry = _Entry(sys.intern(labels[naming.INSTANCE]), version, signature(kept), pack(kept))
+        # The first of a kind is what the others are like.
+        packed = pack(kept, self._models.setdefault(kind, text(kept)))
+        entry = _Entry(sys.intern(labels[naming.INSTANCE]), version, signature(kept), packed)
         news: set[str] = set()
         if before and before.instance != entry.instance:
             news = self._drop(kind, place)

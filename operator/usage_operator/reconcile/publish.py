@@ -53,49 +53,43 @@ def news(conditions: list[Condition], before: dict[str, Any]) -> list[Condition]
 
 
 def _measure(namespace: str, name: str, status: Status) -> None:
-    """Let the metrics say what the status says."""
-    whole = {"namespace": namespace, "name": name}
-    # What is not asked for any more has no condition.
-    metrics.CONDITIONS.remove_by_labels(whole | {"type": "Restored"})
-    for one in status.conditions:
-        if one.type == "Ready":
-            metrics.READY.labels(namespace, name).set(one.status == "True")
-        for state in ("True", "False", "Unknown"):
-            metrics.CONDITIONS.labels(namespace, name, one.type, state).set(one.status == state)
-    late = status.next_export is not None and bool(status.next_export.overdue)
-    metrics.EXPORT_OVERDUE.labels(namespace, name).set(late)
-    _measure_backups(namespace, name, status)
-    for state, count in (
-        ("wanted", sum(zone.replicas for zone in status.zones)),
-        ("ready", sum(zone.ready for zone in status.zones)),
-    ):
-        metrics.COLLECTORS.labels(namespace, name, state).set(count)
-
-
-def _measure_backups(namespace: str, name: str, status: Status) -> None:
+    """Let the metrics say what the status says; what is not asked for any more has no condition."""
+    where = (namespace, name)
     reasons = {one.reason for one in status.conditions}
-    metrics.BACKUP_OVERDUE.labels(namespace, name).set("BackupOverdue" in reasons)
-    metrics.PROOF_OVERDUE.labels(namespace, name).set("VerifyOverdue" in reasons)
+    states = {one.type: one.status for one in status.conditions}
+    late = status.next_export is not None and bool(status.next_export.overdue)
     last = status.last_backup
-    for gauge, text in (
-        (metrics.BACKUP_TIME, last and last.time),
-        (metrics.PROOF_TIME, last and last.verified),
-    ):
-        if text:
-            gauge.labels(namespace, name).set(dt.datetime.fromisoformat(text).timestamp())
-        else:
-            gauge.remove_by_labels({"namespace": namespace, "name": name})
+    metrics.CONDITIONS.tell(
+        *where,
+        {
+            (kind, one): state == one
+            for kind, state in states.items()
+            for one in ("True", "False", "Unknown")
+        },
+    )
+    metrics.READY.tell(*where, states.get("Ready") == "True")
+    metrics.EXPORT_OVERDUE.tell(*where, late)
+    metrics.BACKUP_OVERDUE.tell(*where, "BackupOverdue" in reasons)
+    metrics.PROOF_OVERDUE.tell(*where, "VerifyOverdue" in reasons)
+    metrics.BACKUP_TIME.tell(*where, _seconds(last.time if last else None))
+    metrics.PROOF_TIME.tell(*where, _seconds(last.verified if last else None))
+    metrics.COLLECTORS.tell(
+        *where,
+        {
+            ("wanted",): sum(zone.replicas for zone in status.zones),
+            ("ready",): sum(zone.ready for zone in status.zones),
+        },
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    return dt.datetime.fromisoformat(text).timestamp() if text else None
 
 
 def forget(namespace: str, name: str) -> None:
     """Let the metrics say nothing more of a resource."""
-    gauges = (
-        *(metrics.READY, metrics.CONDITIONS, metrics.COLLECTORS, metrics.EXPORT_OVERDUE),
-        *(metrics.BACKUP_OVERDUE, metrics.PROOF_OVERDUE),
-        *(metrics.BACKUP_TIME, metrics.PROOF_TIME),
-    )
-    for gauge in gauges:
-        gauge.remove_by_labels({"namespace": namespace, "name": name})
+    for gauge in metrics.OF_RESOURCES:
+        gauge.tell(namespace, name, None)
 
 
 async def publish(client: Client, document: Object, facts: Facts) -> bool:
