@@ -13,7 +13,8 @@ from usage_operator.manifests.metadata import Context, Manifest, base
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_RETRIES = 3
+_RETRIES = 6
+"""About ten minutes: a collector takes one ledger back at a time, and another may be under way."""
 _LONGEST_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 24 * 3600
 
