@@ -14,7 +14,7 @@ import msgspec
 
 from usage_collector.errors import InvalidInput
 from usage_collector.sessions import HOUR
-from usage_collector.usage.answering import FORMATS, OTHER, grouped
+from usage_collector.usage.answering import OTHER, grouped, is_other
 from usage_collector.usage.asking import Query, text
 from usage_collector.usage.folding import add
 from usage_collector.usage.schema import GROUPINGS
@@ -106,7 +106,7 @@ def of_values(totals: Table, by: str) -> list[Series]:
     found: dict[str, Series] = {}
     for label, sums in totals.items():
         (value,) = label
-        strange = by == "format" and value and value not in FORMATS
+        strange = by == "format" and is_other(value)
         name = OTHER if strange else value
         _take(found.setdefault(name, Series(name, name)), label, sums)
     return _ranked(found.values())

@@ -6,24 +6,23 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from aiohttp import web
 
 from usage_collector import usage
 from usage_collector.web import queries
 from usage_collector.web.routing import Parameter, Route
 from usage_collector.web.tokens import Access
-from usage_collector.web.usage_routes import MAX_DAYS, partial
+from usage_collector.web.usage_routes import MAX_DAYS, compressed, partial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from aiohttp import web
 
     from usage_collector.usage import Fleet, Missing
 
 DAYS = 30
 """In an answer where nothing is asked for."""
 _MOST = 100
-_LARGE = 1 << 16
-"""Bytes; larger answers are compressed in a thread."""
 _WINDOW = (
     Parameter("by", f"series of each: {', '.join(usage.BY)} (default: zone)"),
     Parameter("since", f"first day, UTC, inclusive; {DAYS} days in all if left out"),
@@ -69,13 +68,4 @@ def routes(fleet: Fleet) -> list[Route]:
 
 def _json(answered: dict[str, Any], missing: Sequence[Missing]) -> web.Response:
     headers = partial(answered, missing)
-    body = msgspec.json.encode(answered)
-    response = web.Response(
-        body=body,
-        content_type="application/json",
-        headers=headers,
-        zlib_executor_size=_LARGE,
-    )
-    # Columns of numbers become several times smaller.
-    response.enable_compression()
-    return response
+    return compressed(msgspec.json.encode(answered), headers)

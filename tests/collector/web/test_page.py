@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,20 @@ def test_usage_stays_behind_the_token(client: httpx.Client) -> None:
     ):
         assert client.get(path).status_code == 401
         assert client.get(path, headers={"Authorization": "Bearer reader"}).status_code == 200
+
+
+def test_days_are_sent_compressed_to_whoever_takes_that(client: httpx.Client) -> None:
+    """A year of them fits a phone's connection; others get the same as it is."""
+    since = datetime.now(UTC) - timedelta(days=364)
+    for path in ("/v1/usage/series", "/v1/coverage"):
+        sent = []
+        for encoding in ("gzip", "identity"):
+            headers = {"Authorization": "Bearer reader", "Accept-Encoding": encoding}
+            query = {"since": f"{since:%Y-%m-%d}"}
+            with client.stream("GET", path, params=query, headers=headers) as answer:
+                sent.append(b"".join(answer.iter_raw()))
+        assert json.loads(gzip.decompress(sent[0])).keys() == json.loads(sent[1]).keys()
+        assert len(sent[0]) < len(sent[1]) / (5 if path == "/v1/coverage" else 1)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ function quota(one, lacking) {
   if (limit !== null) track.append(make("span", { className: "limit", style: { left: at(limit) } }));
   const over = one.quota_sessions !== null && one.sessions > one.quota_sessions;
   return make("div", { className: "quota" },
-    make("div", { className: "line" }, make("b", {}, one.name), make("span", {}, text, kind ? " " : "", kind ? tag(kind === "bad" ? "used up" : "80 % reached", kind) : "")),
+    make("div", { className: "line" }, make("b", {}, one.name), make("span", {}, text, kind ? " " : "", kind ? tag(kind === "bad" ? "used up" : `${percent(one.reached)} reached`, kind) : "")),
     track,
     make("div", { className: "line soft" }, make("span", {}, `${expected}.`), make("span", {}, sessions, over ? " " : "", over ? tag("too many", "bad") : "")),
   );
