@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from usage_collector.backup.index import Index, Stored
+from usage_collector.backup.index import INDEXES, Index, Stored
 from usage_collector.backup.returning import Source
 from usage_collector.backup.sealing import SUFFIX, Unsealed
 from usage_collector.backup.stores import place
@@ -78,6 +78,11 @@ def _files(path: Path) -> list[Path]:
         raise InvalidInput(f"there is no {path}", "give packages, or a folder that holds them")
     if path.is_file():
         return [path]
+    if index := next((one for one in path.rglob("*.json") if one.name in INDEXES), None):
+        # It knows what was delivered, which the packages beside it do not say.
+        raise InvalidInput(
+            f"{index} tells more than the packages there", "restore the place of backups, alone"
+        )
     return sorted(
         one
         for one in path.rglob("*")

@@ -140,11 +140,15 @@ def test_files_that_are_no_packages_are_named(tmp_path: Path) -> None:
         text.write_text("no package")
         empty = tmp_path / "empty"
         empty.mkdir()
+        places = tmp_path / "backups"
+        assert backup(one, places).code == 0
         for files, said in (
             ((window, window), "window of time"),
             ((text,), "not ours"),
             ((empty,), "no packages"),
             ((tmp_path / "gone", text), "there is no"),
+            ((places, places), "tells more than the packages"),
+            ((places / one.name,), "tells more than the packages"),
         ):
             refused = command("restore", *files, "--to", one.address)
             assert refused.code in (1, 2)
