@@ -54,7 +54,7 @@ async def _list(
     client: Client, mirror: Mirror | None, names: naming.Names, kind: str
 ) -> list[Object]:
     """List our objects of a kind: the mirror's, where it knows the kind."""
-    known = mirror.list(kind, names.namespace, names.name) if mirror else None
+    known = mirror.list(kind, names.namespace, names.name) if mirror is not None else None
     if known is not None:
         return known
     labels = {naming.INSTANCE: names.name, naming.MANAGED_BY: naming.FIELD_MANAGER}
