@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from usage_collector import usage
-from usage_collector.cli.clients import console, interruptible, print_json
+from usage_collector.cli.clients import Number, console, interruptible, print_json
 from usage_collector.cli.reporting import collectors_options, format_option, tell_partial
 from usage_collector.errors import Conflict, InvalidInput, NotFound
 from usage_collector.periods import Period, moment
@@ -44,7 +44,7 @@ def command() -> None:
 def _figures(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--concurrent-sessions", type=click.IntRange(0), help="Sessions at once."),
-        click.option("--monthly-hours", type=click.FloatRange(0), help="Hours a month."),
+        click.option("--monthly-hours", type=Number(0), help="Hours a month."),
         click.option("--plan", help="free, paid, enterprise, or one of the limits file."),
         click.option("--contract", "contracts", multiple=True, help="A contract_id of its events."),
         click.option(
@@ -130,7 +130,7 @@ def archive(collectors: Collectors, id_: str, undo: bool, as_json: bool) -> None
 @collectors_options
 @interruptible
 def merge(collectors: Collectors, id_: str, into: str, as_json: bool) -> None:
-    """Lets OTHER take the place of ID in every month; the same twice undoes it."""
+    """Lets OTHER take the place of ID in every month; into ID itself undoes that."""
     made = collectors.ask("POST", f"{_path(id_)}/merge", body={"into": into})
     _done(made, as_json)
 

@@ -30,7 +30,7 @@ from usage_collector.usage.store import Store
 from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
@@ -243,10 +243,14 @@ class Fleet:
         """What may be missing from these days, after waiting a little for what is under way."""
         began = self._now()
         self.feeder.catch_up(began, WAIT_SECONDS)
+        return self._lacking(query, self.sources(began))
+
+    @staticmethod
+    def _lacking(query: Query, sources: Sequence[Source]) -> list[Missing]:
         first = 0 if query.since is None else query.since
         return [
             Missing(one.collector, trouble.reason, trouble.since)
-            for one in self.sources(began)
+            for one in sources
             for trouble in one.troubles
             if trouble.touches(first, query.until)
         ]
@@ -280,8 +284,9 @@ class Fleet:
             await self._work(self._send_alerts)
 
     def _send_alerts(self) -> None:
-        lines, missing = self.limits()
-        self._alerting.run(lines, sorted({one.collector for one in missing}))
+        # Nobody waits for it, so counting goes on at its own pace.
+        missing = self._lacking(Query(self.today - HISTORY_DAYS, self.today), self.sources())
+        self._alerting.run(self._quotas(), sorted({one.collector for one in missing}))
 
     def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:
         """In threads of its own: collectors that are away must not keep exports waiting."""

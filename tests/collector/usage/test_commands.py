@@ -100,6 +100,7 @@ def test_a_collector_that_answers_is_found(one: Collector) -> None:
         (["customers", "invoice", "--month", "2026-13"], "2026-13"),
         (["customers", "invoice", "--month", "2026-10", "--since", "2026-10-01"], "excludes"),
         (["customers", "add", "acme"], "--name"),
+        (["customers", "change", "acme", "--monthly-hours", "nan"], "--monthly-hours"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(one: Collector, words: list[str], said: str) -> None:
