@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 
@@ -21,6 +22,7 @@ class Receiver:
     """
 
     port: int = 0
+    scheme: str = "http"
     answers: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     got: list[dict[str, Any]] = field(default_factory=list)
@@ -28,7 +30,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/alerts?secret=1"
+        return f"{self.scheme}://127.0.0.1:{self.port}/alerts?secret=1"
 
     @property
     def taken(self) -> list[tuple[str, float, str]]:
@@ -45,7 +47,9 @@ class Receiver:
 
 
 @contextmanager
-def receiver(*answers: int, **headers: str) -> Iterator[Receiver]:
+def receiver(
+    *answers: int, tls: ssl.SSLContext | None = None, **headers: str
+) -> Iterator[Receiver]:
     """A running one; ``headers`` go with each answer."""
     made = Receiver(answers=list(answers), headers=headers)
 
@@ -69,6 +73,9 @@ def receiver(*answers: int, **headers: str) -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.port = server.server_address[1]
+    if tls:
+        made.scheme = "https"
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 from tests.collector.usage.receiver import Receiver, receiver
 from usage_collector.errors import InvalidInput
+from usage_collector.keystore import Keystore
 from usage_collector.periods import microseconds
 from usage_collector.sessions import SECOND
 from usage_collector.usage import alerting
@@ -272,6 +274,23 @@ def test_a_header_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: An
         setup.now += 5 * SECOND
         setup.run()
         assert to.got[0]["authorization"] == "Bearer another"
+
+
+def test_only_a_server_that_is_trusted_is_told(tmp_path: Path, caplog: Any) -> None:
+    """Of a certificate that nobody vouches for the alert, and the header, are kept."""
+    pair = Keystore(tmp_path, None, None).certificate("here", datetime.now(UTC))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with receiver(tls=context) as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("acme", 10, 10))
+        assert not to.got
+        assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+        hook = {"url": to.url, "ca_file": str(pair.certificate)}
+        setup.file.write_text(json.dumps({"thresholds": [100], "webhooks": [hook]}))
+        setup.restart()
+        setup.run(_line("acme", 10, 10))
+        assert [one[0] for one in to.taken] == ["acme"]
 
 
 def test_a_fleet_tells_once(tmp_path: Path) -> None:
