@@ -55,8 +55,13 @@ def fetch(fetcher: Fetcher, period: str, known: Kept | None) -> Kept | None:
 
 
 def give_back(source: Source, peer: Peer) -> list[str]:
-    """Leaves the manifests with a collector that does not have them; of which periods."""
-    lacking = [one for one in source.index.manifests if peer.manifest(one.period) is None]
+    """Leaves the manifests with a collector that does not have them; of which periods.
+
+    Only of those that something it holds was cut for: not all of a backup may have come back.
+    """
+    cut = {one.period for one in peer.status().periods}
+    known = [one for one in source.index.manifests if one.period in cut]
+    lacking = [one for one in known if peer.manifest(one.period) is None]
     for one in lacking:
         peer.keep_manifest(one.period, _read(source, one))
     return [one.period for one in lacking]

@@ -131,6 +131,26 @@ def test_files_without_an_index_come_back(tmp_path: Path) -> None:
         assert (named.code, broken.name in named.err) == (1, True)
 
 
+def test_one_of_several_ledgers_comes_back(tmp_path: Path) -> None:
+    """What only the others were cut for is left out: the collector could not place it."""
+    places, keys = tmp_path / "backups", make_keys(tmp_path)
+    with collectors(tmp_path, 1) as [one]:
+        load(one, 30, seed=1)
+        month(THIS, tmp_path / "exports", keys, one)
+        assert backup(one, places).code == 0
+        first = live(one)["id"]
+        lose(one)
+        load(one, 30, seed=2)
+        assert backup(one, places).code == 0
+        second = live(one)["id"]
+        lose(one)
+        words = ("restore", places, "--to", one.address, "--json")
+        for ledger, periods in ((second, 0), (first, 1)):
+            done = command(*words, "--ledger", ledger)
+            assert (done.code, done.facts["restored"][0]["ledger"]) == (0, ledger), done.err
+            assert len(status(one)["periods"]) == periods
+
+
 def test_files_that_are_no_packages_are_named(tmp_path: Path) -> None:
     """Nothing is asked of the collector before; an empty folder is no backup."""
     with collectors(tmp_path, 1) as [one]:
