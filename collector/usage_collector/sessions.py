@@ -72,9 +72,11 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
 def use(event: Event, place: Place, zone: str) -> Use | None:
     """What an event says of usage; None when it says nothing of it.
 
-    A status that names no session says nothing: its duration is cumulative, of nobody knows what.
+    Only an end that names no session says something: a status's duration is cumulative, of nobody
+    knows what.
     """
-    if event.kind is Outcome.OTHER or (event.kind is Outcome.STATUS and event.session is None):
+    final = event.kind in (Outcome.DONE, Outcome.ENDED)
+    if event.kind is Outcome.OTHER or not (final or event.session):
         return None
     return Use(
         identity=event.identity,
@@ -131,6 +133,14 @@ class Session(msgspec.Struct, frozen=True):
     def durations(self) -> list[int]:
         """The different durations that its ends claim; more than one is a conflict."""
         return sorted({end.duration for end in self.finals if end.duration is not None})
+
+
+def awaited(uses: Sequence[Use]) -> Use | None:
+    """The event that announced a job of which nothing else is known yet; None: there is none."""
+    kinds = {one.kind for one in uses}
+    if Outcome.ANNOUNCED not in kinds or kinds & {Outcome.FAILED, Outcome.DONE, Outcome.ENDED}:
+        return None
+    return min((one for one in uses if one.kind is Outcome.ANNOUNCED), key=lambda one: one.place)
 
 
 def resolve(uses: Sequence[Use], counted_at: int) -> Session | None:

@@ -285,3 +285,17 @@ def test_wrong_flags_are_named_with_a_remedy(
     assert result.code == 2
     assert named in result.err
     assert json.loads(summary.read_bytes())["result"] == "failed"
+
+
+def test_a_month_says_which_transcripts_are_pending(tmp_path: Path, three: list[Collector]) -> None:
+    """They are on its list and its page, in no total; verifying finds the same."""
+    told = {"event": "TRANSCRIPT_NOTIFIED", "vendor": "assemblyai", "contract_id": "0"}
+    for name, one in (("a", three[0]), ("b", three[0]), ("b", three[1])):
+        post(one, json.dumps({**told, "session_id": name}).encode())
+    post(three[2], event("b", 60, vendor="assemblyai"))
+    assert export(tmp_path, three).code == 0
+    content = manifest(tmp_path)
+    assert [line["collector"] for line in content["pending"]] == ["c-0"]
+    assert content["totals"]["after"]["count"] == 1
+    assert b"of unknown duration" in delivered(tmp_path)["report.html"]
+    assert command("verify", tmp_path / "out").code == 0

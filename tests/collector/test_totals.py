@@ -167,6 +167,40 @@ def test_a_session_still_alive_is_left_to_the_next_month() -> None:
     assert msgspec.convert(line, Carried).use == msgspec.structs.replace(alive[1], transport=b"")
 
 
+def announced(session: str, collector: str, kind: str = "TRANSCRIPT_NOTIFIED") -> Use:
+    """What another vendor said of a job of unknown duration."""
+    return job(session, collector, None, "Acme", event=kind, vendor="assemblyai")
+
+
+def test_an_announced_job_is_pending_until_anything_else_is_known() -> None:
+    """Listed once with its customer, never counted; not once it is done, failed or implausible."""
+    place = {
+        "collector": "c1",
+        "ledger": "ledger-c1",
+        "position": announced("a", "c1").place.position,
+    }
+    month = counted(
+        [
+            *(announced("a", "c2"), announced("a", "c1")),
+            *(announced("b", "c1"), job("b", "c2", 60, vendor="assemblyai")),
+            *(announced("c", "c1"), announced("c", "c2", "TRANSCRIPT_FAILED")),
+            *(announced("d", "c1"), job("d", "c1", -1, vendor="assemblyai")),
+            announced("e", "c1", "TRANSCRIPT_FAILED"),
+        ]
+    )
+    (line,) = month.pending
+    assert line == {"id": announced("a", "c1").identity.hex(), **place, "customer": "Acme"}
+    assert (month.after.all.count, month.before_all.all.count) == (1, 1)
+    assert len(month.implausible) == 1
+    assert month.carried == []
+
+
+def test_what_an_earlier_month_counted_is_not_pending() -> None:
+    """A notification that comes again after a cut announces nothing."""
+    one = announced("a", "c1")
+    assert counted([one], known(one, 60)).pending == []
+
+
 def test_months_are_complete_only_when_all_of_them_was_seen() -> None:
     """A calendar month that the cuts do not cover, or that misses a collector, is partial."""
     uses = [job("a", "c1", 60), job("b", "c1", 1, time_stamp="2026-09-30T23:59:59.999Z")]

@@ -133,6 +133,7 @@ def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:
         "corrections": month.corrections,
         "estimates": month.estimates,
         "implausible": month.implausible,
+        "pending": month.pending,
     }
     for what, lines in again.items():
         told = manifest.lines(what)

@@ -105,6 +105,7 @@ def content(facts: Facts) -> Line:
         "implausible": month.implausible,
         "resumed": list(facts.resumed),
         "carried": month.carried,
+        "pending": month.pending,
         "gaps": [
             {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason} for gap in gaps
         ],

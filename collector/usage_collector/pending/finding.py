@@ -139,9 +139,8 @@ class Finder:
         event = events.read(raw)
         if event.vendor != notices.VENDOR:
             return
-        if event.kind_name == notices.FAILED or (
-            event.kind is Outcome.DONE and event.duration is not None
-        ):
+        known = event.kind is Outcome.DONE and event.duration is not None
+        if known or event.kind is Outcome.FAILED:
             self.pending.pop(event.identity, None)
         elif Notice.of(raw):
             received = next(reader.blocks(position, position)).received

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 MOST_DAYS = 62
 """What one plot shows; a collector that was away for longer brings more, which stand apart."""
-_LISTS = ("duplicates", "conflicts", "estimates", "corrections", "implausible", "carried")
+_LISTS = (
+    *("duplicates", "conflicts", "estimates", "corrections", "implausible"),
+    *("carried", "pending"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _MEANINGS = {
     "corrections": "estimated in an earlier month, and ended since",
     "implausible": "with a duration that cannot be; listed, not counted",
     "carried": "still running at the cut; the next month counts them",
+    "pending": "announced by another vendor, of unknown duration; a later month counts them",
 }
 
 

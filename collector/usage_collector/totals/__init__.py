@@ -6,6 +6,7 @@
 | a real-time session's end (`SESSION_ENDED`) | one session with its longest duration |
 | a real-time session that never ended, and is over | one session, estimated from its last status |
 | a real-time session still alive | nothing yet; it carries over |
+| an announced job (`TRANSCRIPT_NOTIFIED`) of unknown duration | nothing yet; it is pending |
 | a status that names no session | nothing; nobody knows of which |
 | a warm-up | a warm-up, never a job and never hours |
 | an end whose duration is missing or implausible | nothing; it is listed |

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector.periods import Period, moment, rfc3339
-from usage_collector.sessions import SECOND, resolve
+from usage_collector.sessions import SECOND, awaited, resolve
 from usage_collector.totals import Amount, Totals, merged
 from usage_collector.totals.carrying import Carried
 
@@ -74,6 +74,7 @@ class Month:
     corrections: list[Line] = field(default_factory=list)
     implausible: list[Line] = field(default_factory=list)
     carried: list[Line] = field(default_factory=list)
+    pending: list[Line] = field(default_factory=list)
 
     def add(self, uses: Sequence[Use], earlier: Sequence[Earlier] = ()) -> None:
         """Counts everything that was received of one identity."""
@@ -85,6 +86,10 @@ class Month:
         session = resolve(uses, self.counted_at)
         if session is None:
             self._carry(uses, earlier)
+            announced = awaited(uses)
+            if announced and not earlier:
+                line = {"id": announced.identity.hex(), **_place(announced.place)}
+                self.pending.append({**line, "customer": announced.customer})
             return
         self._count_before(session, uses)
         if earlier:

@@ -46,7 +46,7 @@ def test_any_query_comes_back_from_the_event(
     assert Notice.of(made.event) == made
     read = events.read(made.event)
     assert (read.customer, read.contract, read.session) == (customer, contract, "t-1")
-    assert (read.vendor, read.kind) == ("assemblyai", Outcome.OTHER)
+    assert (read.vendor, read.kind, read.mode) == ("assemblyai", Outcome.ANNOUNCED, "batch")
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=60))
@@ -91,8 +91,7 @@ def test_redacted_audio_says_nothing_of_usage() -> None:
 def test_a_failed_transcript_is_stored_and_never_pending() -> None:
     """Nothing will ever be billed for it."""
     failed = notice(status="error")
-    assert events.read(failed.event).kind_name == "TRANSCRIPT_FAILED"
-    assert events.read(failed.event).kind is Outcome.OTHER
+    assert events.read(failed.event).kind is Outcome.FAILED
     assert Notice.of(failed.event) is None
 
 
@@ -126,5 +125,5 @@ def test_a_failure_that_shows_later_is_not_billed() -> None:
     """The API's word counts: the transcript failed, whatever its duration."""
     raw = notice().outcome(Transcript("error", 5.0, "", "", ""), RECEIVED)
     assert raw is not None
-    assert events.read(raw).kind is Outcome.OTHER
+    assert events.read(raw).kind is Outcome.FAILED
     assert Notice.of(raw) is None
