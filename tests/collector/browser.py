@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,8 @@ class Visit:
         self.page.on("request", lambda request: self._asked(request.url))
 
     def _console(self, kind: str, text: str) -> None:
-        # That it was not signed in yet is told as an error of the network.
-        if kind in ("error", "warning") and "status of 401" not in text:
+        # That it is not signed in yet, or has to wait, is told as an error of the network.
+        if kind in ("error", "warning") and not re.search("status of (401|429)", text):
             self.complaints.append(text)
 
     def _asked(self, url: str) -> None:

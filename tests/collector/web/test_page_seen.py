@@ -276,6 +276,31 @@ def test_what_nobody_knows_is_no_zero(
         assert download.value.suggested_filename.endswith("-partial.csv")
 
 
+def test_an_answer_that_fails_is_told_in_its_place(
+    used: CollectorProcess, browser: Browser
+) -> None:
+    """The rest is shown; without coverage no figure is taken for the whole."""
+    visit = Visit(browser, used.reporting_url)
+    visit.page.route("**/v1/coverage*", lambda route: route.abort())
+    page = visit.open(token="reader")
+    assert "This cannot be shown" in page.inner_text("#coverage")
+    assert page.inner_text("#cards .card >> nth=0").startswith("≥\u00a09.000")
+    assert page.inner_text("#state").startswith("Not everything could be loaded")
+    assert len(_table(page, "#zones")) == 2
+    visit.close()
+
+
+def test_it_waits_where_requests_are_limited(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Any
+) -> None:
+    """As 429 says, until it has all that it asked for."""
+    folder = tmp_path_factory.mktemp("limited")
+    with CollectorProcess(folder / "data", USAGE_GETS_PER_SECOND="4") as process:
+        page = open_page(process)
+        assert page.inner_text("#state").startswith("As of")
+        assert '" 429 ' in process.log.read_text()
+
+
 def test_deliveries_are_read_as_the_collector_reads_them(
     used: CollectorProcess, open_page: Any
 ) -> None:

@@ -4,7 +4,7 @@
 // by itself, so no other site can make use of it. It is gone when the tab is closed.
 
 const KEY = "usage-token";
-const TRIES = 4;
+const TRIES = 8;
 
 export class Refused extends Error {
   constructor(status, detail) {

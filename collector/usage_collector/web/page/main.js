@@ -35,8 +35,10 @@ async function ask() {
   return Object.fromEntries(Object.keys(questions).map((name, at) => [name, settled[at]]));
 }
 
-async function load() {
+async function load({ unasked = false } = {}) {
   const asked = ++shown.asked;
+  // Screen readers need not hear of it every minute.
+  $("state").ariaLive = unasked ? "off" : "polite";
   $("state").textContent = "Loading …";
   const answers = await ask().catch((error) => ({ all: { status: "rejected", reason: error } }));
   // Somebody asked for other days meanwhile.
@@ -75,7 +77,8 @@ function render() {
   }
   const lacking = (name) => Boolean(answers[name].value?.partial?.length);
   const whole = (name) => days && !lacking(name);
-  show($("partial"), ...sections.partial([...missing.values()]));
+  const told = sections.partial([...missing.values()]);
+  if ((told[0]?.textContent ?? "") !== $("partial").textContent) show($("partial"), ...told);
   if (answers[by].status === "rejected") failed($("cards"), answers[by].reason);
   else main(figures.folded(answers[by].value, plot.MOST), known, whole(by), lines);
   for (const [name, id] of Object.entries(LISTS)) fill(id, answers[name], (value) => sections.totals(value, name, whole(name)));
@@ -172,7 +175,7 @@ function start() {
   $("by").onchange = () => go({ by: $("by").value });
   $("window").onsubmit = choose;
   for (const id of ["since", "until"]) $(id).oninput = () => $("until").setCustomValidity("");
-  $("refresh").onclick = load;
+  $("refresh").onclick = () => load();
   $("leave").onclick = () => {
     token.forget();
     load();
@@ -192,7 +195,12 @@ function start() {
     load();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown.answers && render());
-  setInterval(() => document.visibilityState === "visible" && shown.answers && load(), REFRESH);
+  setInterval(() => {
+    if (document.visibilityState !== "visible" || !shown.answers) return;
+    // A new day has begun, and nobody chose which days to show.
+    if (!location.hash && shown.until !== today()) read();
+    load({ unasked: true });
+  }, REFRESH);
   read();
   load();
 }
