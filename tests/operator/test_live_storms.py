@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tests.operator.conftest import Rights
     from tests.operator.live import Place
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 ZONES = [{"name": "a", "nodeSelector": hollow.NOWHERE}]
-AWAY_SECONDS = 20
+AWAY_SECONDS = 60
 IMAGE = "localhost/none-such:1"
 
 
