@@ -1,15 +1,16 @@
-"""The drill: load, backup, more load, a volume destroyed, restored, and the month adds up."""
+"""The drill: load, backup, more load, volumes destroyed and restored, and the month adds up."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.system import System, failed, pod
+from tests.e2e.system import System, failed
 from tests.e2e.test_whole_way import periods
 from tests.kind_helper.errors import CommandFailed
 from usage_collector.packages import Trust, key_id, read_public_keys, verify
@@ -17,9 +18,9 @@ from usage_collector.packages import Trust, key_id, read_public_keys, verify
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-ZONE = "eu-1b"
+ZONE, LATER = "eu-1b", "eu-1c"
 BACKUP = {"schedule": "0 0 1 1 *", "verify": {"everyDays": 1}}
 
 
@@ -37,22 +38,23 @@ def backup(system: System, zone: str) -> dict[str, Any]:
     return dict(json.loads(state["message"]))
 
 
-def restore(system: System, *flags: str) -> dict[str, Any]:
-    """Runs `usage-collector restore` beside the volume of backups; what it says."""
-    name = f"{system.name}-{ZONE}"
-    address = f"https://{name}-0.{name}.{system.namespace}.svc:8000"
-    volumes: dict[str, tuple[str, dict[str, Any]]] = {
-        "backups": ("/backups", {"persistentVolumeClaim": {"claimName": f"{name}-backup"}}),
-        "ca": ("/ca", {"configMap": {"name": f"{system.name}-ca"}}),
-        "tokens": ("/tokens", {"secret": {"secretName": f"{system.name}-tokens"}}),
-        "tmp": ("/tmp", {"emptyDir": {}}),
-    }
-    command = [
-        "usage-collector", "restore", "/backups", "--to", address, "--json",
-        "--ca-file", "/ca/ca.crt", "--token-file", "/tokens/admin", *flags,
-    ]  # fmt: skip
-    log = system.run("restore", pod(command, volumes))
-    return dict(json.loads(log[log.index("{\n") :]))
+def restored(system: System, request: str, state: str) -> dict[str, Any]:
+    """Waits until a restore that somebody asked for is so far; what is said of it."""
+    row = f'{{.status.restores[?(@.request=="{request}")]'
+    try:
+        system.kubectl(
+            "wait", f"--for=jsonpath={row}.state}}={state}", f"uc/{system.name}", "--timeout=150s"
+        )
+    except CommandFailed as error:
+        said = system.kubectl("describe", "uc", system.name)
+        raise failed(f"{request} is not {state}", said) from error
+    found = system.get("uc", system.name)["status"]["restores"]
+    return next(dict(one) for one in found if one["request"] == request)
+
+
+def annotate(system: System, *words: str) -> None:
+    """Writes annotations on the resource, or takes them away."""
+    system.kubectl("annotate", "uc", system.name, *(f"usage-operator.io/{word}" for word in words))
 
 
 def condition(system: System, kind: str) -> tuple[str, str]:
@@ -61,10 +63,15 @@ def condition(system: System, kind: str) -> tuple[str, str]:
     return next((one["status"], one["reason"]) for one in found if one["type"] == kind)
 
 
-def destroy(system: System, name: str) -> None:
-    """The volume of a collector is gone with all that it held; an empty one takes its place."""
-    old = system.get("pvc", f"data-{name}")["metadata"]["uid"]
-    system.kubectl("delete", "pvc", f"data-{name}", "--wait=false")
+def destroy(system: System, *names: str) -> None:
+    """The volumes of collectors are gone with all that they held; empty ones take their place."""
+    old = {name: system.get("pvc", f"data-{name}")["metadata"]["uid"] for name in names}
+    system.kubectl("delete", "pvc", *(f"data-{name}" for name in names), "--wait=false")
+    for name, uid in old.items():
+        _replaced(system, name, uid)
+
+
+def _replaced(system: System, name: str, old: str) -> None:
     while True:
         # A pod that comes back sooner than its claim goes would hold the claim.
         system.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
@@ -77,16 +84,15 @@ def destroy(system: System, name: str) -> None:
     system.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 
 
-def test_a_destroyed_volume_costs_what_came_after_the_backup(
+def test_destroyed_volumes_cost_what_came_after_their_backups(
     system: System, tmp_path: Path
 ) -> None:
-    """All up to the backup is in the month, each event once; the rest is named and counted."""
+    """One is restored when it is asked for, one by itself: each loss is named and counted."""
     system.apply(system.resource({"backup": BACKUP}))
     system.wait_ready()
     assert condition(system, "BackedUp") == ("Unknown", "BackupPending")
     system.simulate("--jobs=900", "--sessions=20", "--connections=12", "--reconnect", "--seed=31")
-    taken = {zone: backup(system, zone) for zone in ("eu-1a", ZONE, "eu-1c")}
-    name = f"{system.name}-{ZONE}-0"
+    taken = {zone: backup(system, zone) for zone in ("eu-1a", ZONE, LATER)}
     before = periods(system)
     for zone, said in taken.items():
         (ledger,) = before[f"{system.name}-{zone}-0"]
@@ -97,22 +103,25 @@ def test_a_destroyed_volume_costs_what_came_after_the_backup(
 
     system.simulate("--jobs=300", "--sessions=0", "--connections=12", "--reconnect", "--seed=32")
     heads = periods(system)
-    (lost_ledger,) = heads[name]
-    destroy(system, name)
-    system.wait_ready()
-    assert [one["id"] for one in periods(system)[name]] != [lost_ledger["id"]]
-    planned = restore(system, "--dry-run")["plan"][0]
-    assert (planned["state"], planned["comes"]) == ("missing", [[1, taken[ZONE]["events"]]])
-    assert planned["open_end"] is True
-    done = restore(system)["restored"][0]
-    assert (done["state"], done["last"]) == ("restored", taken[ZONE]["events"])
+    lost = 0
+    destroy(system, *(f"{system.name}-{zone}-0" for zone in (ZONE, LATER)))
+    for zone in (ZONE, LATER):
+        name = f"{system.name}-{zone}-0"
+        (gone,) = heads[name]
+        kept = taken[zone]["events"]
+        lost += gone["last"] - kept
+        assert [one["id"] for one in periods(system)[name]] != [gone["id"]]
+        said = asked(system, zone) if zone == ZONE else found(system, zone)
+        where = f"{name}, ledger {gone['id'][:8]}"
+        assert said["cameBack"] == [f"{where}: 1 to {kept} came back"]
+        assert said["lost"] == [f"{where}: what came after {kept}"]
+        assert condition(system, "Restored") == ("True", "RestoredWithLoss")
 
+    assert lost > 0
     period = f"{datetime.now(UTC):%Y-%m}"
     summary = system.export("--period", period)
     assert summary["result"] == "incomplete"
     assert any("began anew" in gap for gap in summary["gaps"])
-    lost = lost_ledger["last"] - taken[ZONE]["events"]
-    assert lost > 0
     sent = sum(ledger["last"] for ledgers in heads.values() for ledger in ledgers)
     assert summary["events"] == sent - lost
     folder = system.fetch(period, tmp_path)
@@ -120,4 +129,42 @@ def test_a_destroyed_volume_costs_what_came_after_the_backup(
     key.write_text(system.proof_key())
     report = verify([folder], Trust(proofs={key_id(one): one for one in read_public_keys(key)}))
     assert {str(one.kind) for one in report.findings} == {"gap"}
+    for zone in (ZONE, LATER):
+        back = f"positions 1 to {taken[zone]['events']} came back from a backup"
+        assert any(back in one.detail for one in report.findings), report.findings
     assert report.events == sent - lost
+    takes_over(system, taken["eu-1a"]["events"])
+
+
+def asked(system: System, zone: str) -> dict[str, Any]:
+    """An annotation plans, then restores; without it nothing is said any more."""
+    annotate(system, f"restore-dry-run={zone}")
+    planned = restored(system, f"usage-operator.io/restore-dry-run {zone}", "Planned")
+    assert condition(system, "Restored") == ("Unknown", "RestorePlanned")
+    assert len(periods(system)[f"{system.name}-{zone}-0"]) == 1
+    annotate(system, "restore-dry-run-", f"restore={zone}")
+    said = restored(system, f"usage-operator.io/restore {zone}", "Restored")
+    assert planned["cameBack"] == [text.replace("came", "would come") for text in said["cameBack"]]
+    assert len(system.get("uc", system.name)["status"]["restores"]) == 1
+    return said
+
+
+def found(system: System, zone: str) -> dict[str, Any]:
+    """The operator finds an empty volume, where it may restore it."""
+    annotate(system, "restore-")
+    system.apply(system.resource({"backup": BACKUP | {"autoRestore": True}}))
+    return restored(system, f"spec.backup.autoRestore {zone}", "Restored")
+
+
+def takes_over(system: System, events: int) -> None:
+    """A new resource begins with what another one backed up."""
+    heir = replace(system, name="heir")
+    claim = f"{system.name}-eu-1a-backup"
+    fields = {
+        "zones": [{"name": "eu-1a"}],
+        "restore": {"from": {"volume": {"claimNames": [claim]}}},
+    }
+    heir.apply(heir.resource(fields))
+    said = restored(heir, f"spec.restore.from {claim}", "Restored")
+    assert (said["events"], len(said["cameBack"])) == (events, 1)
+    assert said["cameBack"][0].startswith("heir-eu-1a-0, ledger")
