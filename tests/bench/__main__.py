@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("speed", "tls", "growth", "room", "upkeep", "packages", "usage", "backup", "cluster")
+BENCHMARKS = (
+    "speed",
+    "tls",
+    "growth",
+    "room",
+    "upkeep",
+    "packages",
+    "usage",
+    "backup",
+    "shipping",
+    "cluster",
+)
 
 for name in BENCHMARKS:
     print(f"\n## python -m tests.bench.{name}\n", flush=True)

@@ -57,15 +57,20 @@ def command(*arguments: object) -> tuple[float, float, dict[str, object]]:
     return time.monotonic() - began, usage.ru_maxrss / 1000, json.loads(said)
 
 
-def peak(collector: CollectorProcess) -> float:
-    """MB of memory that the collector had at most; begins anew."""
-    assert collector.process
-    folder = Path(f"/proc/{collector.process.pid}")
+def peak(process: int) -> float:
+    """MB of memory that a process had at most; begins anew."""
+    folder = Path(f"/proc/{process}")
     line = next(
         text for text in (folder / "status").read_text().splitlines() if text.startswith("VmHWM")
     )
     (folder / "clear_refs").write_text("5")
     return int(line.split()[1]) / 1000
+
+
+def taken(collector: CollectorProcess) -> float:
+    """MB of memory that the collector had at most; begins anew."""
+    assert collector.process
+    return peak(collector.process.pid)
 
 
 def size(folder: Path) -> float:
@@ -119,20 +124,20 @@ def measure(count: int, where: Path) -> str:
     rows = []
     collector = CollectorProcess(data)
     with collector:
-        raw, idle = size(data / "ledgers"), peak(collector)
+        raw, idle = size(data / "ledgers"), taken(collector)
         address = f"127.0.0.1:{collector.reporting_port}"
         for name, more in (("backup", ()), ("again, nothing new", ()), ("verify", ("--verify",))):
             took, memory, _ = command("backup", "--from", address, "--to", kept, *more)
-            rows.append((name, took, memory, peak(collector), size(kept)))
+            rows.append((name, took, memory, taken(collector), size(kept)))
         kept_speed = disturbance(collector, where)
         collector.kill()
         other, packed = plain_backup(data)
         shutil.rmtree(data)
         collector.start()
-        peak(collector)
+        taken(collector)
         took, memory, said = command("restore", kept, "--to", address)
         assert said["restored"][0]["last"] == count  # type: ignore[index]
-        rows.append(("restore", took, memory, peak(collector), size(data / "ledgers")))
+        rows.append(("restore", took, memory, taken(collector), size(data / "ledgers")))
     text = f"{count:,} events; the ledger has {raw:.0f} MB, the idle collector {idle:.0f} MB. "
     text += f"Ingest keeps {kept_speed:.2f} of its speed while backups are taken.\n\n"
     text += "| | seconds | events/s | MB of memory, command | collector | MB on the disk |\n"
