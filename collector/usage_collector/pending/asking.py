@@ -87,7 +87,7 @@ class Desk:
         try:
             while True:
                 self._woken.clear()
-                await asyncio.to_thread(self._finder.look)
+                await self._look()
                 self._enqueue()
                 if self._key != (key := self._transcripts.key_stamp):
                     self._key, self._resume_at = key, 0.0
@@ -99,6 +99,13 @@ class Desk:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._transcripts.close()
             self._finder.save()
+
+    async def _look(self) -> None:
+        try:
+            await asyncio.to_thread(self._finder.look)
+        except Exception:
+            # Whatever it is: what is known to be pending is asked for, and the next look may work.
+            _log.exception("what is pending cannot be found out at the moment")
 
     def lines(self) -> list[dict[str, object]]:
         """What is pending, the oldest first."""
