@@ -56,10 +56,10 @@ def look(
     found = Before()
     trust = Trust(proofs=proofs)
     for month in (period.previous, period.previous.previous):
-        for who, show in _shown(order, peers, str(month)):
+        for who, show in shown(order, peers, str(month)):
             try:
                 body = show()
-                manifest = _read(order, str(month), body, trust) if body is not None else None
+                manifest = read(order, str(month), body, trust) if body is not None else None
                 if manifest and month == period.previous:
                     found.carried = resumed(manifest, "carried")
                     found.resumed = manifest.lines("carried")
@@ -82,7 +82,8 @@ def look(
 _Show = Callable[[], "bytes | None"]
 
 
-def _shown(order: Order, peers: Sequence[Peer], folder: str) -> Iterator[tuple[str, _Show]]:
+def shown(order: Order, peers: Sequence[Peer], folder: str) -> Iterator[tuple[str, _Show]]:
+    """Who might show a month's newest manifest, and how to ask: destinations, then collectors."""
     for destination in order.destinations:
         yield destination.name, partial(_newest, destination, folder)
     for peer in peers:
@@ -96,7 +97,8 @@ def _newest(destination: Destination, folder: str) -> bytes | None:
     return destination.fetch(folder, name) if revision else None
 
 
-def _read(order: Order, folder: str, body: bytes, trust: Trust) -> Manifest:
+def read(order: Order, folder: str, body: bytes, trust: Trust) -> Manifest:
+    """A month's manifest; `Malformed` where it is none, of another month, or not trusted."""
     path = order.spool / f"{folder}-before.json"
     path.write_bytes(body)
     with path.open("rb") as file:

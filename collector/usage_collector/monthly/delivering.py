@@ -10,10 +10,10 @@ from usage_collector.errors import DeliveryFailed
 from usage_collector.monthly import plan
 from usage_collector.monthly.handing import Ready, hand_over, keep_manifest
 from usage_collector.monthly.keeping import keep_delivered
+from usage_collector.monthly.standing import stands
 from usage_collector.monthly.summary import Outcome
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.manifest import Facts, Source, manifest_name
-from usage_collector.periods import microseconds
+from usage_collector.packages.manifest import Facts, manifest_name
 from usage_collector.report import as_letter, summaries
 from usage_collector.targets import Letter
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from usage_collector.monthly.parts import Order, Parts
+    from usage_collector.monthly.standing import Standing
     from usage_collector.periods import Period
     from usage_collector.totals.month import Line, Month
 
@@ -34,11 +35,40 @@ class Counted:
     resumed: Sequence[Line]
 
 
-def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Counted) -> Outcome:
-    """Hands over what was proved and counted, and tells the collectors."""
+@dataclass(frozen=True, slots=True)
+class There:
+    """What was delivered before: of each destination that can be reached, and in all.
+
+    ``held`` is name to SHA-256, ``failed`` what the other destinations said.
+    """
+
+    held: Mapping[str, Mapping[str, str]]
+    failed: Sequence[str]
+    known: plan.Delivered
+
+
+def look_there(order: Order, period: Period, parts: Parts) -> There:
+    """Asks destinations and receipts what was delivered; what was, takes the place of its like."""
     held, failed = _held(order, period, parts)
     keep_delivered(order, period, parts, held)
     known = plan.delivered((fetched.cut for _, fetched in parts.fetched), held.values())
+    return There(held, failed, known)
+
+
+def deliver(
+    order: Order,
+    period: Period,
+    spool: Path,
+    parts: Parts,
+    counted: Counted,
+    there: There,
+    standing: Standing | None,
+) -> Outcome:
+    """Hands over what was proved and counted, and tells the collectors."""
+    if standing and not stands(standing, parts):
+        standing, parts.gaps = None, [*parts.gaps, *parts.unshown]
+    if standing and parts.unshown:
+        return _nothing_new(order, period, parts, there, standing)
     packages = [
         path.with_name(file.name)
         for _, fetched in parts.fetched
@@ -46,15 +76,18 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Co
             parts.files[fetched.status.collector], fetched.packages, strict=True
         )
     ]
-    revision, manifest, people, letter = _manifest(order, period, parts, counted, known)
+    packages += [path for _, path in parts.kept]
+    revision, manifest, people, letter = _manifest(
+        order, period, parts, counted, there.known, standing
+    )
     for name, content in (*people, manifest):
         (spool / name).write_bytes(content)
     # The manifest comes last: where it is, everything that it lists is.
     common = [spool / name for name, _ in (*people, manifest)]
     month = Ready(period, revision, parts, packages, common, letter)
     unkept = keep_manifest(month, manifest[1])
-    delivered, told, unnoted = hand_over(order, month, held)
-    failed += told
+    delivered, told, unnoted = hand_over(order, month, there.held)
+    failed = [*there.failed, *told]
     errors = [*failed, *unkept, *unnoted]
     clean = not parts.gaps and not errors
     return Outcome(
@@ -68,6 +101,37 @@ def deliver(order: Order, period: Period, spool: Path, parts: Parts, counted: Co
         delivered=delivered,
         failed=failed,
         error="; ".join(errors) or None,
+    )
+
+
+def _nothing_new(
+    order: Order, period: Period, parts: Parts, there: There, standing: Standing
+) -> Outcome:
+    """The month was delivered, and what is there now is only part of it."""
+    has = {
+        one.name: standing.files.items() <= there.held[one.name].items()
+        for one in order.destinations
+        if one.name in there.held
+    }
+    lacking = "lacks packages that nobody shows now: run again when all collectors answer"
+    failed = [*there.failed, *(f"{name} {lacking}" for name, whole in has.items() if not whole)]
+    totals = standing.manifest.part("totals").get("after")
+    hours = totals.get("hours") if isinstance(totals, dict) else None
+    return Outcome(
+        result="incomplete",
+        period=str(period),
+        revision=standing.manifest.revision,
+        files=len(standing.files),
+        events=sum(
+            count
+            for line in standing.manifest.lines("files")
+            if isinstance(count := line.get("count"), int)
+        ),
+        hours=hours if isinstance(hours, float) else 0.0,
+        gaps=[str(gap) for gap in parts.gaps],
+        delivered=[one.where(str(period)) for one in order.destinations if has.get(one.name)],
+        failed=failed,
+        error="; ".join(failed) or None,
     )
 
 
@@ -93,25 +157,23 @@ _Named = tuple[str, bytes]
 
 
 def _manifest(
-    order: Order, period: Period, parts: Parts, counted: Counted, known: plan.Delivered
+    order: Order,
+    period: Period,
+    parts: Parts,
+    counted: Counted,
+    known: plan.Delivered,
+    standing: Standing | None,
 ) -> tuple[int, _Named, list[_Named], Letter]:
     """Manifest and what people read: as delivered if nothing changed, else the next revision."""
-    sources = [
-        Source(
-            fetched.status.collector,
-            fetched.status.zone,
-            microseconds(fetched.cut.cut_at),
-            plan.ledgers_of(fetched.status, fetched.cut),
-        )
-        for _, fetched in parts.fetched
-    ]
+    if standing and (stays := _as_delivered(standing)):
+        return stays
 
     def made(revision: int) -> tuple[int, _Named, list[_Named], Letter]:
         facts = Facts(
             period=str(period),
             revision=revision,
             files=parts.all_files,
-            sources=sources,
+            sources=parts.sources,
             gaps=sorted(parts.gaps, key=lambda gap: (gap.source, gap.ledger or "", gap.reason)),
             month=counted.month,
             resumed=counted.resumed,
@@ -127,3 +189,14 @@ def _manifest(
         if known.holds(known.newest, hashlib.sha256(again[1][1]).hexdigest()):
             return again
     return made(known.newest + 1)
+
+
+def _as_delivered(standing: Standing) -> tuple[int, _Named, list[_Named], Letter] | None:
+    """The same of the manifest that stands; None where its page cannot be made again as it was."""
+    manifest, kid = standing.manifest, standing.manifest.seal.proof_kid
+    body = {**manifest.body, "summaries": []}
+    people = summaries(body, manifest.revision, kid)
+    if manifests.summary_lines(people) != manifest.lines("summaries"):
+        return None
+    named = (manifest_name(manifest.revision), standing.body)
+    return manifest.revision, named, people, Letter(*as_letter(dict(manifest.body), kid))

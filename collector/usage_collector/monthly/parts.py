@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from usage_collector.monthly.fetching import Fetched
     from usage_collector.packages import FileReport, Keys
-    from usage_collector.packages.manifest import Gap
+    from usage_collector.packages.manifest import Gap, Source
     from usage_collector.peers import Peer
     from usage_collector.targets import Destination
 
@@ -49,13 +49,22 @@ class Order(Asking):
 
 @dataclass(slots=True)
 class Parts:
-    """A month as it comes together."""
+    """A month as it comes together.
+
+    ``kept`` are packages that were delivered before and that no collector gives now, with where
+    they lie, ``unshown`` those of them that nobody shows.
+    """
 
     fetched: list[tuple[Peer, Fetched]] = field(default_factory=list)
     files: dict[str, list[FileReport]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    kept: list[tuple[FileReport, Path]] = field(default_factory=list)
+    unshown: list[Gap] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
 
     @property
     def all_files(self) -> list[FileReport]:
         """The packages of all collectors that are to be delivered."""
-        return [file for files in self.files.values() for file in files]
+        return [file for files in self.files.values() for file in files] + [
+            file for file, _ in self.kept
+        ]

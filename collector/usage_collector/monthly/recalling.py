@@ -17,11 +17,13 @@ from usage_collector.packages.sorting import Sorter
 from usage_collector.totals.month import Earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
+    from pathlib import Path
 
     from usage_collector.monthly.fetching import Fetched
     from usage_collector.monthly.parts import Order
+    from usage_collector.packages import FileReport
     from usage_collector.packages.manifest import Manifest
     from usage_collector.sessions import Use
     from usage_collector.totals.month import Line
@@ -50,44 +52,43 @@ def recall(
     is read lasts as long as the stack.
     """
     uses, missing = stack.enter_context(Sorter(order.spool)), set()
-    for line in lines:
-        name = str(line.get("name"))
-        if _read(order, manifest.period, line, uses):
-            order.say(f"{name} of {manifest.period} is read again: nobody else tells what it holds")
-        else:
-            missing.add(str(line.get("collector")))
-    return _counted(uses, manifest.period), missing
-
-
-def _read(order: Order, folder: str, line: Line, uses: Sorter) -> bool:
-    for destination in order.destinations:
-        try:
-            body = destination.fetch(folder, str(line.get("name")))
-        except DeliveryFailed as error:
-            _log.warning("%s", error)
-            continue
-        if body is not None and hashlib.sha256(body).hexdigest() == line.get("sha256"):
-            kept = uses.keep()
-            if _taken(order, body, uses):
-                return True
-            uses.take_back(kept)
-    return False
-
-
-def _taken(order: Order, body: bytes, uses: Sorter) -> bool:
-    """Gathers what is billed in a package; False where it cannot be read after all."""
 
     def take(use: Use) -> None:
         if use.final and use.counts and not use.warm_up:
             uses.add(use)
 
-    path = order.spool / "earlier.json.gz"
-    path.write_bytes(body)
-    # Its SHA-256 stands in a manifest that is trusted, so no key is asked for.
-    check = Check(path.name, Trust(), take)
-    with path.open("rb") as file:
-        check.run(file)
-    return not check.findings
+    for line in lines:
+        name, kept = str(line.get("name")), uses.keep()
+        if package(order, manifest.period, line, order.spool / "earlier.json.gz", take):
+            order.say(f"{name} of {manifest.period} is read again: nobody else tells what it holds")
+        else:
+            uses.take_back(kept)
+            missing.add(str(line.get("collector")))
+    return _counted(uses, manifest.period), missing
+
+
+def package(
+    order: Order, folder: str, line: Line, path: Path, take: Callable[[Use], None]
+) -> FileReport | None:
+    """Fetches a delivered package to ``path`` as a trusted manifest tells of it, and reads it.
+
+    None where no destination shows it as it was delivered; what ``take`` was given is void then.
+    """
+    name = str(line.get("name"))
+    for destination in order.destinations:
+        try:
+            body = destination.fetch(folder, name)
+        except DeliveryFailed as error:
+            _log.warning("%s", error)
+            continue
+        if body is not None and hashlib.sha256(body).hexdigest() == line.get("sha256"):
+            path.write_bytes(body)
+            # Its SHA-256 is what was signed for, so no key is asked for, and its content is whole.
+            check = Check(name, Trust(), take)
+            with path.open("rb") as file:
+                check.run(file)
+            return None if check.findings else check.report
+    return None
 
 
 def _counted(uses: Sorter, period: str) -> Iterator[Earlier]:

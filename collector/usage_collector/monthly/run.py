@@ -11,12 +11,13 @@ from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.monthly import earlier, gaps, plan
 from usage_collector.monthly.asking import ask_all, at_once, gap_of, nobody
 from usage_collector.monthly.before import look
-from usage_collector.monthly.delivering import Counted, deliver
+from usage_collector.monthly.delivering import Counted, deliver, look_there
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
 from usage_collector.monthly.parts import Parts
 from usage_collector.monthly.recalling import recall, untold
+from usage_collector.monthly.standing import complete, find, sources
 from usage_collector.monthly.summary import Outcome
-from usage_collector.packages.manifest import Gap
+from usage_collector.packages.manifest import Gap, Source
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import due_periods, microseconds
 from usage_collector.totals.month import Month
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from usage_collector.monthly.before import Before
+    from usage_collector.monthly.fetching import Fetched
     from usage_collector.monthly.parts import Order
+    from usage_collector.monthly.standing import Standing
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Peer, Status
     from usage_collector.periods import Due, Period
@@ -113,9 +116,14 @@ def run(order: Order, period: Period) -> Outcome:
             if plan.first_owed(status) > period:
                 lost = gaps.lost(status, before.manifest)
                 parts.gaps += [gap for gap in lost if gap.ledger not in held]
+        there = look_there(order, period, parts)
+        standing = find(order, period, peers, _proofs(order, parts), there.known)
+        if standing:
+            complete(order, standing, parts, spool / "kept", uses)
         recalled = _recall(order, before, parts, stack)
-        month = _count(period, before, uses, parts, recalled)
-        outcome = deliver(order, period, spool, parts, Counted(month, before.resumed))
+        month = _count(period, before, uses, parts, recalled, standing)
+        counted = Counted(month, before.resumed)
+        outcome = deliver(order, period, spool, parts, counted, there, standing)
         return replace(outcome, exported_to=_exported_to(order, (peer for peer, _ in answered)))
 
 
@@ -198,11 +206,14 @@ def _count(
     uses: Sorter,
     parts: Parts,
     recalled: Sequence[Iterator[Earlier]],
+    standing: Standing | None,
 ) -> Month:
-    cuts = [microseconds(fetched.cut.cut_at) for _, fetched in parts.fetched]
     since = [plan.covered_from(fetched.status, period) for _, fetched in parts.fetched]
+    if parts.kept and standing and standing.since:
+        since.append(standing.since)
+    parts.sources = sources(standing, [_source(fetched) for _, fetched in parts.fetched])
     # The first cut counts for all, so that one made later changes no estimate of the others.
-    counted_at = min(cuts, default=period.end)
+    counted_at = min((source.cut_at for source in parts.sources), default=period.end)
     month = Month(counted_at, covered=(max(since, default=period.start), counted_at))
     streams = [stream for _, fetched in parts.fetched for stream in counted_before(fetched)]
     streams += [*map(iter, before.estimates), *recalled]
@@ -211,3 +222,12 @@ def _count(
     for group, known in earlier.paired(uses.groups(), streams):
         month.add(group, known)
     return month
+
+
+def _source(fetched: Fetched) -> Source:
+    return Source(
+        fetched.status.collector,
+        fetched.status.zone,
+        microseconds(fetched.cut.cut_at),
+        plan.ledgers_of(fetched.status, fetched.cut),
+    )

@@ -1,0 +1,118 @@
+"""What was delivered of a month stays in it: a later revision adds, and never takes away.
+
+A collector may be silent, or have lost its volume, after its part of the month was delivered. That
+part is read again where a folder or a bucket shows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from usage_collector.errors import DeliveryFailed, InvalidInput, PeerUnavailable
+from usage_collector.monthly.before import read, shown
+from usage_collector.monthly.recalling import package
+from usage_collector.packages import Malformed, Trust
+from usage_collector.packages.manifest import Gap, Source
+from usage_collector.periods import parse_window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from usage_collector.monthly.parts import Order, Parts
+    from usage_collector.monthly.plan import Delivered
+    from usage_collector.packages.manifest import Manifest
+    from usage_collector.packages.sorting import Sorter
+    from usage_collector.peers import Peer
+    from usage_collector.periods import Period
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The newest manifest of a month that somebody has got, and its file's bytes."""
+
+    manifest: Manifest
+    body: bytes
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The packages that it lists: name to SHA-256."""
+        return {
+            str(one.get("name")): str(one.get("sha256")) for one in self.manifest.lines("files")
+        }
+
+    @property
+    def since(self) -> int | None:
+        """From when on (µs) everything received is in it."""
+        return _moment(self.manifest.part("coverage").get("since"))
+
+
+def find(
+    order: Order,
+    period: Period,
+    peers: Sequence[Peer],
+    proofs: Mapping[str, bytes],
+    known: Delivered,
+) -> Standing | None:
+    """The newest manifest that was delivered, where anybody can show it as it was signed."""
+    for _, show in shown(order, peers, str(period)):
+        try:
+            body = show()
+            if body and known.holds(known.newest, hashlib.sha256(body).hexdigest()):
+                return Standing(read(order, str(period), body, Trust(proofs=proofs)), body)
+        except (Malformed, DeliveryFailed, PeerUnavailable):
+            continue
+    return None
+
+
+def complete(order: Order, standing: Standing, parts: Parts, spool: Path, uses: Sorter) -> None:
+    """Adds what was delivered and no collector gives now; names what nobody shows any more."""
+    spool.mkdir()
+    given = {file.name for file in parts.all_files}
+    for line in standing.manifest.lines("files"):
+        name, kept = str(line.get("name")), uses.keep()
+        if name in given:
+            continue
+        path = spool / name
+        if report := package(order, standing.manifest.period, line, path, uses.add):
+            parts.kept.append((report, path))
+            order.say(f"{name} is read again: no collector gives it now")
+        else:
+            uses.take_back(kept)
+            what = f"positions {line.get('first')} to {line.get('last')} were delivered before"
+            reason = f"{what}, and nobody shows them any more"
+            parts.unshown.append(Gap(str(line.get("collector")), reason, str(line.get("ledger"))))
+
+
+def sources(standing: Standing | None, fetched: Sequence[Source]) -> list[Source]:
+    """The collectors of the month: those that gave their part now, and those that did before."""
+    found = {one.collector: one for one in fetched}
+    for line in standing.manifest.lines("collectors") if standing else ():
+        name, ledgers = str(line.get("collector")), line.get("ledgers")
+        named = tuple(map(str, ledgers)) if isinstance(ledgers, list) else ()
+        if now := found.get(name):
+            cut_at, named = now.cut_at, tuple(dict.fromkeys((*now.ledgers, *named)))
+        else:
+            cut_at = _moment(line.get("cut_at")) or 0
+        found[name] = Source(name, str(line.get("zone")), cut_at, named)
+    return list(found.values())
+
+
+def stands(standing: Standing, parts: Parts) -> bool:
+    """Whether there is nothing to add to what was delivered, and no gap of it was closed."""
+    files = {file.name: file.seal.sha256 for file in parts.all_files}
+    gaps = {(gap.source, gap.ledger, gap.reason) for gap in parts.gaps}
+    told = {
+        (one.get("collector"), one.get("ledger"), one.get("reason"))
+        for one in standing.manifest.lines("gaps")
+    }
+    return files.items() <= standing.files.items() and told <= gaps
+
+
+def _moment(text: object) -> int | None:
+    try:
+        return parse_window(str(text), None).since_us
+    except InvalidInput:
+        return None
