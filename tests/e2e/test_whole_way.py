@@ -20,11 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.system import ROOT, ZONES, System
 from tests.kind_helper import binaries
+from tests.kind_helper.run import until
 from usage_collector.packages import Package
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 INGEST = {"service": {"type": "NodePort"}, "tls": {"dnsNames": ["localhost"]}}
+LIMITS = {"quotas": [{"customer": "nobody", "monthlyHours": 7.5}]}
 CONTRACT = [
     str(ROOT / "tests" / "contract" / f"test_{name}.py") for name in ("ingest", "reporting")
 ]
@@ -33,8 +35,8 @@ PROGRAM = str(Path(sys.executable).parent / "usage-collector")
 
 @pytest.fixture(scope="module")
 def ready(system: System) -> System:
-    """A collector in each zone, reachable from outside by a NodePort."""
-    system.apply(system.resource({"ingest": INGEST}))
+    """A collector in each zone, reachable from outside by a NodePort, with a quota."""
+    system.apply(system.resource({"ingest": INGEST, "limits": LIMITS}))
     system.wait_ready()
     return system
 
@@ -100,6 +102,11 @@ def collectors(system: System) -> list[Any]:
 
 def periods(system: System) -> dict[str, Any]:
     """Each collector's ledgers with their heads, as it tells a client with a token."""
+    return {pod: said["ledgers"] for pod, said in asked(system, "/v1/periods").items()}
+
+
+def asked(system: System, path: str) -> dict[str, Any]:
+    """What each collector answers to a client with a token."""
     secret = system.get("secret", f"{system.name}-tokens")["data"]["read"]
     token = base64.b64decode(secret).decode()
     found = {}
@@ -107,12 +114,23 @@ def periods(system: System) -> dict[str, Any]:
         pod = f"{system.name}-{zone}-0"
         with forwarded(system, pod, 8000) as port:
             answer = httpx.get(
-                f"https://localhost:{port}/v1/periods",
+                f"https://localhost:{port}{path}",
                 verify=False,
                 headers={"Authorization": f"Bearer {token}"},
             )
-            found[pod] = answer.raise_for_status().json()["ledgers"]
+            found[pod] = answer.raise_for_status().json()
     return found
+
+
+def used(system: System) -> dict[str, Any]:
+    """Count of jobs and sessions that each collector tells of all; None where some may be missing.
+
+    Today's too, which the documented answer leaves out.
+    """
+    return {
+        pod: None if said.get("partial") else said["totals"]["count"]
+        for pod, said in asked(system, "/v1/usage/series?by=zone").items()
+    }
 
 
 @contextlib.contextmanager
@@ -174,6 +192,25 @@ def test_a_month_with_a_crash_in_it_is_complete(ready: System, tmp_path: Path) -
     assert totals["count"] == jobs + inside["sessions"]
     hours = inside["job_hours"] + inside["session_hours"] + told["job_hours"]
     assert totals["hours"] == pytest.approx(hours, abs=2e-6)
+
+
+def test_any_pod_answers_for_all(ready: System) -> None:
+    """They ask each other through the network policies, and read the resource's quotas."""
+    known: set[Any] = set()
+
+    def agreed() -> bool:
+        known.clear()
+        known.update(used(ready).values())
+        return len(known) == 1 and None not in known
+
+    until(agreed, "all answer the same", seconds=60)
+    (before,) = known
+    assert ready.simulate("--jobs=30", "--sessions=0", "--seed=12")["jobs"] == 30
+    everywhere = {before + 30}
+    until(lambda: {*used(ready).values()} == everywhere, "all know of each job", seconds=60)
+    for said in asked(ready, "/v1/limits").values():
+        (line,) = said["limits"]
+        assert (line["customer"], line["quota_hrs"], line["used_hrs"]) == ("nobody", 7.5, 0)
 
 
 def test_status_tells_of_the_export(ready: System) -> None:
