@@ -105,9 +105,7 @@ class Notice(msgspec.Struct, frozen=True):
         if (event.event, event.vendor) != (NOTIFIED, VENDOR) or not _ID.fullmatch(event.session_id):
             return None
         status = event.event_specific_data.status
-        return cls(
-            event.session_id, status, event.customer_id, event.contract_id, event.dimensions
-        )
+        return cls(event.session_id, status, event.customer_id, event.contract_id, event.dimensions)
 
     @property
     def event(self) -> bytes:
