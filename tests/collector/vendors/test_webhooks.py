@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from contextlib import contextmanager
@@ -277,6 +278,25 @@ def test_without_storage_the_vendor_comes_again(tmp_path: Path) -> None:
         assert setting.notify("a") == [201]
         setting.until({})
         assert setting.usage()["today"]["count"] == 1
+
+
+def test_a_body_that_does_not_come_may_come_again(tmp_path: Path) -> None:
+    """A slow network is no reason to give up for good, and whoever lacks the header waits not."""
+    with serving() as api, collector(tmp_path, api) as setting:
+        setting.process.stop()
+        setting.process.patch("usage_collector.web.bodies.READ_SECONDS", 0.2).start()
+        for value, status in ((HEADER[1], b"503"), ("no", b"401")):
+            head = (
+                "POST /v1/webhooks/assemblyai HTTP/1.1\r\nHost: localhost\r\n"
+                f"{HEADER[0]}: {value}\r\nContent-Length: 60\r\n\r\n{{"
+            )
+            address = ("127.0.0.1", setting.port)
+            with (
+                socket.create_connection(address, timeout=PATIENCE) as plain,
+                setting.process.trusting().wrap_socket(plain, server_hostname="localhost") as tls,
+            ):
+                tls.sendall(head.encode())
+                assert tls.recv(1000).split()[1] == status
 
 
 def test_a_certificate_that_comes_later_is_taken_up(tmp_path: Path) -> None:
