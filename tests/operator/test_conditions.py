@@ -286,11 +286,21 @@ def test_ready_is_never_said_too_early(**fields: Any) -> None:
             "CrashLoopBackOff, exit code 3",
         ),
         ({"phase": "Pending"}, "is starting"),
+        (
+            {
+                "phase": "Running",
+                "conditions": [
+                    {"type": "ContainersReady", "status": "True"},
+                    {"type": "Ready", "status": "False"},
+                ],
+            },
+            "its node does not answer",
+        ),
         ({}, "see its log"),
     ],
 )
 def test_why_a_pod_is_not_ready(status: dict[str, Any], words: str) -> None:
-    """Scheduling, images, crashes and unreadiness are told apart."""
+    """Scheduling, images, crashes, lost nodes and unreadiness are told apart."""
     one = pod("speech-a-0", "a", ready=False, **status)
     assert words in conditions.why(one)
     assert conditions.why(one).startswith("speech-a-0: ")

@@ -73,6 +73,10 @@ def why(pod: Object) -> str:
         text = said
     elif (pod.get("status") or {}).get("phase") == "Pending":
         text = "is starting"
+    elif _condition(pod, "ContainersReady").get("status") == "True":
+        # The kubelet would say the same of both: it is not the kubelet who says that it is not.
+        node = (pod.get("spec") or {}).get("nodeName")
+        text = f"its node does not answer: see kubectl describe node {node}"
     else:
         text = "runs but is not ready: see its log"
     return f"{pod['metadata']['name']}: {text}"[:_LONGEST]
