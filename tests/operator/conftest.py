@@ -54,14 +54,15 @@ class Rights:
     cluster_wide: list[str]
 
 
-def _grant(cluster: Cluster, namespace: str, folder: Path) -> Rights:
+def _grant(cluster: Cluster, namespace: str, folder: Path, *, everywhere: bool) -> Rights:
     """Make a service account in the namespace that may do what the operator's roles allow."""
     account = f"system:serviceaccount:{namespace}:operator"
     cluster.kubectl("create", "serviceaccount", "operator", "-n", namespace)
     made = []
     for role in yaml.safe_load_all((DEPLOY / "base" / "role.yaml").read_text()):
         name = f"{role['metadata']['name']}-{namespace}"
-        kind = "clusterrolebinding" if name.startswith("usage-operator-cluster") else "rolebinding"
+        wide = everywhere or name.startswith("usage-operator-cluster")
+        kind = "clusterrolebinding" if wide else "rolebinding"
         role["metadata"]["name"] = name
         cluster.kubectl("create", "-f", "-", input=json.dumps(role))
         made.append(f"clusterrole/{name}")
@@ -93,9 +94,11 @@ def _grant(cluster: Cluster, namespace: str, folder: Path) -> Rights:
 
 
 @contextmanager
-def granted(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Rights]:
-    """Give an operator's rights in a namespace, and take away again what is cluster-wide."""
-    rights = _grant(cluster, namespace, folder)
+def granted(
+    cluster: Cluster, namespace: str, folder: Path, *, everywhere: bool = False
+) -> Iterator[Rights]:
+    """Give an operator's rights in a namespace or in all; take away again what is cluster-wide."""
+    rights = _grant(cluster, namespace, folder, everywhere=everywhere)
     try:
         yield rights
     finally:
