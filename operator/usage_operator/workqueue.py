@@ -27,7 +27,7 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 120.0
 LONGEST_PATIENCE = 60.0
 _WORKERS = 8
-_TURN = 4
+_TURN = 16
 """Of so many keys that are begun one is only looked at again, so that none waits for ever."""
 
 

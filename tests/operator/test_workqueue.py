@@ -143,7 +143,7 @@ async def test_nothing_waits_for_ever() -> None:
     handler.go.set()
     await handler.until(done=21)
     await queue.close()
-    assert "routine" in handler.calls[:6]
+    assert "routine" in handler.calls[:18]
 
 
 async def test_no_more_workers_than_there_should_be() -> None:
