@@ -287,6 +287,11 @@ def test_an_answer_that_fails_is_told_in_its_place(
     assert page.inner_text("#cards .card >> nth=0").startswith("≥\u00a09.000")
     assert page.inner_text("#state").startswith("Not everything could be loaded")
     assert len(_table(page, "#zones")) == 2
+    visit.page.route("**/v1/usage/series*by=zone*", lambda route: route.abort())
+    page.click("#refresh")
+    expect(page.locator("#cards")).to_contain_text("This cannot be shown")
+    assert not page.is_visible("#plot")
+    assert "Acme" in page.inner_text("#customers")
     visit.close()
 
 

@@ -6,7 +6,7 @@
 const KEY = "usage-token";
 const TRIES = 8;
 
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;

@@ -2,14 +2,13 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export function make(tag, { style = {}, data = {}, ...given } = {}, ...children) {
+export function make(tag, { style = {}, ...given } = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(given)) {
     if (name in element) element[name] = value;
     else element.setAttribute(name, value);
   }
   Object.assign(element.style, style);
-  Object.assign(element.dataset, data);
   element.append(...children.filter((child) => child !== null && child !== ""));
   return element;
 }

@@ -79,7 +79,9 @@ function render() {
   const whole = (name) => days && !lacking(name);
   const told = sections.partial([...missing.values()]);
   if ((told[0]?.textContent ?? "") !== $("partial").textContent) show($("partial"), ...told);
-  if (answers[by].status === "rejected") failed($("cards"), answers[by].reason);
+  const drawn = answers[by].status === "fulfilled";
+  for (const id of ["figure", "days"]) $(id).hidden = !drawn;
+  if (!drawn) failed($("cards"), answers[by].reason);
   else main(figures.folded(answers[by].value, plot.MOST), known, whole(by), lines);
   for (const [name, id] of Object.entries(LISTS)) fill(id, answers[name], (value) => sections.totals(value, name, whole(name)));
   fill("quotas", answers.limits, (value) => sections.quotas(value.limits, lacking("limits")));

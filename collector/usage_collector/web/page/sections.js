@@ -83,8 +83,7 @@ function quota(one, lacking) {
 }
 
 export function coverage(lines) {
-  const zones = Map.groupBy ? Map.groupBy(lines, (line) => line.zone) : grouped(lines);
-  const strips = [...zones].map(([zone, days]) => {
+  const strips = [...byZone(lines)].map(([zone, days]) => {
     const share = days.reduce((sum, day) => sum + day.coverage, 0) / days.length;
     const text = percent(days.every((day) => day.coverage === 1) ? 1 : Math.min(share, 0.999));
     const pieces = runs(days).map((run) =>
@@ -100,7 +99,7 @@ export function coverage(lines) {
   return [...strips, ...remarks(lines)];
 }
 
-function grouped(lines) {
+function byZone(lines) {
   const zones = new Map();
   for (const line of lines) zones.set(line.zone, [...(zones.get(line.zone) ?? []), line]);
   return zones;
