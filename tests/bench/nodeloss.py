@@ -34,6 +34,7 @@ PATIENCE = 3.0
 ZONES = ("a", "b", "c")
 HERE, SERVICE = "10.77.0.1", "10.77.0.100"
 PORT, REPORTING = 9090, 8000
+URL = f"https://{SERVICE}:{PORT}"
 
 
 def ip(*words: str) -> None:
@@ -130,16 +131,14 @@ class Told:
     failed: int = 0
 
 
-async def post(session: aiohttp.ClientSession, told: Told, attempt: float) -> None:
+async def post(session: aiohttp.ClientSession, told: Told, attempt: float, url: str) -> None:
     """Post an event as a transcriber does: again and again, until it is taken or time is up."""
     began = time.monotonic()
     body = json.dumps({"event": "BENCH", "n": random.getrandbits(64)})
     while (left := began + PATIENCE - time.monotonic()) > 0:
         wait = aiohttp.ClientTimeout(total=min(left, attempt))
         try:
-            async with session.post(
-                f"https://{SERVICE}:{PORT}/v1/log", data=body, timeout=wait
-            ) as answer:
+            async with session.post(f"{url}/v1/log", data=body, timeout=wait) as answer:
                 if answer.status == 201:
                     told.taken.append(time.monotonic() - began)
                     return
@@ -149,7 +148,7 @@ async def post(session: aiohttp.ClientSession, told: Told, attempt: float) -> No
     told.failed += 1
 
 
-async def posts(seconds: float, rate: float, attempt: float, *, keep: bool) -> Told:
+async def posts(seconds: float, rate: float, attempt: float, *, keep: bool, url: str = URL) -> Told:
     """Post so many events a second, whether or not earlier ones were answered."""
     told = Told()
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -157,7 +156,7 @@ async def posts(seconds: float, rate: float, attempt: float, *, keep: bool) -> T
     connector = aiohttp.TCPConnector(ssl=trust, limit=0, force_close=not keep)
     async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as tasks:
         for _ in range(int(seconds * rate)):
-            tasks.create_task(post(session, told, attempt))
+            tasks.create_task(post(session, told, attempt, url))
             await asyncio.sleep(1 / rate)
     return told
 
