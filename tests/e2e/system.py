@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class System:
             "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=120s"
         )
 
-    def install(self, *more: str) -> str:
+    def install(self, *more: str, chart: Path = CHART) -> str:
         """Install or upgrade the chart and wait until the operator is up."""
         settings = []
         for value, image in (("image", OPERATOR), ("collectorImage", COLLECTOR)):
@@ -117,7 +118,7 @@ class System:
             settings += ["--set", f"{value}.repository={repository},{value}.tag={tag}"]
         # The cluster-wide CRD belongs to whichever of the test namespaces was installed last.
         flags = ["--take-ownership", "--wait", "--timeout=120s", f"--namespace={self.namespace}"]
-        release = ["upgrade", "--install", "usage-operator", str(CHART)]
+        release = ["upgrade", "--install", "usage-operator", str(chart)]
         return self.cluster.helm(*release, *flags, *settings, *more)
 
     def apply(self, manifest: str | dict[str, Any]) -> str:
@@ -199,6 +200,14 @@ class System:
             raise failed(f"job {name} left no summary", self.kubectl("logs", f"job/{name}"))
         summary: dict[str, Any] = json.loads(state["message"])
         return summary
+
+    @property
+    def host(self) -> str:
+        """This machine's address as the nodes see it."""
+        node = next(iter(self.cluster.zones))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((self.cluster.node_address(node), 9))
+            return str(probe.getsockname()[0])
 
     def metrics(self, pod: str) -> str:
         """What a collector says of itself, by way of the API server."""

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.collector.usage.receiver import Receiver, receiver
 from tests.e2e.system import ROOT, ZONES, System
 from tests.kind_helper import binaries
 from tests.kind_helper.run import until
@@ -26,7 +27,6 @@ from usage_collector.packages import Package
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 INGEST = {"service": {"type": "NodePort"}, "tls": {"dnsNames": ["localhost"]}}
-LIMITS = {"quotas": [{"customer": "nobody", "monthlyHours": 7.5}]}
 CONTRACT = [
     str(ROOT / "tests" / "contract" / f"test_{name}.py") for name in ("ingest", "reporting")
 ]
@@ -34,9 +34,27 @@ PROGRAM = str(Path(sys.executable).parent / "usage-collector")
 
 
 @pytest.fixture(scope="module")
-def ready(system: System) -> System:
-    """A collector in each zone, reachable from outside by a NodePort, with a quota."""
-    system.apply(system.resource({"ingest": INGEST, "limits": LIMITS}))
+def alerts(system: System) -> Iterator[Receiver]:
+    """A web server on this machine that takes alerts."""
+    with receiver(host=system.host) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ready(system: System, alerts: Receiver) -> System:
+    """A collector in each zone, reachable from outside by a NodePort.
+
+    A customer that uses nothing has a quota of nothing, which it therefore has reached.
+    """
+    header = {"USAGE_HTTPS_HEADER": "Authorization: Bearer from-a-secret"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "alerts"}}
+    system.apply({**secret, "stringData": header})
+    hook = {"url": alerts.url.partition("?")[0], "insecure": True, "secretName": "alerts"}
+    limits = {
+        "quotas": [{"customer": "nobody", "monthlyHours": 0}],
+        "alerts": {"thresholds": [50, 100], "webhooks": [hook]},
+    }
+    system.apply(system.resource({"ingest": INGEST, "limits": limits}))
     system.wait_ready()
     return system
 
@@ -105,10 +123,15 @@ def periods(system: System) -> dict[str, Any]:
     return {pod: said["ledgers"] for pod, said in asked(system, "/v1/periods").items()}
 
 
+def token(system: System) -> str:
+    """The token that reads, which the operator made."""
+    secret = system.get("secret", f"{system.name}-tokens")["data"]["read"]
+    return base64.b64decode(secret).decode()
+
+
 def asked(system: System, path: str) -> dict[str, Any]:
     """What each collector answers to a client with a token."""
-    secret = system.get("secret", f"{system.name}-tokens")["data"]["read"]
-    token = base64.b64decode(secret).decode()
+    headers = {"Authorization": f"Bearer {token(system)}"}
     found = {}
     for zone in ZONES:
         pod = f"{system.name}-{zone}-0"
@@ -116,7 +139,7 @@ def asked(system: System, path: str) -> dict[str, Any]:
             answer = httpx.get(
                 f"https://localhost:{port}{path}",
                 verify=False,
-                headers={"Authorization": f"Bearer {token}"},
+                headers=headers,
             )
             found[pod] = answer.raise_for_status().json()
     return found
@@ -210,7 +233,23 @@ def test_any_pod_answers_for_all(ready: System) -> None:
     until(lambda: {*used(ready).values()} == everywhere, "all know of each job", seconds=60)
     for said in asked(ready, "/v1/limits").values():
         (line,) = said["limits"]
-        assert (line["customer"], line["quota_hrs"], line["used_hrs"]) == ("nobody", 7.5, 0)
+        assert (line["customer"], line["quota_hrs"], line["used_hrs"]) == ("nobody", 0, 0)
+
+
+def test_alerts_come_once_from_three_collectors(ready: System, alerts: Receiver) -> None:
+    """With the header of the Secret, through the policy; each knows that they were sent."""
+    alerts.wait(2)
+    until(
+        lambda: (
+            [len(said["alerts"]["sent"]) for said in asked(ready, "/v1/limits").values()]
+            == [2, 2, 2]
+        ),
+        "all know what was sent",
+        seconds=60,
+    )
+    assert {one["authorization"] for one in alerts.got} == {"Bearer from-a-secret"}
+    assert [one[:2] for one in alerts.taken] == [("nobody", 0.5), ("nobody", 1.0)]
+    assert {one["body"]["fleet"] for one in alerts.got} == {f"{ready.namespace}/{ready.name}"}
 
 
 def test_status_tells_of_the_export(ready: System) -> None:

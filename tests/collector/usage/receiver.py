@@ -21,6 +21,7 @@ class Receiver:
     A status of 0 takes the alert and gives no answer. ``wait`` returns once so many have come.
     """
 
+    host: str = "127.0.0.1"
     port: int = 0
     scheme: str = "http"
     answers: list[int] = field(default_factory=list)
@@ -30,7 +31,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}/alerts?secret=1"
+        return f"{self.scheme}://{self.host}:{self.port}/alerts?secret=1"
 
     @property
     def taken(self) -> list[tuple[str, float, str]]:
@@ -48,10 +49,10 @@ class Receiver:
 
 @contextmanager
 def receiver(
-    *answers: int, tls: ssl.SSLContext | None = None, **headers: str
+    *answers: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, **headers: str
 ) -> Iterator[Receiver]:
     """A running one; ``headers`` go with each answer."""
-    made = Receiver(answers=list(answers), headers=headers)
+    made = Receiver(host=host, answers=list(answers), headers=headers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -71,7 +72,7 @@ def receiver(
         def log_message(self, *_: object) -> None:
             """Be quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     made.port = server.server_address[1]
     if tls:
         made.scheme = "https"
