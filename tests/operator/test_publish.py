@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.operator.support import NOW
-from usage_operator.conditions import Facts
+from usage_operator.conditions import BackupRule, Facts, Run
 from usage_operator.reconcile.publish import forget, news, publish
 from usage_operator.spec.status import Condition
 
@@ -84,3 +84,29 @@ async def test_a_condition_that_is_gone_is_measured_no_more() -> None:
     await publish(cast("Client", Taken()), document, replace(facts, restore_troubles=()))
     assert measured() is None
     forget("metering", "gone")
+
+
+async def test_the_age_of_backups_is_measured() -> None:
+    """When the oldest was taken and proven, and whether that is too long ago."""
+    document = {"metadata": {"namespace": "metering", "name": "aged", "uid": "u"}}
+    time = "2026-11-01T02:17:00Z"
+    said = {"result": "backed-up", "time": time, "events": 1, "bytes": 1}
+    taken = Run("job-1", time, "complete", said, None, "a")
+    facts = Facts(
+        generation=1,
+        now=NOW,
+        backups=(taken,),
+        backed_zones=("a",),
+        backup_rule=BackupRule("@daily", "Etc/UTC", 7, {"a": NOW}),
+    )
+
+    def measured(what: str) -> float | None:
+        labels = {"namespace": "metering", "name": "aged"}
+        return REGISTRY.get_sample_value(f"usage_operator_resource_backup_{what}", labels)
+
+    await publish(cast("Client", Taken()), document, facts)
+    assert measured("timestamp_seconds") == 1793499420
+    assert (measured("overdue"), measured("proof_overdue")) == (1, 0)
+    assert measured("proof_timestamp_seconds") is None
+    forget("metering", "aged")
+    assert measured("overdue") is None
