@@ -1,11 +1,13 @@
 """Both ways of installing lead to the same running system."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.system import CHART, COLLECTOR, OPERATOR, ROOT, SAMPLE, System
 from tests.kind_helper.cluster import Cluster
@@ -141,6 +143,40 @@ def test_a_rollback_brings_the_old_operator_back(helm: System) -> None:
     helm.kubectl("delete", "pdb", f"{helm.name}-collector")
     until(lambda: f"{helm.name}-collector" in helm.kubectl("get", "pdb"), "it works", seconds=30)
     helm.cluster.helm("rollback", "usage-operator", "--wait", f"--namespace={helm.namespace}")
+    helm.wait_ready()
+    assert collectors(helm) == pods
+
+
+def older(folder: Path) -> Path:
+    """Write the chart as it was before resources had a maintenance window."""
+    chart = Path(shutil.copytree(CHART, folder / "older"))
+    file = chart / "files" / "usagecollectors.yaml"
+    definition = yaml.safe_load(file.read_text())
+    (version,) = definition["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del schema["properties"]["maintenanceWindow"]
+    file.write_text(yaml.safe_dump(definition))
+    return chart
+
+
+def test_the_definition_goes_with_the_chart(helm: System, tmp_path: Path) -> None:
+    """An older chart's CRD is upgraded, rolled back and upgraded again; what runs stays."""
+    pods = collectors(helm)
+
+    def known() -> bool:
+        schema = "{.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties"
+        path = f"jsonpath={schema}.maintenanceWindow.type}}"
+        crd = ("crd", "usagecollectors.usage-operator.io")
+        return helm.cluster.kubectl("get", *crd, "--output", path) == "object"
+
+    helm.install(chart=older(tmp_path))
+    assert not known()
+    helm.install()
+    assert known()
+    helm.cluster.helm("rollback", "usage-operator", "--wait", f"--namespace={helm.namespace}")
+    assert not known()
+    helm.install()
+    assert known()
     helm.wait_ready()
     assert collectors(helm) == pods
 
