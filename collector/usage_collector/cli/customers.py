@@ -224,4 +224,6 @@ def _show(lines: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, list):
         return escape(", ".join(map(str, value)))
-    return escape("" if value is None or value is False else str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return escape("" if value is None else str(value))
