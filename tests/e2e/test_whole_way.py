@@ -18,6 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.collector.browser import Visit, chromium
 from tests.collector.usage.receiver import Receiver, receiver
 from tests.e2e.system import ROOT, ZONES, System
 from tests.kind_helper import binaries
@@ -250,6 +251,18 @@ def test_alerts_come_once_from_three_collectors(ready: System, alerts: Receiver)
     assert {one["authorization"] for one in alerts.got} == {"Bearer from-a-secret"}
     assert [one[:2] for one in alerts.taken] == [("nobody", 0.5), ("nobody", 1.0)]
     assert {one["body"]["fleet"] for one in alerts.got} == {f"{ready.namespace}/{ready.name}"}
+
+
+def test_the_page_shows_what_all_count(ready: System) -> None:
+    """At any pod, in a browser, with the operator's token."""
+    pod = f"{ready.name}-{ZONES[0]}-0"
+    with forwarded(ready, pod, 8000) as port, chromium() as browser:
+        visit = Visit(browser, f"https://localhost:{port}", ignore_https_errors=True)
+        page = visit.open(token=token(ready))
+        jobs = page.inner_text("#cards .card >> nth=1").split("\n")[0]
+        assert jobs == f"{used(ready)[pod]:,}"
+        assert "nobody" in page.inner_text("#quotas")
+        assert visit.complaints == []
 
 
 def test_status_tells_of_the_export(ready: System) -> None:
