@@ -90,12 +90,14 @@ def test_what_two_months_count_is_found(tmp_path: Path) -> None:
     assert "2026-10" in finding.detail
 
 
-@pytest.mark.parametrize("member", ["days", "months", "duplicates", "estimates", "implausible"])
+@pytest.mark.parametrize(
+    "member", ["days", "months", "duplicates", "conflicts", "estimates", "implausible"]
+)
 def test_a_signed_manifest_that_its_files_do_not_bear_out_is_found(
     tmp_path: Path, member: str
 ) -> None:
     """Every list of a manifest is counted again, not only its totals."""
-    book = Ledger([event("a", 60), event("a", 60, extra=1), event("b", -1)])
+    book = Ledger([event("a", 60), event("a", 61, extra=1), event("b", -1)])
     made = delivery(tmp_path, book, (1, 3), counted_at=OCTOBER.end)
     body = dict(made.body)
     lines: Any = body[member]
@@ -104,6 +106,35 @@ def test_a_signed_manifest_that_its_files_do_not_bear_out_is_found(
     (finding,) = verify([tmp_path], Trust()).findings
     assert (finding.kind, finding.file) == (Kind.ALTERED, str(tmp_path / "manifest.json"))
     assert member in finding.detail
+
+
+def test_a_month_that_is_not_over_is_not_complete(tmp_path: Path) -> None:
+    """Whether a calendar month is whole is counted again too, from what was covered."""
+    made = delivery(tmp_path, BOOK, (1, 4), counted_at=OCTOBER.end)
+    body = dict(made.body)
+    lines: Any = body["months"]
+    body["months"] = [{**line, "complete": not line["complete"]} for line in lines]
+    (tmp_path / "manifest.json").write_bytes(manifests.signed(body, KEYS))
+    (finding,) = verify([tmp_path], Trust()).findings
+    assert (finding.kind, "months" in finding.detail) == (Kind.ALTERED, True)
+
+
+@pytest.mark.parametrize("seconds", [59, 60, 61])
+def test_a_conflict_with_an_earlier_month_is_counted_again(tmp_path: Path, seconds: int) -> None:
+    """Its manifest tells both durations, where they differ; one that its files deny is found."""
+    book = Ledger([event("a", 60), event("b", 60), event("a", seconds, extra=1), event("c", 60)])
+    first, second = months(tmp_path, claimed=True, book=book)
+    assert verify([first, second], Trust()).findings == ()
+    path = second / "manifest.json"
+    with path.open("rb") as file:
+        body = dict(manifests.read(file, {}).body)
+    told: Any = body["conflicts"]
+    assert len(told) == (seconds != 60)
+    told = told or [{"id": "00"}]
+    body["conflicts"] = [{**line, "seconds": [1.0, 2.0]} for line in told]
+    path.write_bytes(manifests.signed(body, KEYS))
+    (finding,) = verify([first, second], Trust()).findings
+    assert (finding.kind, "conflicts" in finding.detail) == (Kind.ALTERED, True)
 
 
 def test_a_manifest_vouches_for_the_keys_before_a_rotation(tmp_path: Path) -> None:

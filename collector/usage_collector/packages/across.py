@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from usage_collector.errors import InvalidInput
@@ -78,6 +79,9 @@ class Before:
         self._name = name
         self._cursors = {period: _Cursor(counted) for period, counted in given.items()}
         self._listed = _listed(manifest)
+        self._differing = {
+            identity_of(line): _durations(line) for line in manifest.lines("conflicts")
+        }
         self.findings: list[Finding] = []
 
     @property
@@ -101,7 +105,15 @@ class Before:
             if not one.estimated and one.period in self._cursors and one.period not in seen:
                 what = f"leaves out session {identity.hex()[:16]} as counted in {one.period}"
                 self._found(Kind.ALTERED, f"it {what}, which does not hold it", uses)
-        return known
+        return [
+            one if one.estimated else replace(one, duration=self._counted(uses)) for one in known
+        ]
+
+    def _counted(self, uses: Sequence[Use]) -> int:
+        """The duration (µs) that the earlier month had, by what is listed as differing from it."""
+        here = {use.duration for use in uses if use.final and use.counts}
+        others = self._differing.get(uses[0].identity, set()) - here
+        return min((one for one in others or here if one is not None), default=0)
 
     def _found(self, kind: Kind, detail: str, uses: Sequence[Use]) -> None:
         place = uses[0].place
@@ -135,6 +147,12 @@ def _earlier(line: Line, first: Line, *, estimated: bool) -> Earlier:
         time=None,
         estimated=estimated,
     )
+
+
+def _durations(line: Line) -> set[int]:
+    seconds = line.get("seconds")
+    listed = seconds if isinstance(seconds, list) else []
+    return {round(one * SECOND) for one in listed if isinstance(one, int | float)}
 
 
 def identity_of(line: Line) -> bytes:

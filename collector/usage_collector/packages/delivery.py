@@ -34,6 +34,15 @@ def moment_counted(manifest: Manifest) -> int:
         return 0
 
 
+def covered(manifest: Manifest) -> tuple[int, int]:
+    """The stretch of time (µs) of which it says that everything received is in it."""
+    since, until = (str(manifest.part("coverage").get(name)) for name in ("since", "until"))
+    try:
+        return (parse_window(since, None).since_us or 0, parse_window(until, None).since_us or 0)
+    except InvalidInput:
+        return (0, 0)
+
+
 def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
     """The sessions that the manifest took over from the period before, as last heard of.
 
@@ -127,26 +136,21 @@ def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:
             what = f"totals {which} duplicates"
             yield Finding(Kind.ALTERED, name, f"its {what} are not those of its files")
     again: dict[str, list[Line]] = {
-        "months": [_whole(line) for line in month.month_lines(whole=False)],
+        "months": month.month_lines(whole=not manifest.lines("gaps")),
         "days": month.day_lines,
         "duplicates": month.duplicates,
+        "conflicts": month.conflicts,
         "corrections": month.corrections,
         "estimates": month.estimates,
         "implausible": month.implausible,
         "pending": month.pending,
     }
     for what, lines in again.items():
-        told = manifest.lines(what)
-        if (what in manifest.body) and [_whole(line) for line in told] != _as_read(lines):
+        if (what in manifest.body) and manifest.lines(what) != _as_read(lines):
             yield Finding(Kind.ALTERED, name, f"its {what} are not those of its files")
     alive = _as_read(month.carried)
     if any(line not in alive for line in manifest.lines("carried")):
         yield Finding(Kind.ALTERED, name, "it carries over sessions that its files do not hold")
-
-
-def _whole(line: Line) -> Line:
-    # Whether a calendar month is complete depends on cuts, which the files do not tell.
-    return {name: value for name, value in line.items() if name != "complete"}
 
 
 def _as_read(value: object) -> Any:

@@ -14,6 +14,7 @@ from usage_collector.packages.across import Before, Counted, before, is_counted,
 from usage_collector.packages.checking import Check
 from usage_collector.packages.delivery import (
     compare,
+    covered,
     moment_counted,
     resumed,
     revisions,
@@ -191,7 +192,7 @@ class _Verifier:
             self._counted.pop(period).close()
         given = {period: self._counted[period] for period in wanted if period in self._counted}
         month, earlier, counted = (
-            Month(moment_counted(newest)),
+            Month(moment_counted(newest), covered(newest)),
             Before(name, newest, given),
             Counted(),
         )
