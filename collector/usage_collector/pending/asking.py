@@ -127,7 +127,7 @@ class Desk:
             return None
         identity, oldest = min(pending, key=lambda item: item[1].received)
         known = self._tries.get(identity)
-        return len(pending), oldest.received, (known and known.problem) or self._problem
+        return len(pending), oldest.received, self._problem or (known.problem if known else "")
 
     def stuck(self) -> int:
         """How many need somebody: refused by the vendor, or pending for long."""
@@ -147,7 +147,7 @@ class Desk:
             "dimensions": notice.dimensions,
             "since": rfc3339(one.received),
             "answers": known.answers,
-            "problem": known.problem or self._problem,
+            "problem": self._problem or known.problem,
         }
 
     def _enqueue(self) -> None:
@@ -229,9 +229,12 @@ class Desk:
         if text != self._problem:
             _log.error("transcripts are not counted for now: %s", text)
         self._problem, self._all_refused = text, error.refused
-        self._failures += 1
+        now = time.monotonic()
+        # What was under way when it began is the same trouble, not more of it.
+        if now >= self._resume_at:
+            self._failures += 1
         seconds = error.seconds or delay(self._failures, refused=False)
-        self._resume_at = max(self._resume_at, time.monotonic() + _jittered(seconds))
+        self._resume_at = max(self._resume_at, now + _jittered(seconds))
         return 0.0
 
     def _answered(self, known: Try, problem: str, *, refused: bool) -> None:
