@@ -52,7 +52,7 @@ def save_tail(store: Store, index: Index) -> None:
 
 def _load(store: Store, names: tuple[str, str]) -> Index | None:
     with suppress(NotFound):
-        return first_whole([store.read(name) for name in names])
+        return first_whole([store.read(name) for name in names], names[0])
     return None
 
 

@@ -220,8 +220,8 @@ class _File(msgspec.Struct):
     index: msgspec.Raw
 
 
-def decode(data: bytes) -> Index:
-    """The reverse of `encode`.
+def decode(data: bytes, name: str = NAME) -> Index:
+    """The reverse of `encode`; ``name`` is the file's, for errors.
 
     Raises:
         Damaged: it is not what was written.
@@ -232,16 +232,16 @@ def decode(data: bytes) -> Index:
         compact = msgspec.json.format(bytes(found.index), indent=-1)
         index = msgspec.json.decode(compact, type=Index)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Damaged(f"{NAME} cannot be read: {error}") from None
+        raise Damaged(f"{name} cannot be read: {error}") from None
     if hashlib.sha256(compact).hexdigest() != found.sha256:
-        raise Damaged(f"{NAME} is not what was written")
+        raise Damaged(f"{name} is not what was written")
     if index.format != FORMAT:
-        raise InvalidInput(f"{NAME} has format {index.format}", "use the newer version")
+        raise InvalidInput(f"{name} has format {index.format}", "use the newer version")
     return index
 
 
-def first_whole(copies: Sequence[bytes | None]) -> Index:
-    """The first of these copies that is whole.
+def first_whole(copies: Sequence[bytes | None], name: str = NAME) -> Index:
+    """The first of these copies of a file that is whole.
 
     Raises:
         NotFound: there is none at all.
@@ -251,12 +251,14 @@ def first_whole(copies: Sequence[bytes | None]) -> Index:
     trouble: Damaged | None = None
     for copy in given:
         try:
-            return decode(copy)
+            return decode(copy, name)
         except Damaged as error:
             trouble = trouble or error
     if trouble is None:
         raise NotFound("there is no backup", "check the place and the collector's name")
     raise Damaged(
         f"{trouble.detail}, and neither is its copy",
-        "restore the files in packages/ by themselves: each is signed and proves itself",
+        "move both away, and restore the files in tail/ by themselves after the rest of the backup"
+        if name == TAIL
+        else "restore the files in packages/ by themselves: each is signed and proves itself",
     )

@@ -95,10 +95,13 @@ def take(order: Order, peer: Peer) -> Taken:
 
 def _tidy(store: Store, index: Index) -> None:
     """Let go of the tail what the backup holds, unless somebody is at work there."""
-    if load_tail(store) is None:
-        return
-    with suppress(Conflict), store.lock(Part.TAIL):
-        if tail := load_tail(store):
+    with suppress(Conflict, Damaged):
+        if load_tail(store) is None:
+            return
+        with store.lock(Part.TAIL):
+            tail = load_tail(store)
+            if tail is None:
+                return
             rest = planning.trimmed(tail.packages, index.packages)
             save_tail(store, msgspec.structs.replace(tail, packages=rest))
             store.remove(store.files(TAIL_FOLDER) - {one.file for one in rest})
@@ -122,7 +125,12 @@ class _Run:
 
     def adopt(self, status: Status) -> None:
         """Take over from the tail what the collector cannot give any more."""
-        tail = load_tail(self.store)
+        try:
+            tail = load_tail(self.store)
+        except Damaged as error:
+            # Whoever writes it says so too; what the collector has is not held up by that.
+            self.notes.append(f"{error.detail}: {error.hint}")
+            return
         if tail is None:
             return
         there = {ledger.id: ledger for ledger in status.ledgers}

@@ -20,7 +20,7 @@ from tests.collector.backup.test_backup import backup, live, load, lose, restore
 from tests.collector.process import free_port
 from tests.collector.processes import collectors, command
 from usage_collector.backup import Key, catalog, place, shipping
-from usage_collector.errors import Conflict, InvalidInput, StorageUnavailable
+from usage_collector.errors import Conflict, Damaged, InvalidInput, StorageUnavailable
 from usage_collector.peers import Peer
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def test_a_broken_tail_holds_up_nothing(collector: Collector, tmp_path: Path, ho
 
 
 def test_an_index_that_cannot_be_read_is_named(collector: Collector, tmp_path: Path) -> None:
-    """One copy is enough; with neither nothing is overwritten."""
+    """One copy is enough; with neither nothing is overwritten, and backups go on."""
     folder = tmp_path / "backups"
     ship(collector, folder)
     whole = held(collector, folder)
@@ -293,8 +293,14 @@ def test_an_index_that_cannot_be_read_is_named(collector: Collector, tmp_path: P
     assert held(collector, folder) == whole
     second.write_bytes(second.read_bytes().replace(b'"first": 1', b'"first": 2'))
     names = files(collector, folder, "tail")
-    failed = backup(collector, folder)
-    assert (failed.code, "nor" in failed.err or "copy" in failed.err) == (1, True)
+    done = backup(collector, folder)
+    assert (done.code, done.facts["events"]) == (0, live(collector)["last"])
+    assert "tail.json" in done.facts["collectors"][0]["notes"][0]
+    for failed in (command("backups", folder), restore(collector, folder)):
+        assert (failed.code, "neither is its copy" in failed.err) == (1, True)
+        assert "tail.json" in failed.err
+    with pytest.raises(Damaged, match=r"tail\.json"):
+        ship(collector, folder)
     assert files(collector, folder, "tail") == names
 
 
