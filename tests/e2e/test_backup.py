@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 ZONE, LATER = "eu-1b", "eu-1c"
 BACKUP = {"schedule": "0 0 1 1 *", "verify": {"everyDays": 1}}
+FOLLOWED = BACKUP | {"continuous": {"everySeconds": 1}}
 
 
 def backup(system: System, zone: str) -> dict[str, Any]:
@@ -168,3 +169,46 @@ def takes_over(system: System, events: int) -> None:
     said = restored(heir, f"spec.restore.from {claim}", "Restored")
     assert (said["events"], len(said["cameBack"])) == (events, 1)
     assert said["cameBack"][0].startswith("heir-eu-1a-0, ledger")
+
+
+def held(system: System) -> dict[str, Any]:
+    """What the zone's backup holds by now, tail and all, as its shipper's pod sees it."""
+    said = system.kubectl(
+        "exec", f"deployment/{system.name}-{ZONE}-backup", "--",
+        "usage-collector", "backups", "/backups", "--json",
+    )  # fmt: skip
+    return dict(json.loads(said)["backups"][0])
+
+
+def level(system: System) -> list[dict[str, Any]]:
+    """Waits until the backup holds all that the collector holds; that one's ledgers."""
+    while True:
+        ledgers: list[dict[str, Any]] = periods(system)[f"{system.name}-{ZONE}-0"]
+        try:
+            if held(system)["events"] >= sum(one["last"] for one in ledgers):
+                return ledgers
+        except CommandFailed as error:
+            if "there is no backup" not in str(error):
+                raise
+
+
+def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> None:
+    """Without a scheduled backup in between; with the next one all is in one place again."""
+    system.apply(system.resource({"backup": FOLLOWED}))
+    system.wait_ready()
+    shipper = f"deployment/{system.name}-{ZONE}-backup"
+    system.kubectl("wait", "--for=create", shipper, "--timeout=60s")
+    system.kubectl("wait", "--for=condition=Available", shipper, "--timeout=120s")
+    system.simulate("--jobs=300", "--sessions=5", "--connections=4", "--seed=41")
+    first = backup(system, ZONE)
+    system.simulate("--jobs=200", "--sessions=0", "--connections=4", "--seed=42")
+    shipped = level(system)
+    assert held(system)["events"] > first["events"]
+
+    destroy(system, f"{system.name}-{ZONE}-0")
+    system.wait_ready()
+    done = backup(system, ZONE)
+    if done["events"] < sum(one["last"] for one in shipped):
+        raise failed("the next backup lacks what was shipped", json.dumps(done))
+    assert (done["result"], done["verified_ok"]) == ("backed-up", True)
+    assert condition(system, "BackedUp")[1] != "ShipperBehind"
