@@ -39,7 +39,9 @@ def _load(path: Path, namespace: str) -> dict[str, Any]:
 def _text(plan: Plan, references: References, where: str) -> str:
     lines = [f"{where}:"]
     lines += [f"  blocked: {trouble.message}" for trouble in references.troubles]
-    lines += [f"  {trouble.reason}: {trouble.message}" for trouble in survey.taken(plan)]
+    spared = (*references.export_troubles, *references.backup_troubles)
+    told = (*survey.taken(plan), *spared)
+    lines += [f"  {trouble.reason}: {trouble.message}" for trouble in told]
     lines += [f"  {step}" for step in (*plan.steps, *plan.prunes)]
     lines += [f"  waits: {text}" for text in survey.waiting(plan)]
     if len(lines) == 1:

@@ -150,6 +150,15 @@ def test_what_is_missing_becomes_a_condition(place: Place) -> None:
         "--from-literal=admin=x",
     )
     place.ready()
+    bucket = {"s3": {"bucket": "usage", "secretName": "none-such"}}
+    place.apply(
+        reporting={"tokens": {"secretName": f"{place.name}-mine"}},
+        export={"destinations": [{"volume": {}}, bucket]},
+    )
+    # What only exports need keeps only them from being done: collectors go on.
+    assert "spec.export.destinations[1].s3" in place.reason("Degraded", "SecretMissing")
+    assert "none-such" in place.reason("Exported", "SecretMissing")
+    place.ready()
 
 
 def test_a_certificate_that_does_not_fit_is_not_used(place: Place) -> None:
