@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 2.0
+
 
 class _Measured:
     """A reconciler that is timed and counted."""
@@ -43,10 +45,14 @@ class _Measured:
 
 
 async def _installed(client: Client, namespaces: tuple[str, ...], *, everywhere: bool) -> None:
-    """Fail early, and say why, where the definition or the right to read it is missing."""
+    """Fail early, and say why, where the definition or the right to read it is missing.
+
+    An API server that is away is waited for: whoever ends is started again late by a kubelet.
+    """
     for namespace in (None,) if everywhere else namespaces:
         try:
-            await client.list(naming.KIND, namespace)
+            while not await _answers(client, namespace):
+                pass
         except errors.NotFound as error:
             raise errors.InvalidSettings(
                 f"the cluster does not know {naming.PLURAL}.{naming.GROUP}",
@@ -58,6 +64,17 @@ async def _installed(client: Client, namespaces: tuple[str, ...], *, everywhere:
                 f"the operator may not list {naming.PLURAL} {place} ({error.detail})",
                 "bind the ClusterRole usage-operator to its service account there",
             ) from error
+
+
+async def _answers(client: Client, namespace: str | None) -> bool:
+    """Tell whether the API server lists our resources; not so, a little later, when it is away."""
+    try:
+        await client.list(naming.KIND, namespace)
+    except errors.ApiUnavailable as error:
+        _log.warning("%s; asked again in %.0f s", error, _AGAIN_SECONDS)
+        await asyncio.sleep(_AGAIN_SECONDS)
+        return False
+    return True
 
 
 async def run(settings: Settings, access: Access) -> None:
@@ -105,13 +122,13 @@ class _Operator:
     async def run(self) -> None:
         """Wait for the Lease if there is one to hold, then work until told to stop."""
         settings = self._settings
-        await _installed(self._client, self._namespaces, everywhere=settings.all_namespaces)
         metrics.QUEUE.set_function(lambda: len(self._queue))
         # Whoever waits for the Lease is as ready as can be.
         runner = await health.serve(
             settings.host, settings.port, lambda: self._waiting or self._ready.is_set()
         )
         try:
+            await _installed(self._client, self._namespaces, everywhere=settings.all_namespaces)
             if self._leader is None or await self._lead(self._leader):
                 await self._work()
         finally:

@@ -103,4 +103,15 @@ async def test_it_goes_on_by_itself(bare: Place, between: tuple[Proxy, Operator]
     proxy.away = False
     await back(bare, *budget, seconds=40)
     await back(bare, "statefulset", f"{bare.name}-b", seconds=10)
+
+    # One that begins meanwhile waits for it.
+    operator.stop()
+    proxy.leave()
+    operator.start()
+    await asyncio.to_thread(
+        bare.until, "it waits", lambda: "asked again in" in operator.log.read_text(), 60
+    )
+    await lose(bare, *peers)
+    proxy.away = False
+    await back(bare, *peers, seconds=60)
     assert "Traceback" not in operator.log.read_text()
