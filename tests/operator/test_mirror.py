@@ -116,6 +116,21 @@ def test_what_is_gone_is_news_unless_it_came_again() -> None:
     assert len(mirror) == 0
 
 
+def test_a_late_answer_brings_nothing_back() -> None:
+    """An answer to a write may come after the event that tells that the object went."""
+    mirror, told = heard()
+    mirror.take(SERVICE)
+    mirror.remove(of(SERVICE, 9))
+    mirror.wrote(of(SERVICE, 8))
+    mirror.whole("Service", "metering")
+    assert (names(mirror), told) == ([], ["metering/speech"] * 2)
+    mirror.wrote(of(SERVICE, 10))
+    assert names(mirror) == ["speech"]
+    mirror.keep("Service", "metering", set(), "12")
+    mirror.wrote(of(SERVICE, 11))
+    assert names(mirror) == []
+
+
 def test_a_changed_label_is_told_to_both() -> None:
     """A child that is given to another resource is missed by its own."""
     mirror, told = heard()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _TOKEN_SECONDS = 60.0
 _OFFER_SECONDS = 60.0
 """How soon the API server is asked again which kinds it knows."""
@@ -229,7 +229,7 @@ class Client:
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }
-        limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=_SILENCE)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE)
         where = path(kind, namespace)
         async with self._asked("GET", where, parameters, limits=limits) as response:
             rest = b""
@@ -273,8 +273,8 @@ class Client:
         body = {"resourceVersion": there["resourceVersion"], "managedFields": fields}
         self._wrote(await self._call("PATCH", where, body={"metadata": body}, content=_MERGE))
 
-    async def apply(self, document: Object, *, force: bool = True, part: str = "") -> Object:
-        """Apply an object server-side; without force, Conflict where a field is another's."""
+    async def apply(self, document: Object, *, part: str = "") -> Object:
+        """Apply an object server-side; what we want of another's fields becomes ours."""
         metadata = document["metadata"]
         applied: Object = await self._call(
             "PATCH",
@@ -282,7 +282,7 @@ class Client:
             parameters={
                 "fieldManager": naming.FIELD_MANAGER,
                 "fieldValidation": "Strict",
-                "force": str(force).lower(),
+                "force": "true",
             },
             body=document,
             content=_APPLY,

@@ -21,6 +21,10 @@ Place = tuple[str, str]
 """Namespace and name."""
 
 
+_REMEMBERED = 1000
+"""So many objects that went are known by their last version: an answer to a write may come late."""
+
+
 class _Entry(NamedTuple):
     """An object: whose it is by its label, which version, what matters of it, and itself."""
 
@@ -48,6 +52,7 @@ class Mirror:
         self._things: dict[str, dict[Place, _Entry]] = {kind: {} for kind in kinds}
         self._models: dict[str, bytes] = {}
         self._of: dict[Place, set[tuple[str, str]]] = {}
+        self._gone: dict[tuple[str, Place], int] = {}
         self._whole: set[tuple[str, str | None]] = set()
 
     def __len__(self) -> int:
@@ -88,7 +93,8 @@ class Mirror:
         kind, metadata = thing["kind"], thing["metadata"]
         place, version = (metadata["namespace"], metadata["name"]), _version(thing)
         before = self._things[kind].get(place)
-        if before and before.version >= version > 0:
+        known = before.version if before else self._gone.get((kind, place), 0)
+        if known >= version > 0:
             return set()
         labels = metadata.get("labels") or {}
         if labels.get(naming.MANAGED_BY) != naming.FIELD_MANAGER or naming.INSTANCE not in labels:
@@ -109,10 +115,18 @@ class Mirror:
     def remove(self, thing: Object) -> None:
         """Take note that an object is gone."""
         place = (thing["metadata"]["namespace"], thing["metadata"]["name"])
-        before = self._things[thing["kind"]].get(place)
-        if before and (before.version <= _version(thing) or not _version(thing)):
-            for instance in self._drop(thing["kind"], place):
-                self._changed(place[0], instance)
+        self._end(thing["kind"], place, _version(thing))
+
+    def _end(self, kind: str, place: Place, version: int) -> None:
+        """Forget an object of that version or an older one (0: of any), and tell of it."""
+        before = self._things[kind].get(place)
+        if before and 0 < version < before.version:
+            return
+        self._gone[kind, place] = version
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        for instance in self._drop(kind, place):
+            self._changed(place[0], instance)
 
     def keep(
         self, kind: str, namespace: str | None, listed: Collection[Place], version: str
@@ -121,14 +135,11 @@ class Mirror:
         limit = int(version) if version.isdigit() else 0
         gone = [
             place
-            for place, entry in self._things[kind].items()
-            if place not in listed
-            and namespace in {None, place[0]}
-            and (not limit or entry.version <= limit)
+            for place in self._things[kind]
+            if place not in listed and namespace in {None, place[0]}
         ]
         for place in gone:
-            for instance in self._drop(kind, place):
-                self._changed(place[0], instance)
+            self._end(kind, place, limit)
 
     def _drop(self, kind: str, place: Place) -> set[str]:
         """Forget an object; give the resource that it was of."""

@@ -24,6 +24,8 @@ _WATCH = (240, 360)
 """Seconds after which the API server ends a watch: the least and the most."""
 _PAUSES = (0.1, 10.0)
 """Seconds between attempts: the first and the longest."""
+_TOLD = 5
+"""After so many failures in a row somebody should know."""
 _DENIED = 60.0
 """Seconds until a kind that is unknown, or that we may not watch, is tried again."""
 
@@ -58,14 +60,19 @@ class Reflector:
         except errors.Expired:
             self._version = None
         except (errors.NotFound, errors.Forbidden) as error:
-            _log.debug("%s cannot be watched: %s", self._kind, error)
+            # Kinds of other projects need not be there; a right should be.
+            level = logging.WARNING if isinstance(error, errors.Forbidden) else logging.DEBUG
+            _log.log(
+                level, "%s is listed at each look, for it is not watched: %s", self._kind, error
+            )
             self._version = None
             self._mirror.whole(self._kind, self._namespace, known=False)
             self.tried.set()
             return _DENIED * random.uniform(0.9, 1.1)  # noqa: S311
         except errors.ApiError as error:
             self._failures += 1
-            _log.debug("the watch of %s was cut: %s", self._kind, error)
+            level = logging.WARNING if self._failures == _TOLD else logging.DEBUG
+            _log.log(level, "the watch of %s was cut: %s", self._kind, error)
             pause = min(_PAUSES[0] * 2.0 ** (self._failures - 1), _PAUSES[1])
             return max(pause * random.uniform(0.5, 1), error.retry_after or 0.0)  # noqa: S311
         except Exception:
