@@ -121,6 +121,21 @@ def test_the_time_is_that_of_the_notification(tmp_path: Path) -> None:
         assert one.received == NOW
 
 
+def test_a_ledger_that_was_set_aside_is_looked_at_too(tmp_path: Path) -> None:
+    """What was announced in one and settled in another is settled; the rest stays pending."""
+    with ledgers_in(tmp_path) as ledgers:
+        ledgers.writer.append_and_wait([events.read(notice(name).event) for name in ("a", "b")])
+        first = ledgers.live
+        ledgers.distrust(first, "for a test")
+        ledgers.writer.prove().result()
+        ledgers.writer.append_and_wait([events.read(outcome("a", KNOWN))])
+        assert ledgers.live != first
+        finder = Finder(tmp_path, ledgers)
+        finder.look()
+        assert finder.is_complete()
+        assert names(finder) == {"b"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"ledgers":{"a":"b"}}'])
 def test_a_file_that_cannot_be_used_is_made_anew(tmp_path: Path, content: bytes) -> None:
     """The ledgers are the truth."""
