@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import obstore
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _STALE_SECONDS = 60.0
 """Who has not renewed a lock for so long is taken for gone: before a job's last attempt is."""
 _RENEW_SECONDS = 4.0
+_PROCESS = uuid.uuid4().hex
+"""In containers neither the host's name nor the process id need be anybody's own."""
 _CHUNK = 1024 * 1024
 
 
@@ -156,7 +159,7 @@ class Bucket:
 
 def _whose() -> bytes:
     """This process."""
-    return b"%s %d" % (socket.gethostname().encode(), os.getpid())
+    return f"{socket.gethostname()} {os.getpid()} {_PROCESS}".encode()
 
 
 def _this(found: ObjectMeta | PutResult) -> UpdateVersion:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from usage_collector.backup.stores import Place, Store
     from usage_collector.peers import Ledger, Peer, Status
 
-LOOK_SECONDS = 60.0
-"""How often the scheduled backup's index is read again, and an unchanged tail's written."""
+LOOK_SECONDS = 30.0
+"""How often the scheduled backup's index is read again, and an unchanged tail's written: often
+enough that a bucket's lock is not taken for one of a process that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
