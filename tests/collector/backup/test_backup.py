@@ -260,6 +260,7 @@ def ended_at(step: int, arguments: list[str]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
+@pytest.mark.timeout(400)
 def test_a_backup_that_is_killed_at_any_step_leaves_a_whole_one(
     collector: Collector, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ def ended_at(step: int, collector: Collector, folder: Path) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
+@pytest.mark.timeout(400)
 def test_one_that_is_killed_at_any_step_leaves_a_whole_backup(
     collector: Collector, tmp_path: Path
 ) -> None:
