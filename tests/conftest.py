@@ -6,11 +6,15 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["tests.kind_helper.fixtures"]
+
+# httpx gives up after five seconds unless told otherwise; a busy machine may take longer.
+DEFAULT_TIMEOUT_CONFIG.read = DEFAULT_TIMEOUT_CONFIG.connect = 60.0
 
 
 @pytest.fixture(scope="session", autouse=True)

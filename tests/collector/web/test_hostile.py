@@ -86,7 +86,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorPro
 
 def _works(collector: CollectorProcess) -> None:
     url = collector.ingest_url + "/v1/log"
-    assert httpx.post(url, content=event(), timeout=5).status_code == 201
+    assert httpx.post(url, content=event(), timeout=60).status_code == 201
 
 
 @pytest.mark.parametrize("name", _BODIES)
