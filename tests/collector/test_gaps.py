@@ -57,7 +57,8 @@ def test_what_came_back_and_what_is_lost_is_named_by_position() -> None:
     (told,) = [gap for gap in found(replace(one, periods=cuts), OCTOBER) if gap.startswith("L2")]
     assert told == before + (
         "; of ledger L1 before it positions 1 to 400, 501 to 900 came back from a backup, "
-        "positions 401 to 500, 901 to 950 and what came after 950, if anything did, is gone for good"
+        "positions 401 to 500, 901 to 950 and what came after 950, if anything did, "
+        "is gone for good"
     )
 
 
