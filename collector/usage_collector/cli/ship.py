@@ -162,5 +162,5 @@ class _Follower:
     def _failed(self, trouble: str) -> None:
         self._lag.failed(self._url)
         if trouble != self._trouble:
-            click.echo(f"Error: {self._url}: {trouble}", err=True)
+            click.echo(f"Error: {trouble}", err=True)
         self._trouble = trouble

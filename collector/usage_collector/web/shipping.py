@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from usage_collector.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,7 +66,11 @@ class Lag:
 
 
 class LagListener:
-    """Answers `/metrics`, `/healthz` and `/readyz` (503 where a backup is too far behind)."""
+    """Answers `/metrics`, `/healthz` and `/readyz` (503 where a backup is too far behind).
+
+    Raises:
+        InvalidInput: the port is taken, or not ours to take.
+    """
 
     def __init__(self, lag: Lag, host: str, port: int) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -79,7 +85,12 @@ class LagListener:
             def log_message(self, *_: object) -> None:
                 """Looks of Prometheus and Kubernetes are no news."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise InvalidInput(
+                f"port {port} cannot be listened on: {error.strerror}", "choose another (--listen)"
+            ) from None
         self._server.daemon_threads = True
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
