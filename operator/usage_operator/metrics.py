@@ -22,7 +22,7 @@ class OfResources(Collector):
     def __init__(self, name: str, text: str, labels: tuple[str, ...] = ()) -> None:
         self._name = name
         self._text = text
-        self._labels = ("namespace", "name", *labels)
+        self._labelnames = ("namespace", "name", *labels)
         self._told: dict[tuple[str, str], Mapping[tuple[str, ...], float]] = {}
         REGISTRY.register(self)
 
@@ -39,12 +39,12 @@ class OfResources(Collector):
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Name the metric, so that no other can have its name."""
-        yield GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        yield GaugeMetricFamily(self._name, self._text, labels=self._labelnames)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Give all series."""
-        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
-        for key, values in self._told.items():
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labelnames)
+        for key, values in list(self._told.items()):
             for labels, value in values.items():
                 family.add_metric([*key, *labels], value)
         yield family
