@@ -20,6 +20,7 @@ from usage_collector.vendors.assemblyai import notices
 from usage_collector.vendors.assemblyai.notices import Notice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from usage_collector.ledger import Ledgers, Reader, Status
@@ -49,10 +50,14 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class _Kept(msgspec.Struct):
-    """The file: positions up to which each ledger was read, and what was pending there."""
+    """The file: positions up to which each ledger was read, and what was pending there.
+
+    ``restored`` are ledgers that had come back by then, each with what was lost of it.
+    """
 
     ledgers: dict[str, int] = {}
     pending: list[Pending] = []
+    restored: dict[str, str] = {}
 
 
 class Finder:
@@ -67,6 +72,7 @@ class Finder:
         self._problems: dict[str, str] = {}
         kept = _load(self._path)
         self._marks = kept.ledgers
+        self._restored = kept.restored
         self.pending = {
             events.read(one.event.encode()).identity: one
             for one in kept.pending
@@ -82,11 +88,18 @@ class Finder:
 
     def is_complete(self) -> bool:
         """Whether everything that is stored was looked at."""
-        return all(self._marks.get(one.id, 0) >= one.last for one in self._ledgers.all())
+        statuses = self._ledgers.all()
+        read = all(self._marks.get(one.id, 0) >= one.last for one in statuses)
+        return read and _restored(statuses) == self._restored
 
     def look(self) -> None:
         """Read what came since; nothing is lost by what cannot be read now."""
-        for status in self._ledgers.all():
+        statuses = self._ledgers.all()
+        if (restored := _restored(statuses)) != self._restored:
+            # What came back may lie before a mark, and be settled in a ledger that was read.
+            self._marks = {}
+            self._restored = restored
+        for status in statuses:
             if self._marks.get(status.id, 0) >= status.last:
                 continue
             try:
@@ -106,7 +119,9 @@ class Finder:
     def save(self) -> None:
         """Write down how far it is; where that fails, a start has more to read."""
         self._saved = time.monotonic()
-        data = msgspec.json.encode(_Kept(self._marks, list(self.pending.values())))
+        # In the reverse order of looking, which may be under way: nothing is passed over then.
+        restored, marks = self._restored, dict(self._marks)
+        data = msgspec.json.encode(_Kept(marks, list(self.pending.values()), restored))
         if data == self._written:
             return
         try:
@@ -145,6 +160,10 @@ class Finder:
         elif Notice.of(raw):
             received = next(reader.blocks(position, position)).received
             self.pending.setdefault(event.identity, Pending(received, raw.decode()))
+
+
+def _restored(statuses: Iterable[Status]) -> dict[str, str]:
+    return {one.id: repr(one.lost) for one in statuses if one.restored}
 
 
 def _load(path: Path) -> _Kept:

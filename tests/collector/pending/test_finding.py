@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.collector import made
 from tests.collector.samples import event
 from usage_collector import events
-from usage_collector.ledger import Ledgers
+from usage_collector.ledger import Ledgers, Origin, Part, restore
 from usage_collector.pending import Finder, finding
 from usage_collector.pending.asking import MOST_REFUSED_SECONDS, MOST_SECONDS, delay
 from usage_collector.vendors.assemblyai.notices import Notice
@@ -134,6 +136,34 @@ def test_a_ledger_that_was_set_aside_is_looked_at_too(tmp_path: Path) -> None:
         finder.look()
         assert finder.is_complete()
         assert names(finder) == {"b"}
+
+
+def test_what_came_back_of_a_damaged_ledger_is_looked_at(tmp_path: Path) -> None:
+    """Also where that ledger was read to its end before, and what settles it is in another one."""
+    stored = [notice(name).event for name in ("a", "b")]
+    stored += [event(session_id=f"e{n}") for n in range(98)]
+    with ledgers_in(tmp_path) as ledgers:
+        for raw in stored:
+            ledgers.writer.append_and_wait([events.read(raw)])
+        hurt = ledgers.live
+        with ledgers.reader(hurt) as reader:
+            reader.connection.pragma("query_only", 0)
+            reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first IN (1, 2)")
+        ledgers.distrust(hurt, "for a test")
+        ledgers.writer.prove().result()
+        ledgers.writer.append_and_wait([events.read(outcome("b", KNOWN))])
+        finder = Finder(tmp_path, ledgers)
+        finder.look()
+        assert (finder.is_complete(), names(finder)) == (True, set())
+        plain = made.Ledger(stored, id=hurt, collector="collector-0").plain(1, 100, period=None)
+        whole = [Part("1-100", io.BytesIO(plain), NOW)]
+        restore(ledgers, Origin(hurt, NOW, "collector-0", "eu-1a"), whole, NOW)
+        assert not finder.is_complete()
+        finder.look()
+        assert (finder.is_complete(), names(finder)) == (True, {"a"})
+        finder.save()
+        assert names(Finder(tmp_path, ledgers)) == {"a"}
+        assert Finder(tmp_path, ledgers).is_complete()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"ledgers":{"a":"b"}}'])
