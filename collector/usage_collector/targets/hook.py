@@ -32,7 +32,12 @@ class Hook:
     def __init__(
         self, url: str, header: Path | None, ca: Path | None, *, insecure: bool = False
     ) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise InvalidInput(
+                f"a webhook is no address: {error}", "write https://HOST/PATH"
+            ) from None
         self.place = f"{parts.scheme}://{parts.hostname}"
         """What to call it: some servers want secrets in paths and queries."""
         if parts.scheme not in ("https", "http") or not parts.hostname:
@@ -60,7 +65,8 @@ class Hook:
                 client.stream("POST", self._url, content=body, headers=headers) as answer,
             ):
                 code, after = answer.status_code, answer.headers.get("Retry-After", "")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            # A name that is none is found out here only; the other webhooks do not wait for it.
             said = str(error) or type(error).__name__
             raise DeliveryFailed(f"{self.place} cannot be reached: {said}", "check it") from None
         if 200 <= code < 300:

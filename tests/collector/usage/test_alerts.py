@@ -169,6 +169,20 @@ def test_one_that_is_never_taken_holds_up_no_other(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("host", [".a.", "a" * 64 + ".org", "xn--", "example.org:port"])
+def test_a_host_that_is_none_holds_up_no_other(tmp_path: Path, caplog: Any, host: str) -> None:
+    """That is found out when it is asked for, and told like a server that is away."""
+    with receiver() as to:
+        hooks = [{"url": f"https://{host}/secret"}, {"url": to.url, "insecure": True}]
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.file.write_text(json.dumps({"thresholds": [100], "webhooks": hooks}))
+        setup.restart()
+        setup.run(_line("acme", 10, 10))
+        assert [one[:2] for one in to.taken] == [("acme", 1.0)]
+        assert f"https://{host.partition(':')[0]} cannot be reached" in caplog.text
+        assert "/secret" not in caplog.text
+
+
 def test_one_collector_is_responsible() -> None:
     """The lowest name; another only once it was away for long, or turns out not to be there."""
 
@@ -245,6 +259,7 @@ def test_a_damaged_book_is_set_aside(tmp_path: Path) -> None:
         ('{"webhooks": [{"url": "http://example.org/x"}]}', "is not https"),
         ('{"webhooks": [{"url": "https://me:pw@example.org/x"}]}', "password"),
         ('{"webhooks": [{"url": "nowhere"}]}', "no address"),
+        ('{"webhooks": [{"url": "https://[::1/x"}]}', "no address"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: str) -> None:
