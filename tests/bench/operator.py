@@ -33,6 +33,13 @@ ZONES = [
     {"name": name, "nodeSelector": hollow.NOWHERE, "storageClassName": hollow.CLASS}
     for name in ("a", "b", "c")
 ]
+_START = """
+import sys
+# kopf reads the official client where it is installed, as for tests; the operator's image has none.
+sys.modules["kubernetes"] = None
+from usage_operator.__main__ import main
+main()
+"""
 CHANGES = 5
 """How many resources are changed, one after the other."""
 DEFINITION = Path(__file__).parents[2] / "deploy" / "crd" / "usagecollectors.yaml"
@@ -87,7 +94,7 @@ class Field:
     def command(self) -> list[str]:
         """How the operator is started."""
         return [
-            *(sys.executable, "-m", "usage_operator", "run", "--http-port=0"),
+            *(sys.executable, "-c", _START, "run", "--http-port=0"),
             *(f"--namespaces={self.namespace}", f"--resync-seconds={self.quiet}"),
             *("--collector-image=localhost/none-such:1", "--log-level=ERROR"),
         ]
