@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +46,28 @@ def test_a_collector_away_takes_nothing_from_a_month_that_has_its_part(
     new = {path.name: path.read_bytes() for path in (tmp_path / "new" / MONTH).iterdir()}
     assert new == before
     assert command("verify", tmp_path / "new").code == 0
+
+
+_LATER = """
+from usage_collector import report
+made = report.as_csv
+report.as_csv = lambda body: made(body) + b"made otherwise"
+from usage_collector.cli import main
+main()
+"""
+
+
+def test_another_page_of_a_later_version_is_no_news(tmp_path: Path, two: list[Collector]) -> None:
+    """The month stays as it was delivered, to a new place too."""
+    assert export(tmp_path, two).code == 0
+    before = delivered(tmp_path)
+    asked = ["export-month", "--period", MONTH, "--peers", ",".join(one.address for one in two)]
+    places = ["--to", str(tmp_path / "new"), "--to", str(tmp_path / "out")]
+    environment = {**os.environ, **make_keys(tmp_path)}
+    later = [sys.executable, "-c", _LATER, *asked, *places]
+    assert subprocess.run(later, env=environment, check=False).returncode == 0
+    assert delivered(tmp_path) == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new" / MONTH).iterdir()} == before
 
 
 def test_a_mailbox_is_not_sent_less_of_a_month_that_it_has(

@@ -15,7 +15,7 @@ from tests.collector.made import Ledger, delivery, event, ledger
 from tests.collector.processes import command
 from usage_collector.periods import Period
 from usage_collector.report import as_csv, as_html
-from usage_collector.report.figures import Day, days
+from usage_collector.report.figures import Day, by, days
 from usage_collector.report.plot import HEIGHT, WIDTH, plot, step
 
 if TYPE_CHECKING:
@@ -168,3 +168,10 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     manifest.write_bytes(manifest.read_bytes().replace(b"2026-10", b"2026-11"))
     altered = command("report", folder)
     assert (altered.code, "signature" in altered.err) == (1, True)
+
+
+def test_a_kind_without_a_name_leaves_no_mark() -> None:
+    """What has a mode and no type is named by its mode alone."""
+    line = {"mode": "batch", "type": "", "count": 1, "seconds": 1.0}
+    body = {"totals": {"after": {"by_mode_and_type": [line]}}}
+    assert [row.name for row in by(body, "mode", "type")] == ["batch"]

@@ -10,6 +10,7 @@ from usage_collector.errors import DeliveryFailed
 from usage_collector.monthly import plan
 from usage_collector.monthly.handing import Ready, hand_over, keep_manifest
 from usage_collector.monthly.keeping import keep_delivered
+from usage_collector.monthly.recalling import shown_files
 from usage_collector.monthly.standing import stands
 from usage_collector.monthly.summary import Outcome
 from usage_collector.packages import manifest as manifests
@@ -165,7 +166,7 @@ def _manifest(
     standing: Standing | None,
 ) -> tuple[int, _Named, list[_Named], Letter]:
     """Manifest and what people read: as delivered if nothing changed, else the next revision."""
-    if standing and (stays := _as_delivered(standing)):
+    if standing and (stays := _as_delivered(order, standing)):
         return stays
 
     def made(revision: int) -> tuple[int, _Named, list[_Named], Letter]:
@@ -186,17 +187,31 @@ def _manifest(
 
     if known.newest:
         again = made(known.newest)
-        if known.holds(known.newest, hashlib.sha256(again[1][1]).hexdigest()):
+        if known.holds(known.newest, _sha256(again[1][1])):
             return again
     return made(known.newest + 1)
 
 
-def _as_delivered(standing: Standing) -> tuple[int, _Named, list[_Named], Letter] | None:
-    """The same of the manifest that stands; None where its page cannot be made again as it was."""
+def _as_delivered(
+    order: Order, standing: Standing
+) -> tuple[int, _Named, list[_Named], Letter] | None:
+    """The manifest that stands, with its files for people; None where these are nowhere.
+
+    Another version of this program may make them otherwise, which is no news of the month.
+    """
     manifest, kid = standing.manifest, standing.manifest.seal.proof_kid
-    body = {**manifest.body, "summaries": []}
-    people = summaries(body, manifest.revision, kid)
-    if manifests.summary_lines(people) != manifest.lines("summaries"):
-        return None
+    made = dict(summaries({**manifest.body, "summaries": []}, manifest.revision, kid))
+    people = []
+    for line in manifest.lines("summaries"):
+        name = str(line.get("name"))
+        found = [made.get(name), *shown_files(order, manifest.period, name)]
+        same = [one for one in found if one and _sha256(one) == line.get("sha256")]
+        if not same:
+            return None
+        people.append((name, same[0]))
     named = (manifest_name(manifest.revision), standing.body)
     return manifest.revision, named, people, Letter(*as_letter(dict(manifest.body), kid))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -75,13 +75,8 @@ def package(
     None where no destination shows it as it was delivered; what ``take`` was given is void then.
     """
     name = str(line.get("name"))
-    for destination in order.destinations:
-        try:
-            body = destination.fetch(folder, name)
-        except DeliveryFailed as error:
-            _log.warning("%s", error)
-            continue
-        if body is not None and hashlib.sha256(body).hexdigest() == line.get("sha256"):
+    for body in shown_files(order, folder, name):
+        if hashlib.sha256(body).hexdigest() == line.get("sha256"):
             path.write_bytes(body)
             # Its SHA-256 is what was signed for, so no key is asked for, and its content is whole.
             check = Check(name, Trust(), take)
@@ -89,6 +84,18 @@ def package(
                 check.run(file)
             return None if check.findings else check.report
     return None
+
+
+def shown_files(order: Order, folder: str, name: str) -> Iterator[bytes]:
+    """What each destination that can shows under that name."""
+    for destination in order.destinations:
+        try:
+            body = destination.fetch(folder, name)
+        except DeliveryFailed as error:
+            _log.warning("%s", error)
+            continue
+        if body is not None:
+            yield body
 
 
 def _counted(uses: Sorter, period: str) -> Iterator[Earlier]:

@@ -72,8 +72,12 @@ def amount(line: Mapping[str, Any], name: str = "") -> Row:
 def by(body: Mapping[str, object], *dimensions: str) -> list[Row]:
     """The totals by these dimensions, the largest first."""
     table = lines(part(body, "totals", "after"), "by_" + "_and_".join(dimensions))
-    rows = [amount(line, " · ".join(str(line.get(d)) for d in dimensions)) for line in table]
+    rows = [amount(line, _named(line, dimensions)) for line in table]
     return sorted(rows, key=lambda row: (-row.seconds, row.name))
+
+
+def _named(line: Mapping[str, Any], dimensions: Sequence[str]) -> str:
+    return " · ".join(str(line[name]) for name in dimensions if line.get(name))
 
 
 def numbers(body: Mapping[str, object]) -> dict[str, int]:
