@@ -57,8 +57,9 @@ class Reflector:
                 await self._list()
                 self.tried.set()
             await self._follow(self._version or "0")
-        except errors.Expired:
+        except errors.Expired as error:
             self._version = None
+            return self._failed(error)
         except (errors.NotFound, errors.Forbidden) as error:
             # Kinds of other projects need not be there; a right should be.
             level = logging.WARNING if isinstance(error, errors.Forbidden) else logging.DEBUG
@@ -70,11 +71,7 @@ class Reflector:
             self.tried.set()
             return _DENIED * random.uniform(0.9, 1.1)  # noqa: S311
         except errors.ApiError as error:
-            self._failures += 1
-            level = logging.WARNING if self._failures == _TOLD else logging.DEBUG
-            _log.log(level, "the watch of %s was cut: %s", self._kind, error)
-            pause = min(_PAUSES[0] * 2.0 ** (self._failures - 1), _PAUSES[1])
-            return max(pause * random.uniform(0.5, 1), error.retry_after or 0.0)  # noqa: S311
+            return self._failed(error)
         except Exception:
             # Without its watch the operator would be blind, and would not know it.
             _log.exception("the watch of %s failed", self._kind)
@@ -82,6 +79,14 @@ class Reflector:
             return _PAUSES[1]
         self._failures = 0
         return 0.0
+
+    def _failed(self, error: errors.ApiError) -> float:
+        """Count a failure; give the seconds until the next attempt."""
+        self._failures += 1
+        level = logging.WARNING if self._failures == _TOLD else logging.DEBUG
+        _log.log(level, "the watch of %s was cut: %s", self._kind, error)
+        pause = min(_PAUSES[0] * 2.0 ** (self._failures - 1), _PAUSES[1])
+        return max(pause * random.uniform(0.5, 1), error.retry_after or 0.0)  # noqa: S311
 
     async def _list(self) -> None:
         listed: set[Place] = set()
@@ -100,11 +105,15 @@ class Reflector:
     async def _follow(self, version: str) -> None:
         seconds = random.randint(*_WATCH)  # noqa: S311
         events = self._client.follow(self._kind, self._namespace, _LABELS, version, seconds)
+        told = False
         async for event in events:
             thing = event["object"]
-            self._failures = 0
+            self._failures, told = 0, True
             if event["type"] == "DELETED":
                 self._mirror.remove(thing)
             elif event["type"] != "BOOKMARK":
                 self._mirror.take(thing)
             self._version = thing["metadata"]["resourceVersion"]
+        if not told:
+            # A bookmark comes each minute: a server that ends watches at once must not be flooded.
+            raise errors.ApiUnavailable("it ended before anything was told", "it is tried again")
