@@ -11,11 +11,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.operator.support import as_observed, context
-from usage_operator.kube import Access, Client, Mirror, Reflector
+from usage_operator.kube import Access, Client, Mirror, Reflector, reflector
 from usage_operator.manifests import service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
 SERVICE = as_observed(service.ingest(context()))
 
@@ -131,6 +133,36 @@ async def test_a_cut_watch_goes_on_where_it_was() -> None:
     assert (api.lists, api.followed) == (1, ["5", "6", "6"])
 
 
+async def test_a_server_that_ends_everything_at_once_is_not_flooded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Watches that tell nothing, and versions that are never known, are asked for ever later."""
+    ended, expired = Api(), Api()
+    ended.script = [[] for _ in range(5)]
+    expired.script = [[{"type": "ERROR", "object": {"code": 410}}] for _ in range(5)]
+    monkeypatch.setattr(reflector, "_PAUSES", (0.001, 0.01))
+    really = asyncio.sleep
+    for api in (ended, expired):
+        pauses: list[float] = []
+
+        async def sleep(seconds: float, pauses: list[float] = pauses) -> None:
+            pauses.append(seconds)
+            await really(seconds)
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        async with reflected(api):
+            assert len([one for one in pauses if one > 0]) == 5
+
+
+async def test_an_outage_of_hours_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After thousands of failures in a row the mirror is still filled when the server is back."""
+    api = Api()
+    api.refused = [500] * 1100
+    monkeypatch.setattr(reflector, "_PAUSES", (0.0, 0.0))
+    async with reflected(api) as (mirror, _):
+        assert names(mirror) == ["a", "b"]
+
+
 async def test_refusals_are_survived() -> None:
     """A server that is busy is asked again; nothing is taken for known before the list is whole."""
     api = Api()
@@ -150,9 +182,9 @@ async def test_a_missing_right_makes_nobody_wait() -> None:
     async with TestServer(app) as server:
         access = Access(str(server.make_url("")).rstrip("/"), "metering")
         async with Client(access, connections=0) as client, asyncio.timeout(30):
-            reflector = Reflector(client, mirror, "Service", "metering")
-            task = asyncio.create_task(reflector.run())
-            await reflector.tried.wait()
+            one = Reflector(client, mirror, "Service", "metering")
+            task = asyncio.create_task(one.run())
+            await one.tried.wait()
             assert mirror.list("Service", "metering", "speech") is None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -85,7 +85,7 @@ class Reflector:
         self._failures += 1
         level = logging.WARNING if self._failures == _TOLD else logging.DEBUG
         _log.log(level, "the watch of %s was cut: %s", self._kind, error)
-        pause = min(_PAUSES[0] * 2.0 ** (self._failures - 1), _PAUSES[1])
+        pause = min(_PAUSES[0] * 2.0 ** min(self._failures - 1, 20), _PAUSES[1])
         return max(pause * random.uniform(0.5, 1), error.retry_after or 0.0)  # noqa: S311
 
     async def _list(self) -> None:
