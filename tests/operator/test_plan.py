@@ -159,6 +159,17 @@ def test_what_is_being_deleted_is_waited_for() -> None:
     assert not found.steps
 
 
+def test_only_what_was_seen_is_changed() -> None:
+    """A name that another's object took meanwhile is refused by the API server, not overwritten."""
+    made = desired()
+    there = observed(made)
+    for key in (Ref("Service", "speech"), Ref("Secret", "speech-tokens")):
+        there[key]["metadata"] |= {"annotations": {}, "uid": "of-old"}
+    steps = {step.ref.kind: step.document["metadata"] for step in plan(made, there).steps}
+    assert steps["Service"]["uid"] == "of-old"
+    assert steps["Secret"]["resourceVersion"] == "7"
+
+
 def test_orphans_are_adopted() -> None:
     """What a deletion without cascade left gets its owner back."""
     made = desired()

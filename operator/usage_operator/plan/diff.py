@@ -103,16 +103,17 @@ def _step(desired: Object, observed: Object | None) -> Step | None:
 def _pinned(step: Step, observed: Object | None) -> Step:
     """Let a Secret be written only over what was read: keys must never be overwritten unseen.
 
-    Of all else, let what we created be ours as what we apply is; whatever leaves a Secret was
-    applied.
+    All else is written only to the object that was seen, however long ago: what took its place
+    may be another's. What we created becomes ours as what we apply is; whatever leaves a Secret
+    was applied.
     """
     if step.verb is not Verb.APPLY or observed is None:
         return step
-    if step.ref.kind != "Secret":
-        return replace(step, adopt=posted(observed))
-    version = observed["metadata"].get("resourceVersion")
-    metadata = step.document["metadata"] | {"resourceVersion": version}
-    return Step(step.verb, step.document | {"metadata": metadata}, step.reason)
+    secret = step.ref.kind == "Secret"
+    pin = "resourceVersion" if secret else "uid"
+    metadata = step.document["metadata"] | {pin: observed["metadata"].get(pin)}
+    document = step.document | {"metadata": metadata}
+    return replace(step, document=document, adopt=not secret and posted(observed))
 
 
 def diff(
