@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -9,10 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.collector.made import event
+from tests.collector.made import KEYS, event
 from tests.collector.processes import Collector, command, make_keys
 from tests.collector.test_monthly import MONTH, export, manifest, post
 from tests.collector.year.clock import HandSet
+from usage_collector.monthly.fetching import Fetched
+from usage_collector.monthly.recalling import untold
+from usage_collector.packages import manifest as manifests
+from usage_collector.packages.contents import MANIFEST
+from usage_collector.peers import Cut, CutFile, Ledger, Status
 from usage_collector.periods import Period, microseconds
 
 if TYPE_CHECKING:
@@ -104,3 +110,22 @@ def test_without_the_packages_it_is_counted_again_and_found_by_whoever_has_them(
     package.write_bytes(whole)
     findings = command("verify", tmp_path / "out", "--json").facts["findings"]
     assert sorted({one["kind"] for one in findings}) == ["gap", "twice"]
+
+
+def test_a_ledger_that_came_back_without_its_beginning_tells_of_the_rest_only(
+    tmp_path: Path,
+) -> None:
+    """Packages of what was purged before its backup, or not brought back, are read again."""
+    lines = [{"ledger": "l", "first": n, "last": n + 99} for n in (1, 101, 201)]
+    body = {"typ": MANIFEST, "period": "2026-09", "revision": 1, "files": lines}
+    before = manifests.read(io.BytesIO(manifests.signed(body, KEYS)), {})
+
+    def fetched(first: int, *, restored: bool) -> Fetched:
+        cut = Cut("2026-09", NOW, files=[CutFile("l", n, n + 99, 100) for n in (1, 101)])
+        ledger = Ledger("l", "closed", NOW, first, 300, restored=restored)
+        status = Status("c-0", [ledger], [cut])
+        return Fetched(status, cut, (), {}, (("2026-09", tmp_path),), ())
+
+    assert untold(before, [fetched(101, restored=True)]) == [lines[0], lines[2]]
+    assert untold(before, [fetched(101, restored=False)]) == [lines[2]]
+    assert untold(before, []) == lines

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from usage_collector.monthly.parts import Order
     from usage_collector.packages import FileReport
     from usage_collector.packages.manifest import Manifest
+    from usage_collector.peers import CutFile, Status
     from usage_collector.sessions import Use
     from usage_collector.totals.month import Line
 
@@ -32,15 +33,27 @@ _log = logging.getLogger(__name__)
 
 
 def untold(manifest: Manifest, fetched: Iterable[Fetched]) -> list[Line]:
-    """The packages of an earlier month of whose ledgers no collector told what was counted."""
+    """The packages of an earlier month of which no collector told what was counted."""
     told = {
-        file.ledger
+        (file.ledger, file.first, file.last)
         for one in fetched
         for period, _ in one.sessions
         if period == manifest.period and (cut := one.status.cut(period))
         for file in cut.files
+        if not _began_later(one.status, file)
     }
-    return [line for line in manifest.lines("files") if line.get("ledger") not in told]
+    return [
+        line
+        for line in manifest.lines("files")
+        if (line.get("ledger"), line.get("first"), line.get("last")) not in told
+    ]
+
+
+def _began_later(status: Status, file: CutFile) -> bool:
+    # Of what was purged before the backup a restored ledger holds nothing, nor who was billed.
+    return any(
+        one.id == file.ledger and one.restored and file.first < one.first for one in status.ledgers
+    )
 
 
 def recall(
