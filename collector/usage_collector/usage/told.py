@@ -70,6 +70,7 @@ def target(url: str) -> str:
 class Book:
     """Keeps ``alerts.json`` in that folder; changes are durable when they return.
 
+    What was sent is known even where that cannot be written; `forget` tries again.
     A file that cannot be read is set aside, and what was sent learnt from the other collectors.
     """
 
@@ -78,6 +79,7 @@ class Book:
         self._lock = threading.Lock()
         self.told: Mapping[Key, Told] = {}
         self.waiting: Mapping[Key, Waiting] = {}
+        self._unsaved = False
         self._read()
 
     def wait(self, new: Iterable[Waiting]) -> None:
@@ -99,7 +101,9 @@ class Book:
                 if known is None or one.at < known.at:
                     told[one.alert, one.target] = one
             if told != self.told:
-                self._keep(told, {key: one for key, one in self.waiting.items() if key not in told})
+                self._use(told, {key: one for key, one in self.waiting.items() if key not in told})
+                self._unsaved = True
+                self._keep(self.told, self.waiting)
 
     def forget(self, before: str, targets: Collection[str]) -> None:
         """Leave out what is of months before that one, and what waits for targets that are gone."""
@@ -110,7 +114,7 @@ class Book:
                 for key, one in self.waiting.items()
                 if one.alert.month >= before and one.target in targets
             }
-            if (told, waiting) != (self.told, self.waiting):
+            if self._unsaved or (told, waiting) != (self.told, self.waiting):
                 for key in self.waiting.keys() - waiting.keys():
                     _log.error("an alert was never taken, and is given up: %s", key[0])
                 self._keep(told, waiting)
@@ -127,6 +131,7 @@ class Book:
             raise StorageUnavailable(
                 f"the alerts cannot be written: {error.strerror}", "look at the volume"
             ) from None
+        self._unsaved = False
         self._use(told, waiting)
 
     def _use(self, told: Mapping[Key, Told], waiting: Mapping[Key, Waiting]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 from tests.collector.usage.receiver import Receiver, receiver
-from usage_collector.errors import InvalidInput
+from usage_collector.errors import InvalidInput, StorageUnavailable
 from usage_collector.keystore import Keystore
 from usage_collector.periods import microseconds
 from usage_collector.sessions import SECOND
@@ -153,6 +153,26 @@ def test_a_lost_answer_is_the_only_reason_to_come_twice(tmp_path: Path) -> None:
         unaware.mkdir()
         Setup(unaware, to, thresholds=[100]).run(_line("acme", 10, 10))
         assert to.got[2]["key"] == to.got[0]["key"]
+
+
+def test_what_was_sent_and_cannot_be_noted_is_not_sent_again(tmp_path: Path) -> None:
+    """A full disk does not send an alert every few seconds; it is noted once there is room."""
+    with receiver(503) as to:
+        setup = Setup(tmp_path, to, thresholds=[100])
+        setup.run(_line("acme", 10, 10))
+        in_the_way = tmp_path / "alerts.json"
+        in_the_way.unlink()
+        in_the_way.mkdir()
+        for _ in range(3):
+            setup.now += MINUTE
+            with pytest.raises(StorageUnavailable):
+                setup.run(_line("acme", 10, 10))
+        assert [one["status"] for one in to.got] == [503, 200]
+        in_the_way.rmdir()
+        setup.run(_line("acme", 10, 10))
+        setup.restart()
+        setup.run(_line("acme", 10, 10))
+        assert len(to.got) == 2
 
 
 def test_one_that_is_never_taken_holds_up_no_other(tmp_path: Path) -> None:
