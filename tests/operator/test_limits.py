@@ -72,6 +72,9 @@ def test_another_quota_restarts_nobody() -> None:
         ({"alerts": {"thresholds": []}}, "spec.limits.alerts.thresholds", "at least 1"),
         ({"alerts": {"webhooks": [{"url": "ftp://x"}]}}, "webhooks[0].url", "pattern"),
         ({"alerts": {"webhooks": [{"url": "http://x"}]}}, "webhooks[0].url", "use https"),
+        ({"alerts": {"webhooks": [{"url": "https://x:99999/"}]}}, "webhooks[0].url", "HOST:PORT"),
+        ({"alerts": {"webhooks": [{"url": "https://[::1/"}]}}, "webhooks[0].url", "HOST:PORT"),
+        ({"alerts": {"webhooks": [{"url": "https:///x"}]}}, "webhooks[0].url", "HOST:PORT"),
         ({"alerts": {"webhooks": [HOOK, HOOK]}}, "spec.limits.alerts.webhooks[1]", "once"),
         (
             {"alerts": {"webhooks": [{"url": "https://x", "caKey": "a"}]}},

@@ -114,6 +114,7 @@ def test_a_certificate_of_the_user_s_is_mounted() -> None:
     [
         ({"assemblyai": {}}, "webhooks.assemblyai.secretName"),
         ({"assemblyai": {"secretName": "a", "url": "http://api.assemblyai.com"}}, "url"),
+        ({"assemblyai": {"secretName": "a", "url": "https://a:bc"}}, "webhooks.assemblyai.url"),
         (VENDOR | {"port": 9090}, "spec.webhooks.port"),
         (VENDOR | {"port": 8000}, "spec.webhooks.port"),
         (VENDOR | {"tls": {"secretName": "a", "dnsNames": ["b"]}}, "spec.webhooks.tls"),

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import zoneinfo
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
@@ -32,6 +33,17 @@ def _amount(value: str | int) -> str | int:
 def _time_of_day(text: str) -> str:
     if not _TIME.match(text):
         raise ValueError(f"{text!r} is no time of day: write HH:MM, such as 06:00")
+    return text
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{text!r} is no address: write https://HOST:PORT/PATH")
     return text
 
 
@@ -97,6 +109,7 @@ def _unique_zones(zones: Sequence[Any]) -> Sequence[Any]:
 
 quantity = AfterValidator(_quantity)
 amount = AfterValidator(_amount)
+web_address = AfterValidator(_web_address)
 time_of_day = AfterValidator(_time_of_day)
 time_zone = AfterValidator(_time_zone)
 country = AfterValidator(_country)

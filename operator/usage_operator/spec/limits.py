@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from usage_operator.spec import rules
+from usage_operator.spec import checks, rules
 from usage_operator.spec.destinations import SecretKey  # noqa: TC001 - pydantic reads it
 from usage_operator.spec.types import Name, Part
 
@@ -60,9 +60,9 @@ class AlertHook(Part):
 
     model_config = ConfigDict(json_schema_extra=rules.schema([*rules.CA_KEY, *rules.ALERT_HOOK]))
 
-    url: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^\s?#@]+$")] = Field(
-        description="Its address; what is secret belongs into the header."
-    )
+    url: Annotated[
+        str, Field(max_length=1024, pattern=r"^https?://[^\s?#@]+$"), checks.web_address
+    ] = Field(description="Its address; what is secret belongs into the header.")
     secret_name: Name | None = Field(
         default=None,
         description="Secret with USAGE_HTTPS_HEADER, one line such as Authorization: Bearer …; "

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from usage_operator.spec import rules
+from usage_operator.spec import checks, rules
 from usage_operator.spec.listeners import IssuerRef  # noqa: TC001 - pydantic reads it
 from usage_operator.spec.types import Annotations, Name, Part, Port
 
@@ -18,7 +18,9 @@ class AssemblyAi(Part):
         description="Secret with headers (lines of NAME: VALUE, of at least 16 characters, one of "
         "which a notification must carry) and api-key."
     )
-    url: Annotated[str, Field(max_length=1024, pattern=r"^https://[^\s?#@]+$")] = Field(
+    url: Annotated[
+        str, Field(max_length=1024, pattern=r"^https://[^\s?#@]+$"), checks.web_address
+    ] = Field(
         default="https://api.assemblyai.com",
         description="Address of the API, such as https://api.eu.assemblyai.com.",
     )
