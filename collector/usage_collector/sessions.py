@@ -65,7 +65,9 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def counts(self) -> bool:
-        """Whether its duration can be billed."""
+        """Whether its duration can be billed: not that of what is only announced, or failed."""
+        if self.kind in (Outcome.ANNOUNCED, Outcome.FAILED):
+            return False
         return self.duration is not None and not self.implausible
 
 

@@ -117,6 +117,12 @@ def test_events_that_say_nothing_of_usage_are_left_out() -> None:
     assert use(events.read(event(None)), place, "z") is not None
 
 
+@pytest.mark.parametrize("kind", ["TRANSCRIPT_NOTIFIED", "TRANSCRIPT_FAILED"])
+def test_a_duration_of_what_is_announced_or_failed_is_not_billed(kind: str) -> None:
+    """Whoever posts one with it: only an end or a status is usage."""
+    assert resolve([told(kind, 60)], LATE) is None
+
+
 def test_a_warm_up_is_told_apart() -> None:
     """It resolves like any job, and says what it is."""
     raw = event("w", contract_id="-77777777777777")
