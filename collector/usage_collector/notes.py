@@ -52,6 +52,9 @@ class _Kept(msgspec.Struct, frozen=True):
     export: Export | None = None
 
 
+_read_kept = msgspec.json.Decoder(_Kept).decode
+
+
 class Notes:
     """Keeps ``notes.json`` in that folder; a file that cannot be read is begun anew."""
 
@@ -92,7 +95,7 @@ class Notes:
 
     def _read(self) -> _Kept:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            return _read_kept(self._path.read_bytes())
         except FileNotFoundError:
             return _Kept()
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -157,6 +157,9 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, packages=packages)
 
 
+_read_index = msgspec.json.Decoder(Index).decode
+
+
 def joined(base: Index | None, tail: Index | None) -> Index | None:
     """A scheduled backup and its tail as one; where both hold something, the longer package."""
     if base is None or tail is None:
@@ -220,6 +223,9 @@ class _File(msgspec.Struct):
     index: msgspec.Raw
 
 
+_read_file = msgspec.json.Decoder(_File).decode
+
+
 def decode(data: bytes, name: str = NAME) -> Index:
     """The reverse of `encode`; ``name`` is the file's, for errors.
 
@@ -228,9 +234,9 @@ def decode(data: bytes, name: str = NAME) -> Index:
         InvalidInput: a newer version wrote it.
     """
     try:
-        found = msgspec.json.decode(data, type=_File)
+        found = _read_file(data)
         compact = msgspec.json.format(bytes(found.index), indent=-1)
-        index = msgspec.json.decode(compact, type=Index)
+        index = _read_index(compact)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"{name} cannot be read: {error}") from None
     if hashlib.sha256(compact).hexdigest() != found.sha256:

@@ -49,6 +49,9 @@ class Description(msgspec.Struct):
     periods: list[peers.Cut] = []
 
 
+_read_description = msgspec.json.Decoder(Description).decode
+
+
 class _Stream:
     """What `tarfile` needs of a file that can only be read."""
 
@@ -110,7 +113,7 @@ def _description(archive: tarfile.TarFile) -> Description:
     if member is None or member.name != DESCRIPTION or member.size > _MOST_BYTES:
         raise InvalidInput(f"the stream does not begin with {DESCRIPTION}", "see the formats")
     try:
-        return msgspec.json.decode(_file(archive, member).read(), type=Description)
+        return _read_description(_file(archive, member).read())
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{DESCRIPTION}: {error}", "see the formats") from None
 

@@ -60,6 +60,9 @@ class _Kept(msgspec.Struct):
     restored: dict[str, str] = {}
 
 
+_read_kept = msgspec.json.Decoder(_Kept).decode
+
+
 class Finder:
     """Follows the ledgers; to be used by one thread at a time, only `pending` by others too.
 
@@ -168,7 +171,7 @@ def _restored(statuses: Iterable[Status]) -> dict[str, str]:
 
 def _load(path: Path) -> _Kept:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Kept)
+        return _read_kept(path.read_bytes())
     except FileNotFoundError:
         return _Kept()
     except (OSError, msgspec.MsgspecError) as error:

@@ -65,6 +65,9 @@ class State(msgspec.Struct, frozen=True):
     jump: Jump | None = None
 
 
+_read_state = msgspec.json.Decoder(State).decode
+
+
 def started(last: State | None, moment: Moment) -> State:
     """The state at a process' start; ``last`` is that of the process before, where it is known."""
     if last is None:
@@ -143,7 +146,7 @@ def _boot() -> str:
 
 def _read(path: Path) -> State | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
+        return _read_state(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

@@ -24,6 +24,9 @@ class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
     files: list[ReceiptFile]
 
 
+_read_receipt = msgspec.json.Decoder(ReceiptBody).decode
+
+
 def only(request: web.BaseRequest, *names: str) -> dict[str, str]:
     """The query's parameters; `InvalidInput` for an unknown one or one given twice."""
     found: dict[str, str] = {}
@@ -89,7 +92,7 @@ def _positive(query: dict[str, str], name: str, default: float) -> float:
 def receipt(body: bytes) -> ReceiptBody:
     """A posted receipt."""
     try:
-        return msgspec.json.decode(body, type=ReceiptBody)
+        return _read_receipt(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
             f"the receipt cannot be read: {error}",
