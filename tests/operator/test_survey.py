@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.operator.support import NOW
+from tests.operator.support import NOW, context
 from usage_operator import plan, spec
 from usage_operator.conditions import Facts, Run
+from usage_operator.manifests import proxy, shipper
 from usage_operator.reconcile import survey
 
 SPEC = spec.Spec.model_validate({"zones": [{"name": "eu-1a"}]})
@@ -87,3 +88,12 @@ def test_a_window_is_named_only_while_it_holds_something_back() -> None:
 def test_a_summary_that_is_no_summary_does_no_harm(period: str | None) -> None:
     """A job's message is read by whoever wrote it, so nonsense in it is passed over."""
     assert following(run("exported", period)) == following()
+
+
+def test_changed_proxies_are_not_ready_at_once() -> None:
+    """They stand before the collectors; what they were says nothing of what they become."""
+    where = context(ingest={"proxy": {}}, backup={"continuous": {}})
+    made = [*proxy.build(where), *shipper.build(where, {"eu-1a": 1})]
+    steps = [plan.Step(plan.Verb.APPLY, one, "x") for one in made if one["kind"] == "Deployment"]
+    assert len(steps) == 2
+    assert survey.disturbing(steps) == 1

@@ -159,8 +159,15 @@ def unbound(claims: Iterable[Object]) -> bool:
 
 
 def disturbing(steps: Iterable[Step]) -> int:
-    """Count the steps on which it depends whether collectors serve."""
-    return sum(step.ref.kind in {"StatefulSet", "Service"} for step in steps)
+    """Count the steps on which it depends whether collectors serve, and proxies before them."""
+    return sum(
+        step.ref.kind in {"StatefulSet", "Service"}
+        or (
+            step.ref.kind == "Deployment"
+            and step.document["metadata"]["labels"].get(naming.COMPONENT) == naming.PROXY
+        )
+        for step in steps
+    )
 
 
 def waiting(plan: Plan) -> tuple[str, ...]:
