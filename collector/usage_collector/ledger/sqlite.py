@@ -68,7 +68,7 @@ def open_writer(path: Path) -> apsw.Connection:
     connection = _open(path)
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", 0)
-    connection.pragma("cache_size", -32768)
+    connection.pragma("cache_size", -24576)
     return connection
 
 
