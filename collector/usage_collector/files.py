@@ -61,6 +61,20 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def keep(path: Path, data: bytes, what: str) -> None:
+    """As `write_durably`, of what a client gave: ``what`` it is stands in the error.
+
+    Raises:
+        StorageUnavailable: it cannot be written; the old file is still there.
+    """
+    try:
+        write_durably(path, data)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"{what} cannot be written: {error.strerror}", "look at the volume"
+        ) from None
+
+
 def lock(path: Path) -> int:
     """Take an exclusive lock that ends with the process; returns the descriptor to keep.
 

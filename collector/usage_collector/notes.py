@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from usage_collector import files
-from usage_collector.errors import InvalidInput, StorageUnavailable
+from usage_collector.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,12 +85,7 @@ class Notes:
             else:
                 others = [one for one in self._kept.backups if one.place != note.place]
                 kept = msgspec.structs.replace(self._kept, backups=[*others, note][-PLACES:])
-            try:
-                files.write_durably(self._path, msgspec.json.encode(kept))
-            except OSError as error:
-                raise StorageUnavailable(
-                    f"the notes cannot be written: {error.strerror}", "look at the volume"
-                ) from None
+            files.keep(self._path, msgspec.json.encode(kept), "the notes")
             self._kept = kept
 
     def _read(self) -> _Kept:

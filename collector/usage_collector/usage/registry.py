@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector import files
-from usage_collector.errors import StorageUnavailable
 from usage_collector.usage.customers import Customer, Register
 
 if TYPE_CHECKING:
@@ -63,13 +62,8 @@ class Registry:
         return [] if digest == register.digest else list(register.customers.values())
 
     def _keep(self, register: Register) -> None:
-        try:
-            body = msgspec.json.encode(list(register.customers.values()))
-            files.write_durably(self._path, body)
-        except OSError as error:
-            raise StorageUnavailable(
-                f"the customers cannot be written: {error.strerror}", "look at the volume"
-            ) from None
+        body = msgspec.json.encode(list(register.customers.values()))
+        files.keep(self._path, body, "the customers")
         self.register = register
 
     def _read(self) -> Register:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from usage_collector import files
-from usage_collector.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -125,12 +124,7 @@ class Book:
 
     def _keep(self, told: Mapping[Key, Told], waiting: Mapping[Key, Waiting]) -> None:
         body = msgspec.json.encode(_Kept(list(told.values()), list(waiting.values())))
-        try:
-            files.write_durably(self._path, body)
-        except OSError as error:
-            raise StorageUnavailable(
-                f"the alerts cannot be written: {error.strerror}", "look at the volume"
-            ) from None
+        files.keep(self._path, body, "the alerts")
         self._unsaved = False
         self._use(told, waiting)
 
