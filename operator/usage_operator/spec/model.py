@@ -5,9 +5,9 @@ The schema of the CustomResourceDefinition is generated from these models, descr
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from usage_operator.spec import checks, rules
 from usage_operator.spec.delivery import Backup, Export
@@ -15,7 +15,7 @@ from usage_operator.spec.limits import Limits
 from usage_operator.spec.listeners import Ingest, Reporting
 from usage_operator.spec.pods import Template
 from usage_operator.spec.restoring import Restore  # noqa: TC001 - pydantic reads it
-from usage_operator.spec.types import Labels, Name, Part, Size, TimeOfDay, TimeZone, ZoneName
+from usage_operator.spec.types import Labels, Name, Part, Peers, Size, TimeOfDay, TimeZone, ZoneName
 from usage_operator.spec.webhooks import Webhooks
 
 
@@ -97,16 +97,7 @@ class NetworkPolicy(Part):
     """Who may connect to the collectors."""
 
     enabled: bool = Field(default=True, description="Make NetworkPolicies.")
-    sources: Annotated[
-        list[dict[str, Any]],
-        WithJsonSchema(
-            {
-                "type": "array",
-                "maxItems": 64,
-                "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            }
-        ),
-    ] = Field(
+    sources: Peers = Field(
         default=[],
         alias="from",
         description="Peers, as in a NetworkPolicy's from, that may post and read; empty: all. "

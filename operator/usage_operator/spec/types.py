@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -25,6 +25,17 @@ def _text(longest: int, validations: list[dict[str, str]]) -> WithJsonSchema:
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+Peers = Annotated[
+    list[dict[str, Any]],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "maxItems": 64,
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        }
+    ),
+]
+"""As in a NetworkPolicy's ``from``."""
 Size = Annotated[
     str,
     checks.quantity,

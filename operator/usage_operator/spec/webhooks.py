@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from usage_operator.spec import checks, rules
 from usage_operator.spec.listeners import IssuerRef  # noqa: TC001 - pydantic reads it
-from usage_operator.spec.types import Annotations, Name, Part, Port
+from usage_operator.spec.types import Annotations, Name, Part, Peers, Port
 
 
 class AssemblyAi(Part):
@@ -67,16 +67,7 @@ class Webhooks(Part):
     service: WebhooksService = Field(
         default=WebhooksService(), description="Service in front of the listeners."
     )
-    sources: Annotated[
-        list[dict[str, Any]],
-        WithJsonSchema(
-            {
-                "type": "array",
-                "maxItems": 64,
-                "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-            }
-        ),
-    ] = Field(
+    sources: Peers = Field(
         default=[],
         alias="from",
         description="Peers, as in a NetworkPolicy's from, that may notify; empty: all.",
