@@ -168,7 +168,8 @@ class Local:
         if not all(running.running(name) for name in start.expected() if name != "volumes"):
             return False
         try:
-            start.nodes_ready(layout, seconds=3)
+            # Nodes of a busy machine may be late with their heartbeat: others may be using them.
+            start.nodes_ready(layout, seconds=60)
         except CommandFailed:
             return False
         if not running.running("volumes"):
