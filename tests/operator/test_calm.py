@@ -1,4 +1,4 @@
-"""When looking at the Secrets of a resource is enough."""
+"""When looking at what is not watched of a resource is enough."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from usage_operator.kube import Access, Client
+from usage_operator.plan import Ref
 from usage_operator.reconcile import Key
-from usage_operator.reconcile.calm import Calm, Patience, versions
+from usage_operator.reconcile.calm import Calm, Patience, Versions, versions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = Key("metering", "speech")
-SEEN = {"speech-keys": "1", "speech-tls": "2"}
+KEYS, CLIENTS = Ref("Secret", "speech-keys"), Ref("ConfigMap", "clients")
+SEEN: Versions = {KEYS: "1", CLIENTS: "2"}
 
 
-class Secrets:
-    """Secrets by name, with their versions, as the API gives them."""
+class Unwatched:
+    """What users made, with its versions, as the API gives it."""
 
     def __init__(self) -> None:
         self.versions = dict(SEEN)
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer for one of them."""
+        kind = {"secrets": "Secret", "configmaps": "ConfigMap"}[request.match_info["plural"]]
         name = request.match_info["name"]
-        if name not in self.versions:
+        if Ref(kind, name) not in self.versions:
             return web.json_response({"message": "not found"}, status=404)
-        metadata = {"name": name, "resourceVersion": self.versions[name]}
-        return web.json_response({"kind": "Secret", "metadata": metadata})
+        metadata = {"name": name, "resourceVersion": self.versions[Ref(kind, name)]}
+        return web.json_response({"kind": kind, "metadata": metadata})
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[tuple[Secrets, Client]]:
-    """Give Secrets, and a client of the server that has them."""
-    secrets = Secrets()
+async def served() -> AsyncIterator[tuple[Unwatched, Client]]:
+    """Give what users made, and a client of the server that has it."""
+    theirs = Unwatched()
     app = web.Application()
-    app.router.add_get("/api/v1/namespaces/metering/secrets/{name}", secrets.get)
+    app.router.add_get("/api/v1/namespaces/metering/{plural}/{name}", theirs.get)
     async with TestServer(app) as server:
         access = Access(str(server.make_url("")).rstrip("/"), "metering")
         async with Client(access) as client:
-            yield secrets, client
+            yield theirs, client
 
 
 def settled() -> Calm:
@@ -54,20 +57,21 @@ def settled() -> Calm:
     return calm
 
 
-async def test_secrets_as_they_were_are_enough(served: tuple[Secrets, Client]) -> None:
+@pytest.mark.parametrize("one", [KEYS, CLIENTS])
+async def test_what_is_as_it_was_is_enough(served: tuple[Unwatched, Client], one: Ref) -> None:
     """A change or a loss of one asks for a full look."""
-    secrets, client = served
+    theirs, client = served
     calm = settled()
     assert await calm.holds(client, KEY)
-    secrets.versions["speech-keys"] = "3"
+    theirs.versions[one] = "3"
     assert not await calm.holds(client, KEY)
-    secrets.versions["speech-keys"] = "1"
+    theirs.versions[one] = SEEN[one]
     assert await calm.holds(client, KEY)
-    del secrets.versions["speech-tls"]
+    del theirs.versions[one]
     assert not await calm.holds(client, KEY)
 
 
-async def test_events_end_the_calm(served: tuple[Secrets, Client]) -> None:
+async def test_events_end_the_calm(served: tuple[Unwatched, Client]) -> None:
     """Neither before nor during a look is an event missed."""
     _, client = served
     calm = settled()
@@ -80,10 +84,11 @@ async def test_events_end_the_calm(served: tuple[Secrets, Client]) -> None:
     assert not await Calm().holds(client, KEY)
 
 
-def test_versions_are_by_name() -> None:
-    """The API's own versions are compared, not what Secrets hold."""
-    secret = {"metadata": {"name": "speech-keys", "resourceVersion": "7"}, "data": {"a": "b"}}
-    assert versions([secret]) == {"speech-keys": "7"}
+def test_versions_are_by_kind_and_name() -> None:
+    """The API's own versions are compared, not what objects hold."""
+    metadata = {"name": "speech-keys", "resourceVersion": "7"}
+    secret = {"kind": "Secret", "metadata": metadata, "data": {"a": "b"}}
+    assert versions([secret]) == {KEYS: "7"}
 
 
 def test_looks_become_less_frequent_while_nothing_happens() -> None:

@@ -161,6 +161,20 @@ def test_what_is_missing_becomes_a_condition(place: Place) -> None:
     place.ready()
 
 
+def test_a_volume_of_exports_without_a_class(place: Place) -> None:
+    """It is told of, and made with the corrected class; collectors come all the same."""
+    claim = ("pvc", f"{place.name}-export", "--ignore-not-found", "--output=name")
+    place.apply(export={"destinations": [{"volume": {"storageClassName": "none-such"}}]})
+    place.ready()
+    words = place.reason("Degraded", "StorageClassMissing")
+    assert "spec.export.destinations[0].volume.storageClassName" in words
+    assert "none-such" in place.reason("Exported", "StorageClassMissing")
+    assert not place.kubectl("get", *claim)
+    place.apply(export={"destinations": [{"volume": {"storageClassName": "usage-fixed"}}]})
+    place.until("the claim is made", lambda: place.kubectl("get", *claim))
+    place.until("nothing is in the way", lambda: place.conditions()["Degraded"][0] == "False")
+
+
 def test_a_certificate_that_does_not_fit_is_not_used(place: Place) -> None:
     """Names that it lacks and an authority that clients lack are told; the right one serves."""
     now = dt.datetime.now(dt.UTC)

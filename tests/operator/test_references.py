@@ -1,4 +1,4 @@
-"""Secrets that the resource names: what is missing, and in which field."""
+"""What the resource names: what is missing, and in which field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.operator.support import NOW, context
-from usage_operator.reconcile import references
+from usage_operator.plan import muster
+from usage_operator.reconcile import classes, plan, references
 from usage_operator.reconcile.observe import Observed
 
 if TYPE_CHECKING:
@@ -81,3 +82,85 @@ async def test_what_keeps_alerts_from_being_sent() -> None:
     assert trouble.message.startswith("spec.limits.alerts.webhooks[1].secretName")
     assert "lacks ca.crt" in trouble.message
     assert not [*found.troubles, *found.export_troubles, *found.backup_troubles]
+
+
+class Classes:
+    """Stands for a cluster with some storage classes."""
+
+    def __init__(self, *names: str, default: str | None = None) -> None:
+        marked = {"storageclass.kubernetes.io/is-default-class": "true"}
+        self.there = {
+            name: {"metadata": {"name": name, "annotations": marked if name == default else {}}}
+            for name in names
+        }
+
+    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
+        """Give the storage class."""
+        return self.there.get(name) if (kind, namespace) == ("StorageClass", None) else None
+
+    async def list(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
+        """Give all of them."""
+        assert (kind, namespace) == ("StorageClass", None)
+        return list(self.there.values())
+
+
+VOLUMES: dict[str, Any] = {
+    "backup": {"destination": {"volume": {"storageClassName": "cold"}}},
+    "export": {"destinations": [{"volume": {"storageClassName": "cold"}}]},
+}
+
+
+@pytest.mark.parametrize(("there", "held"), [(("ssd",), True), (("ssd", "cold"), False)])
+async def test_a_class_that_only_copies_need(there: tuple[str, ...], held: bool) -> None:
+    """Exports and backups are told of it, each with its field; collectors come all the same."""
+    where = context(storage={"storageClassName": "ssd"}, **VOLUMES)
+    client = cast("Client", Classes(*there))
+    found = await references.check(client, where, Observed(), ["eu-1a"], NOW)
+    told = [one.message.partition(":")[0] for one in found.export_troubles + found.backup_troubles]
+    exports = "spec.export.destinations[0].volume.storageClassName"
+    backups = "spec.backup.destination.volume.storageClassName"
+    assert told == ([exports, backups] if held else [])
+    assert not found.troubles
+    fleet = muster(where.resource.wanted, {}, {})
+    steps = await plan(None, where, Observed(), fleet, found, NOW)
+    claims = {step.ref.name for step in steps.steps if step.ref.kind == "PersistentVolumeClaim"}
+    assert claims == (set() if held else {"speech-export", "speech-eu-1a-backup"})
+    assert {"StatefulSet", "CronJob"} <= {step.ref.kind for step in steps.steps}
+
+
+async def test_a_class_that_collectors_need() -> None:
+    """It holds up everything: a collector without a volume takes no events."""
+    where = context(zones=[{"name": "eu-1a", "storageClassName": "cold"}], **VOLUMES)
+    client = cast("Client", Classes("ssd"))
+    found = await references.check(client, where, Observed(), ["eu-1a"], NOW)
+    assert [one.reason for one in found.troubles] == ["StorageClassMissing"]
+    assert "spec.zones[0].storageClassName" in found.troubles[0].message
+
+
+def waiting(component: str, **spec: Any) -> dict[str, Any]:
+    """Give a claim that waits for a volume."""
+    labels = {"app.kubernetes.io/component": component}
+    return {"metadata": {"labels": labels}, "spec": spec, "status": {"phase": "Pending"}}
+
+
+@pytest.mark.parametrize(
+    ("claims", "default", "expected"),
+    [
+        ([waiting("export")], None, ["export"]),
+        (
+            [waiting("export"), waiting("backup"), waiting("collector")],
+            None,
+            ["backup", "collector", "export"],
+        ),
+        ([waiting("collector", storageClassName="ssd")], None, []),
+        ([waiting("collector")], "ssd", []),
+    ],
+)
+async def test_who_waits_for_a_default_class(
+    claims: list[dict[str, Any]], default: str | None, expected: list[str]
+) -> None:
+    """Only those whose claims name none wait, and only where the cluster has no default."""
+    client = cast("Client", Classes("ssd", default=default))
+    found = await classes.default(client, claims)
+    assert [one.component for one in found] == expected
+    assert all("no default storage class" in one.trouble.message for one in found)

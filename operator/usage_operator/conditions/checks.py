@@ -33,11 +33,12 @@ REASONS = {
     ),
     "Degraded": (
         *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
-        *("SecretMissing", "SecretInvalid", "LedgerDamaged", "VolumeFilling", "DiscardInUse"),
+        *("SecretMissing", "SecretInvalid", "StorageClassMissing"),
+        *("LedgerDamaged", "VolumeFilling", "DiscardInUse"),
     ),
     "BackedUp": (
         *("BackedUp", "Restored", "SameZone", "ShipperBehind", "BackupFailed", "BackupOverdue"),
-        *("BackupPending", "NoBackup", "SecretMissing", "SecretInvalid"),
+        *("BackupPending", "NoBackup", "SecretMissing", "SecretInvalid", "StorageClassMissing"),
     ),
     "BackupVerified": (
         "Verified",
@@ -54,7 +55,7 @@ REASONS = {
     "Exported": (
         *("Exported", "NothingDue", "NotYet", "Running"),
         *("ExportIncomplete", "DeliveryFailed", "ExportFailed", "ExportOverdue"),
-        *("SecretMissing", "SecretInvalid"),
+        *("SecretMissing", "SecretInvalid", "StorageClassMissing"),
     ),
 }
 """Every reason that a condition can have; the documentation explains each."""

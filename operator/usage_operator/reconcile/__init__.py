@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff, doors, failing
-from usage_operator.reconcile import census, filling, inquiry, restores, survey
+from usage_operator.reconcile import census, classes, filling, inquiry, restores, survey
 from usage_operator.reconcile.calm import Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.key import Key
 from usage_operator.reconcile.observe import Observed, complete, further, observe
 from usage_operator.reconcile.publish import farewell, publish
-from usage_operator.reconcile.references import References, check, default_class
+from usage_operator.reconcile.references import References, check
 from usage_operator.reconcile.restoring import Restoring
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Reconciler:
             return SETTLED_SECONDS
         context = context_of(resource, self._settings, seen)
         before = document.get("status") or {}
-        facts, secrets = await self._pursue(context, seen, facts, before)
+        facts, unwatched = await self._pursue(context, seen, facts, before)
         upcoming = survey.next_export(context.spec, facts, before, survey.made(document))
         facts = replace(facts, next_export=upcoming)
         facts = await self._inquiry.complete(context, seen, facts, before)
@@ -123,8 +123,8 @@ class Reconciler:
             or bool(facts.alert_troubles)
             or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
         )
-        if ready and secrets is not None and not under_way:
-            self._calm.settle(key, secrets)
+        if ready and unwatched is not None and not under_way:
+            self._calm.settle(key, unwatched)
         if not ready:
             return self._patience.seconds(key)
         self._patience.forget(key)
@@ -135,7 +135,7 @@ class Reconciler:
     ) -> tuple[Facts, Versions | None]:
         """Plan and take the steps; give the facts of what was found and done.
 
-        Where nothing was done, give also the versions of all Secrets that it depended on.
+        Where nothing was done, give also the versions of what it depended on and nobody watches.
         """
         client, resource = self._client, context.resource
         fleet = census.fleet(seen, resource)
@@ -173,9 +173,8 @@ class Reconciler:
         if not (context.spec.paused or troubles):
             taken, troubles = await execute(client, resource, steps)
             troubles += survey.taken(steps)
-        if survey.unbound(seen.of("PersistentVolumeClaim")):
-            trouble = await default_class(client)
-            troubles += [trouble] if trouble else []
+        lacking = await classes.default(client, seen.of("PersistentVolumeClaim"))
+        troubles += classes.of(lacking, naming.COLLECTOR)
         waiting = () if context.spec.paused else survey.waiting(steps)
         facts = replace(
             facts,
@@ -183,8 +182,11 @@ class Reconciler:
             waiting=waiting,
             window=survey.held_by_window(context.spec, steps, facts.now),
             troubles=tuple(troubles),
+            export_troubles=facts.export_troubles + classes.of(lacking, naming.EXPORT),
+            backup_troubles=facts.backup_troubles + classes.of(lacking, naming.BACKUP),
         )
-        return facts, None if taken else versions([*seen.of("Secret"), *references.secrets])
+        unwatched = [*seen.of("Secret"), *references.secrets, *references.authority]
+        return facts, None if taken else versions(unwatched)
 
 
 def context_of(resource: Resource, settings: Settings, seen: Observed) -> manifests.Context:
@@ -233,6 +235,7 @@ async def plan(
         failed=failing(seen.collectors),
         closed=survey.window(context.spec, now),
     )
+    classes.withhold(found, references.classes)
     found.steps[:0] = doors(seen.collectors, fleet, drained.reopened, now)
     return found
 

@@ -1,12 +1,14 @@
-"""Resources that are settled: of them, only the Secrets are looked at until something happens.
+"""Resources that are settled: only what is not watched is looked at until something happens.
 
-Everything else that matters is watched. Secrets are not, for that would be the right to read all.
+That is the Secrets, for watching them would be the right to read all, and what else users made.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+
+from usage_operator.plan import Ref, ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,12 +23,12 @@ SLOWEST_SECONDS = 20.0
 _OFTEN = 4
 """That many looks come one soon after the other."""
 
-Versions = dict[str, str | None]
+Versions = dict[Ref, str | None]
 
 
-def versions(secrets: Iterable[Object]) -> Versions:
-    """Give the resource version of each Secret, by name."""
-    return {one["metadata"]["name"]: one["metadata"].get("resourceVersion") for one in secrets}
+def versions(objects: Iterable[Object]) -> Versions:
+    """Give the resource version of each object."""
+    return {ref(one): one["metadata"].get("resourceVersion") for one in objects}
 
 
 class Patience:
@@ -50,7 +52,7 @@ class Patience:
 
 
 class Calm:
-    """Remembers the Secrets of settled resources, by their versions."""
+    """Remembers what is not watched of settled resources, by versions."""
 
     def __init__(self) -> None:
         self._settled: dict[Key, Versions] = {}
@@ -73,11 +75,11 @@ class Calm:
             self._settled[key] = seen
 
     async def holds(self, client: Client, key: Key) -> bool:
-        """Tell whether a resource was settled and its Secrets are as they were."""
+        """Tell whether a resource was settled, and what is not watched is as it was."""
         before = self._settled.get(key)
         if before is None:
             return False
         found = await asyncio.gather(
-            *(client.get("Secret", key.namespace, name) for name in before)
+            *(client.get(one.kind, key.namespace, one.name) for one in before)
         )
         return versions(one for one in found if one is not None) == before

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from usage_operator import errors, naming
+from usage_operator import naming
 from usage_operator.conditions import Trouble
 from usage_operator.manifests import limits, pki, secrets, webhooks
 from usage_operator.plan import Ref
+from usage_operator.reconcile import classes
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class References:
     """What is wrong with what the resource refers to, and whom its own certificate needs.
 
-    ``secrets`` are those of the user's. ``pending``: why cert-manager has yet to issue the
+    ``secrets`` are those of the user's, ``authority`` that of clients' certificates; ``classes``
+    are the storage classes that are not there. ``pending``: why cert-manager has yet to issue the
     certificate. ``export_troubles``, ``backup_troubles`` and ``alert_troubles`` keep only
     exports, backups and alerts from being done: collectors take events all the same.
     """
@@ -35,6 +37,8 @@ class References:
     pending: Trouble | None = None
     trusted: tuple[bytes, ...] = ()
     secrets: tuple[Object, ...] = ()
+    authority: tuple[Object, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 _CREDENTIALS: dict[str, tuple[str, ...]] = {
@@ -147,50 +151,6 @@ def _certificate(
     return None
 
 
-async def _storage(client: Client, context: Context) -> list[Trouble]:
-    fields = {
-        zone.storage_class_name: f"spec.zones[{index}].storageClassName"
-        for index, zone in enumerate(context.spec.zones)
-        if zone.storage_class_name
-    }
-    if name := context.spec.storage.storage_class_name:
-        fields[name] = "spec.storage.storageClassName"
-    backups = context.spec.backup and context.spec.backup.destination.volume
-    if backups and (name := backups.storage_class_name):
-        fields.setdefault(name, "spec.backup.destination.volume.storageClassName")
-    for index, one in enumerate(context.spec.export.destinations):
-        if one.volume and one.volume.storage_class_name:
-            field = f"spec.export.destinations[{index}].volume.storageClassName"
-            fields.setdefault(one.volume.storage_class_name, field)
-    troubles = []
-    for name, field in fields.items():
-        try:
-            found = await client.get("StorageClass", None, name)
-        except errors.Forbidden:
-            # Not every installation grants this; a missing class shows as unbound claims then.
-            return []
-        if found is None:
-            text = f"{field}: there is no storage class {name}: choose one of kubectl get sc"
-            troubles.append(Trouble("StorageClassMissing", text))
-    return troubles
-
-
-async def default_class(client: Client) -> Trouble | None:
-    """Tell whether the cluster lacks a default storage class."""
-    try:
-        classes = await client.list("StorageClass", None)
-    except errors.Forbidden:
-        return None
-    mark = "storageclass.kubernetes.io/is-default-class"
-    if any((one["metadata"].get("annotations") or {}).get(mark) == "true" for one in classes):
-        return None
-    return Trouble(
-        "StorageClassMissing",
-        "spec.storage.storageClassName: is not set, and the cluster has no default storage class: "
-        "set it to one of kubectl get sc",
-    )
-
-
 async def _issued(
     client: Client, context: Context, seen: Observed
 ) -> tuple[Object | None, Trouble | None]:
@@ -216,25 +176,25 @@ async def _issued(
     return found, Trouble("CertificatePending", text + hint)
 
 
-async def _client_ca(client: Client, context: Context) -> Trouble | None:
+async def _client_ca(client: Client, context: Context) -> tuple[Object | None, Trouble | None]:
     """Look at the authority of clients' certificates: collectors cannot start without it."""
     wanted = context.spec.ingest.tls.client_ca
     if wanted is None:
-        return None
+        return None, None
     kind = "Secret" if wanted.secret_name else "ConfigMap"
     name = wanted.secret_name or wanted.config_map_name or ""
     found = await client.get(kind, context.resource.namespace, name)
     if found is None:
         text = f"there is no {kind} {name} in namespace {context.resource.namespace}: make it"
-        return Trouble("ClientCAMissing", f"spec.ingest.tls.clientCA: {text}")
+        return None, Trouble("ClientCAMissing", f"spec.ingest.tls.clientCA: {text}")
     if wanted.secret_name:
         pem = secrets.decode(found).get(wanted.key, b"")
     else:
         pem = str((found.get("data") or {}).get(wanted.key, "")).encode()
     if not pki.readable(pem):
         text = f"{kind} {name} has no certificates, PEM, in {wanted.key}: put them there"
-        return Trouble("ClientCAInvalid", f"spec.ingest.tls.clientCA: {text}")
-    return None
+        return found, Trouble("ClientCAInvalid", f"spec.ingest.tls.clientCA: {text}")
+    return found, None
 
 
 async def check(
@@ -264,9 +224,11 @@ async def check(
         if issued is not None:
             there.append(issued)
             trusted.append(secrets.decode(issued).get("ca.crt", b""))
-    trouble = await _client_ca(client, context)
+    authority, trouble = await _client_ca(client, context)
     troubles += [trouble] if trouble else []
-    troubles += await _storage(client, context)
+    lacking = await classes.check(client, context.spec)
+    for lack in lacking:
+        spared.get(lack.component, troubles).append(lack.trouble)
     return References(
         tuple(troubles),
         tuple(spared["export"]),
@@ -275,4 +237,6 @@ async def check(
         pending=pending,
         trusted=tuple(trusted),
         secrets=tuple(there),
+        authority=(authority,) if authority is not None else (),
+        classes=tuple(lack.name for lack in lacking if lack.name),
     )

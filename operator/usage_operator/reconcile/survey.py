@@ -149,15 +149,6 @@ def confine(plan: Plan, kind: str) -> None:
     plan.waiting.clear()
 
 
-def unbound(claims: Iterable[Object]) -> bool:
-    """Tell whether a claim without a storage class waits for a volume."""
-    return any(
-        (claim.get("status") or {}).get("phase") == "Pending"
-        and not claim["spec"].get("storageClassName")
-        for claim in claims
-    )
-
-
 def disturbing(steps: Iterable[Step]) -> int:
     """Count the steps on which it depends whether collectors serve, and proxies before them."""
     return sum(
