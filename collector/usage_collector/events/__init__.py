@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from usage_collector.errors import InvalidInput, TooLarge
-from usage_collector.events import cloud, crowded, strict_json
+from usage_collector.events import cloud, crowded, dimensions, strict_json
 
 MAX_EVENTS = 1000
 """Events in one array at most."""
@@ -57,8 +57,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     SHA-256. ``time`` is the event's own time in µs since the Unix epoch, None when missing or
     unreadable. ``duration`` (what is billed) and ``speech`` are seconds, None when missing or no
     finite number. ``implausible`` marks a duration that is no finite number from 0 to 48 h, and
-    one that a finished job or session lacks. Texts are "" when missing. ``origin`` stands for
-    source and id of a CloudEvent.
+    one that a finished job or session lacks. Texts are "" when missing; ``dimensions`` too, see
+    `dimensions.text`. ``origin`` stands for source and id of a CloudEvent.
     """
 
     raw: bytes
@@ -79,6 +79,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     language: str
     operating_point: str
     format: str
+    dimensions: str = ""
     origin: bytes | None = None
 
     @property
@@ -191,6 +192,7 @@ class _Typical(msgspec.Struct, gc=False):
     vendor: str | None = None
     specversion: str | None = None
     event_specific_data: _Specific | None = None
+    dimensions: dict[str, str] | None = None
 
 
 _NO_SPECIFIC, _NO_JOB, _NO_CONFIGURATION = _Specific(), _Job(), _Configuration()
@@ -252,6 +254,11 @@ def _from(value: dict[str, Any], raw: bytes, origin: bytes | None) -> Event:
             customer_id=_text(value.get("customer_id")),
             source=_text(value.get("source")),
             vendor=_text(value.get("vendor")),
+            dimensions={
+                name: text
+                for name, said in _member(value, "dimensions").items()
+                if (text := _text(said)) is not None
+            },
         ),
         _Specific(
             total_received_duration=_number(specific, "total_received_duration"),
@@ -299,6 +306,7 @@ def _event(
         language=configuration.language or "",
         operating_point=configuration.operating_point or "",
         format=specific.format_name or "",
+        dimensions=dimensions.text(fields.dimensions) if fields.dimensions else "",
         origin=origin,
     )
 

@@ -31,6 +31,7 @@ class _Members(msgspec.Struct):
     source: msgspec.Raw = _NONE
     vendor: msgspec.Raw = _NONE
     event_specific_data: msgspec.Raw = _NONE
+    dimensions: msgspec.Raw = _NONE
     specversion: msgspec.Raw = _NONE
     id: msgspec.Raw = _NONE
     time: msgspec.Raw = _NONE
@@ -72,11 +73,17 @@ def outline(raw: bytes, index: int | None) -> Any:
 def _outline(raw: bytes, index: int | None) -> Any:
     if raw[:1] == b"{":
         members = msgspec.structs.asdict(_members(raw))
-        return {name: _outline(bytes(value), index) for name, value in members.items() if value}
+        return {name: _read(name, bytes(value), index) for name, value in members.items() if value}
     if raw[:1] == b"[":
         _skip(raw)
         return []
     return decode(raw, index)
+
+
+def _read(name: str, raw: bytes, index: int | None) -> Any:
+    # Only here any names are read, so it is taken whole unless it is what makes the crowd.
+    whole = name == "dimensions" and not is_crowded(raw)
+    return decode(raw, index) if whole else _outline(raw, index)
 
 
 class _Element(msgspec.Struct):
