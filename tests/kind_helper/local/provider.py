@@ -71,6 +71,27 @@ class Local:
             self._start(Layout(name, self._slot(name)), progress)
             return self.find(name)
 
+    def control_plane(self, name: str, progress: Progress) -> Cluster:
+        """Bring up a control plane without nodes, anew: for what nobody else's may suffer."""
+        clear.require_root()
+        debian.install(progress)
+        binaries.build(progress=progress)
+        with self._lock(progress):
+            clear.everything(layout_of(name) or Layout(check_name(name)))
+            layout = Layout(name, self._slot(name))
+            start.prepare(layout)
+            start.apiserver(layout)
+            start.controllers(layout)
+        return Cluster(name, layout.kubeconfig, {}, self)
+
+    def kill_apiserver(self, name: str) -> None:
+        """Kill the API server and its store at once; what is in the store stays."""
+        Processes(self._known(name)).stop(start.APISERVER_DAEMONS)
+
+    def restart_apiserver(self, name: str) -> None:
+        """Start both again, and wait until the API server is ready."""
+        start.apiserver(self._known(name))
+
     def down(self, name: str, progress: Progress) -> None:
         """Remove everything of the cluster; nothing happens when there is none."""
         layout = layout_of(name) or Layout(check_name(name))
@@ -80,6 +101,20 @@ class Local:
                 clear.everything(layout)
             if not list(paths.STATE_ROOT.iterdir()):
                 paths.STATE_ROOT.rmdir()
+
+    def reserve(self, name: str, progress: Progress) -> Layout:
+        """Clear what an earlier run left, and make folders, certificates and a control plane's
+        network: what `plane` starts upon.
+        """
+        check_name(name)
+        clear.require_root()
+        debian.install(progress)
+        binaries.build(progress=progress)
+        with self._lock(progress):
+            clear.everything(layout_of(name) or Layout(name))
+            layout = Layout(name, self._slot(name))
+            start.prepare(layout)
+            return layout
 
     def find(self, name: str) -> Cluster:
         """The cluster that is up. Raises `KindHelperError` when there is none."""
@@ -188,9 +223,12 @@ class Local:
         return Cluster(layout.name, layout.kubeconfig, zones, self)
 
     def _layout(self, cluster: Cluster) -> Layout:
-        layout = layout_of(cluster.name)
+        return self._known(cluster.name)
+
+    def _known(self, name: str) -> Layout:
+        layout = layout_of(name)
         if layout is None:
-            raise KindHelperError(f"the cluster {cluster.name!r} is gone", "Start it again.")
+            raise KindHelperError(f"the cluster {name!r} is gone", "Start it again.")
         return layout
 
     def _living(self, layout: Layout) -> list[str]:

@@ -17,9 +17,10 @@ from tests.kind_helper.local.processes import Processes
 from tests.kind_helper.run import run, succeeds, until
 from tests.kind_helper.volumes import classes
 
+APISERVER_DAEMONS = ("etcd", "kube-apiserver")
 CONTROL_PLANE_DAEMONS = (
-    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns"),
-    "volumes",
+    *APISERVER_DAEMONS,
+    *("kube-controller-manager", "kube-scheduler", "coredns", "volumes"),
 )
 NODE_DAEMONS = ("containerd", "kubelet", "kube-proxy")
 
