@@ -17,7 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from usage_collector.backup.sealing import Unsealed
-from usage_collector.backup.stores import Part
+from usage_collector.backup.stores import Part, missing
 from usage_collector.errors import Conflict
 from usage_collector.targets.s3 import client, failure
 
@@ -75,7 +75,13 @@ class Bucket:
     def open(self, name: str) -> Iterator[Readable]:
         """An object, to be read."""
         with self._told():
-            stream = obstore.get(self._store, self._key(name)).stream(min_chunk_size=_CHUNK)
+            try:
+                found = obstore.get(self._store, self._key(name))
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                raise missing(self.name, name) from None
+            stream = found.stream(min_chunk_size=_CHUNK)
             yield Unsealed(bytes(chunk) for chunk in stream)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:

@@ -11,7 +11,7 @@ from usage_collector.backup.index import Kept
 from usage_collector.backup.reading import opened
 from usage_collector.backup.sealing import SUFFIX
 from usage_collector.backup.stores import MANIFESTS
-from usage_collector.errors import UsageError
+from usage_collector.errors import DeliveryFailed, UsageError
 from usage_collector.packages import Contents, Malformed, payload_sha256
 from usage_collector.packages.manifest import Manifest, read
 
@@ -81,6 +81,8 @@ def files(source: Source, proofs: Mapping[str, bytes] | None, findings: list[str
     for one in source.index.manifests:
         try:
             what = read(io.BytesIO(_read(source, one)), {})
+        except DeliveryFailed:
+            raise
         except (UsageError, Malformed) as error:
             findings.append(f"the manifest of {one.period}: {error}")
             continue

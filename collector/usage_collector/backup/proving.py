@@ -17,7 +17,13 @@ from usage_collector.backup.index import Proof
 from usage_collector.backup.receiving import receive
 from usage_collector.backup.returning import Source, archive
 from usage_collector.backup.sealing import Unsealed
-from usage_collector.errors import NotFound, PeerUnavailable, UsageError
+from usage_collector.errors import (
+    DeliveryFailed,
+    NotFound,
+    PeerUnavailable,
+    StorageUnavailable,
+    UsageError,
+)
 from usage_collector.ledger import Ledgers
 from usage_collector.packages import Package, link
 from usage_collector.peers import Refused
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from usage_collector.backup.stores import Store
     from usage_collector.ledger import Reader
     from usage_collector.peers import Peer
+
+_AWAY = (PeerUnavailable, DeliveryFailed, StorageUnavailable)
+"""Trouble that says nothing of the backup."""
 
 
 @dataclass(slots=True)
@@ -58,7 +67,8 @@ def prove(order: Order) -> Index:
     Raises:
         NotFound: there is no backup.
         Conflict: a backup is under way.
-        PeerUnavailable: the collector does not answer.
+        PeerUnavailable, DeliveryFailed: the collector or the place does not answer.
+        StorageUnavailable: there is not enough scratch space. Nothing is known of the backup then.
     """
     index = load_base(order.store)
     if index is None:
@@ -106,7 +116,7 @@ def _ledger(
         _compare_live(order, have[-1], scratch)
         return msgspec.structs.replace(index, packages=have).events
     except UsageError as error:
-        if isinstance(error, PeerUnavailable) and not isinstance(error, Refused):
+        if isinstance(error, _AWAY) and not isinstance(error, Refused):
             raise
         order.findings.append(f"ledger {ledger}: {error.detail}")
         return 0

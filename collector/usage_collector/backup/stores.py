@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 
 from usage_collector import files
 from usage_collector.backup.index import INDEXES
-from usage_collector.errors import Conflict, DeliveryFailed, InvalidInput, StorageUnavailable
+from usage_collector.errors import (
+    Conflict,
+    Damaged,
+    DeliveryFailed,
+    InvalidInput,
+    StorageUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +52,7 @@ class Store(Protocol):
         """A small file's content, None when there is none."""
 
     def open(self, name: str) -> AbstractContextManager[Readable]:
-        """A file, to be read from front to back."""
+        """A file, to be read from front to back; `Damaged` when it is not there."""
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """Keeps a file durably, in one step; its size."""
@@ -97,7 +103,10 @@ class Folder:
     def open(self, name: str) -> Iterator[BinaryIO]:
         """A file, to be read."""
         with self._told():
-            file = (self._root / name).open("rb")
+            try:
+                file = (self._root / name).open("rb")
+            except FileNotFoundError:
+                raise missing(self.name, name) from None
         with file:
             yield file
 
@@ -145,6 +154,11 @@ class Folder:
             raise DeliveryFailed(
                 f"{place}: {error.strerror}", "check the folder and its rights"
             ) from error
+
+
+def missing(place: str, name: str) -> Damaged:
+    """A file is named and not there."""
+    return Damaged(f"{name} is missing in {place}", "put a copy of it back; the others are whole")
 
 
 class Place(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from usage_collector.cli.clients import (
     token_option,
     write_summary,
 )
-from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.errors import InvalidInput, StorageUnavailable, UsageError
 from usage_collector.peers import Peer, addresses, trust
 
 if TYPE_CHECKING:
@@ -111,10 +112,16 @@ def command(
     others are taken, and what was there before is never touched.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    key = Key.load(key_file) if key_file else None
-    asked = _Asked(place(target), key, keep_days, verify, verify_every, auto_restore, as_json)
-    urls = addresses(sources, secure=secure)
-    word, tls = token(token_file), trust(ca_file)
+    try:
+        key = Key.load(key_file) if key_file else None
+        asked = _Asked(place(target), key, keep_days, verify, verify_every, auto_restore, as_json)
+        urls = addresses(sources, secure=secure)
+        word, tls = token(token_file), trust(ca_file)
+    except UsageError as error:
+        if summary_file:
+            text = json.dumps({"result": "failed", "error": str(error)[:1000]})
+            write_summary(summary_file, text.encode())
+        raise
     with ExitStack() as stack:
         peers = [stack.enter_context(Peer(url, token=word, tls=tls)) for url in urls]
         summary = _summary(asked, [_one(asked, peer) for peer in peers])
@@ -149,12 +156,19 @@ def _one(asked: _Asked, peer: Peer) -> dict[str, Any]:
         if asked.due(index, _now()):
             index = _proven(asked, peer, taken)
         _tell(peer, taken, index)
-    except UsageError as error:
-        click.echo(f"Error: {error}", err=True)
+    except (UsageError, OSError) as error:
+        trouble = error if isinstance(error, UsageError) else _scratch(error)
+        click.echo(f"Error: {trouble}", err=True)
         wrong = isinstance(error, InvalidInput)
-        return {"ok": False, "collector": peer.url, "error": str(error), "usage": wrong}
+        return {"ok": False, "collector": peer.url, "error": str(trouble), "usage": wrong}
     told = _told(asked, taken, index, time.monotonic() - started)
     return {**told, "restored": restored}
+
+
+def _scratch(error: OSError) -> StorageUnavailable:
+    """What is not told of the place is of the scratch space, where packages lie meanwhile."""
+    where = error.filename or tempfile.gettempdir()
+    return StorageUnavailable(f"{where}: {error.strerror}", "give $TMPDIR more room")
 
 
 def _tell(peer: Peer, taken: Taken, index: Index) -> None:

@@ -39,7 +39,8 @@ def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
     """Put what a run said over what was known; one that failed leaves the good one before."""
     said = run.summary or {}
     good = said.get("result") == "backed-up"
-    error = None if good else str(said.get("error") or run.why or "it ended without a summary")
+    # A good backup may have an error too: what its proof found.
+    error = said.get("error") or (None if good else run.why or "it ended without a summary")
     values: dict[str, Any] = known.model_dump() if known else {}
     values |= {name: said[name] for name in _TAKEN if good and said.get(name) is not None}
     if said.get("verified"):
@@ -48,7 +49,7 @@ def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
         "zone": zone,
         "job": run.job,
         "result": said.get("result") or "failed",
-        "error": error[:_LONGEST] if error else None,
+        "error": str(error)[:_LONGEST] if error else None,
         "restored": [str(text)[:_LONGEST] for text in said.get("restored") or []],
     }
     return ZoneBackup.model_validate(values)

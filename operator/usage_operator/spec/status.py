@@ -111,7 +111,7 @@ class ZoneBackup(Part):
     )
     verified_ok: bool | None = Field(default=None, description="What came of that.")
     job: str | None = Field(default=None, description="Job of the newest run.")
-    error: str | None = Field(default=None, description="Why the newest run failed.")
+    error: str | None = Field(default=None, description="Why the newest run failed, or its proof.")
     restored: list[str] = Field(default=[], description="What the newest run brought back.")
 
 
