@@ -81,7 +81,7 @@ def test_what_is_read_of_operators_has_its_labels() -> None:
 def test_every_panel_shows_something() -> None:
     """No expression is without a metric, and no title stands twice."""
     panels = dashboard()
-    assert len(panels) == 12
+    assert len(panels) == 15
     assert all(used(one) for panel in panels.values() for one in panel)
 
 
