@@ -16,7 +16,7 @@ from usage_collector.ledger import weight as weight_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from usage_collector.ledger import Ledgers, Limits, Reader, ReceiptFile, Status
+    from usage_collector.ledger import Ledgers, Limits, Pace, Reader, ReceiptFile, Status
     from usage_collector.periods import Period
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -73,24 +73,29 @@ def _files(ledgers: Ledgers, status: Status, limits: Limits) -> list[CutFile]:
         return [
             file
             for first, last in runs
-            for file in _readable(reader, max(first, status.first), min(last, status.last), limits)
+            for file in _readable(
+                *(reader, ledgers.pace, max(first, status.first), min(last, status.last), limits)
+            )
         ]
 
 
-def _readable(reader: Reader, first: int, last: int, limits: Limits) -> list[CutFile]:
+def _readable(reader: Reader, pace: Pace, first: int, last: int, limits: Limits) -> list[CutFile]:
     if first > last:
         return []
     try:
-        return list(_split(reader, [(first, last)], limits))
+        return list(_split(reader, pace, [(first, last)], limits))
     except Damaged:
         # What cannot be read is in no period, which is told; the rest is.
-        return list(_split(reader, stretches(reader, first, last), limits))
+        return list(_split(reader, pace, stretches(reader, first, last), limits))
 
 
-def _split(reader: Reader, runs: Iterable[tuple[int, int]], limits: Limits) -> Iterator[CutFile]:
+def _split(
+    reader: Reader, pace: Pace, runs: Iterable[tuple[int, int]], limits: Limits
+) -> Iterator[CutFile]:
     for first, last in runs:
         start = first
-        for stretch in files.split(_items(reader, first, last), limits):
+        items = map(_item, pace.paced(reader.events(first, last)))
+        for stretch in files.split(items, limits):
             yield CutFile(
                 ledger=reader.ledger,
                 first=start,
@@ -116,9 +121,8 @@ def _recheck(ledgers: Ledgers, status: Status) -> None:
     raise StorageUnavailable(f"ledger {status.id} could not be read", "try again shortly")
 
 
-def _items(reader: Reader, first: int, last: int) -> Iterator[files.Item]:
-    for raw in reader.events(first, last):
-        yield files.Item(raw, weight_of(events.read(raw)))
+def _item(raw: bytes) -> files.Item:
+    return files.Item(raw, weight_of(events.read(raw)))
 
 
 def receive(

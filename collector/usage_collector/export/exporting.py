@@ -16,7 +16,7 @@ from usage_collector.packages import Contents, file_name, gzipped, runs, write
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from usage_collector.ledger import Filed, Ledgers, Reader
+    from usage_collector.ledger import Filed, Ledgers, Pace, Reader
     from usage_collector.packages import Keys
     from usage_collector.periods import Window
 
@@ -93,9 +93,10 @@ class Exporter:
                 for status in statuses
                 if status.last >= status.first
             ]
-            chosen = _choose(readers, window)
+            chosen = _choose(readers, window, self.ledgers.pace)
             if chosen is None:
-                parts = windows.split(_moments(readers, window), window)
+                moments = self.ledgers.pace.paced(_moments(readers, window))
+                parts = windows.split(moments, window)
                 raise TooLarge(
                     "the window holds more than 25,000 batch jobs or 5,000 real-time hours",
                     "ask for the windows listed here, one after the other",
@@ -147,12 +148,12 @@ def _moments(readers: list[Reader], window: Window) -> Iterator[Filed]:
     return heapq.merge(*found, key=lambda filed: filed.time)
 
 
-def _choose(readers: list[Reader], window: Window) -> _Chosen | None:
+def _choose(readers: list[Reader], window: Window, pace: Pace) -> _Chosen | None:
     """The window's events as two arrays, index of the ledger and position; None: too many."""
     ledgers, positions = array("H"), array("Q")
     total, instants = Load(), set[int]()
     found = [_numbered(index, reader, window) for index, reader in enumerate(readers)]
-    for time, index, position, weight in heapq.merge(*found):
+    for time, index, position, weight in pace.paced(heapq.merge(*found)):
         total += windows.weighed(weight)
         if len(instants) < 2:
             instants.add(time)

@@ -8,13 +8,16 @@ import msgspec
 
 from usage_collector.errors import NotFound
 from usage_collector.ledger import unreported
+from usage_collector.packages import buffered
 from usage_collector.periods import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from usage_collector.ledger import Cut, Ledgers, Receipt, Status
     from usage_collector.periods import Period
+
+_LINES_BYTES = 64 * 1024
 
 
 def describe_cut(cut: Cut) -> dict[str, Any]:
@@ -52,6 +55,10 @@ def sessions(ledgers: Ledgers, period: Period) -> Generator[bytes, None, None]:
     cut = ledgers.cuts.get(str(period))
     if cut is None:
         raise NotFound(f"{period} was not cut", f"POST /v1/periods/{period} first")
+    yield from buffered(_lines(ledgers, cut), _LINES_BYTES)
+
+
+def _lines(ledgers: Ledgers, cut: Cut) -> Iterator[bytes]:
     ranges = [(file.ledger, file.first, file.last) for file in cut.files]
     for billed in ledgers.identities(ranges):
         if billed.duration is None:

@@ -7,6 +7,7 @@ from usage_collector.ledger.blocks import BATCH_JOB, Load, weight
 from usage_collector.ledger.catalog import Catalog
 from usage_collector.ledger.cuts import Cut, CutFile, Cuts, Limits, Receipt, ReceiptFile
 from usage_collector.ledger.ledgers import Ledgers, Status, head_of, inspect, open_reader
+from usage_collector.ledger.pacing import Pace
 from usage_collector.ledger.reader import Billed, Block, Filed, Reader, within
 from usage_collector.ledger.receipts import unreported
 from usage_collector.ledger.restoring import Origin, Part, Restored, restore
@@ -25,6 +26,7 @@ __all__ = [
     "Limits",
     "Load",
     "Origin",
+    "Pace",
     "Part",
     "Reader",
     "Receipt",

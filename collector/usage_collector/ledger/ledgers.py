@@ -18,6 +18,7 @@ from usage_collector.ledger.book import Book
 from usage_collector.ledger.catalog import Catalog, database
 from usage_collector.ledger.cuts import Cuts
 from usage_collector.ledger.earlier import Earlier
+from usage_collector.ledger.pacing import BUSY_SECONDS, Pace
 from usage_collector.ledger.reader import Reader
 from usage_collector.ledger.space import Space
 from usage_collector.ledger.writer import Writer
@@ -93,11 +94,17 @@ class Ledgers:
         self._closed: dict[str, Status] = {}
         self._damage: dict[str, str] = {}
         self.writer = Writer(self._open_live(), self._replace, self.space, now, observe)
+        self.pace = Pace(self._storing)
 
     @property
     def live(self) -> str:
         """The id of the live ledger."""
         return self.writer.book.ledger
+
+    def _storing(self) -> bool:
+        """Whether events are coming in."""
+        recent = time.monotonic() - self.writer.committed_at < BUSY_SECONDS
+        return recent or self.writer.waiting > 0
 
     async def prove(self, recent: float) -> None:
         """Return when a commit worked within the last ``recent`` seconds, or works now.
@@ -146,7 +153,7 @@ class Ledgers:
     def _billed(self, ranges: Iterable[tuple[str, int, int]]) -> Iterator[Billed]:
         for ledger, first, last in ranges:
             with self.reader(ledger) as reader:
-                yield from identities.kept(reader, first, last)
+                yield from self.pace.paced(identities.kept(reader, first, last))
 
     def purge(self, ledger: str, end: int, sent: int) -> None:
         """Purge that ledger's positions up to ``end``, a multiple of 100, for good.

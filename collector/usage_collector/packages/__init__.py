@@ -17,7 +17,7 @@ from usage_collector.packages.contents import (
     places,
     runs,
 )
-from usage_collector.packages.envelope import compact, gzipped, sealed
+from usage_collector.packages.envelope import buffered, compact, gzipped, sealed
 from usage_collector.packages.explaining import explain
 from usage_collector.packages.findings import FileReport, Finding, Kind, Report, Trust
 from usage_collector.packages.keys import Keys, key_id, read_public_keys, read_secret
@@ -43,6 +43,7 @@ __all__ = [
     "Run",
     "Seal",
     "Trust",
+    "buffered",
     "compact",
     "explain",
     "file_name",

@@ -65,6 +65,7 @@ class Reporting:
                 "Content-Type": _GZIP if gzip else _JSON,
                 "Content-Disposition": f'attachment; filename="{name}"',
             },
+            self.ledgers.pace,
         )
 
     def _positions(self, query: dict[str, str]) -> export.Package:
@@ -132,7 +133,8 @@ class Reporting:
         queries.only(request)
         lines = export.sessions(self.ledgers, Period.parse(path["period"]))
         return await streaming.send(
-            request, lines, lines.close, {"Content-Type": "application/x-ndjson"}
+            *(request, lines, lines.close, {"Content-Type": "application/x-ndjson"}),
+            self.ledgers.pace,
         )
 
     async def get_proof_key(self, _: web.BaseRequest, __: Mapping[str, str]) -> web.Response:

@@ -14,6 +14,8 @@ from usage_collector.web.logs import BODY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from usage_collector.ledger import Pace
+
 _log = logging.getLogger("usage_collector.web")
 
 STALLED_SECONDS = 120.0
@@ -25,15 +27,21 @@ async def send(
     chunks: Iterator[bytes],
     close: Callable[[], None],
     headers: Mapping[str, str],
+    pace: Pace,
 ) -> web.StreamResponse:
-    """Send the chunks, each made in a thread only once the one before was taken.
+    """Send the chunks, each made in a thread, at that pace, only once the one before was taken.
 
     An error before the first chunk is raised; one later breaks the connection off, so that the
     client cannot take the rest for the whole. ``close`` is called in any case.
     """
+
+    def make() -> bytes | None:
+        with pace.turn():
+            return next(chunks, None)
+
     response = web.StreamResponse(headers=headers)
     try:
-        chunk = await asyncio.to_thread(next, chunks, None)
+        chunk = await asyncio.to_thread(make)
         try:
             await response.prepare(request)
             if request.method == "HEAD":
@@ -43,7 +51,7 @@ async def send(
                     async with asyncio.timeout(STALLED_SECONDS):
                         await response.write(chunk)
                     response[BODY_BYTES] = response.get(BODY_BYTES, 0) + len(chunk)
-                chunk = await asyncio.to_thread(next, chunks, None)
+                chunk = await asyncio.to_thread(make)
             await response.write_eof()
         except Exception as error:
             _break_off(request, error)
