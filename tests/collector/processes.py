@@ -132,15 +132,17 @@ class Result:
         return json.loads(self.out)
 
 
-def command(*arguments: object, environment: dict[str, str] | None = None) -> Result:
-    """Runs `usage-collector` to its end."""
+def command(
+    *arguments: object, environment: dict[str, str] | None = None, timeout: float = 100
+) -> Result:
+    """Runs `usage-collector` to its end, which must come within so many seconds."""
     done = subprocess.run(
         [*_CLI, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, **(environment or {})},
-        timeout=100,
+        timeout=timeout,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

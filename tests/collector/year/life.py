@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.collector.year.story import Sent
 
 _BATCH = 200
+_PATIENCE = 1800
+"""How long (s) a job may take: a year of 200,000 jobs on a busy machine."""
 _YEAR = range(1, 13)
 GAPS = [
     (f"{story.YEAR}-{month:02}", ZONES[zone])
@@ -60,7 +62,7 @@ class _Fleet:
         self.keys = make_keys(folder)
         environment = {**self.keys, **self.clock.environment, "EATS_SECURE": "false"}
         self.zones = [Collector(zone, folder, environment) for zone in ZONES]
-        self.client = httpx.Client(trust_env=False, timeout=60)
+        self.client = httpx.Client(trust_env=False, timeout=600)
 
     def post(self, sent: Sequence[Sent]) -> None:
         """Hands events over in the order in which they arrive, zone by zone."""
@@ -81,6 +83,7 @@ class _Fleet:
             *("--to", self.folder / "out"),
             "--json",
             environment={**self.keys, **self.clock.from_now},
+            timeout=_PATIENCE,
         )
         assert result.out, result.err
         facts: dict[str, Any] = result.facts
@@ -115,7 +118,8 @@ class _Fleet:
         self._done("restore", self.folder / "backup", "--to", collector.address)
 
     def _done(self, *words: object) -> None:
-        done = command(*words, environment={**self.keys, **self.clock.from_now})
+        environment = {**self.keys, **self.clock.from_now}
+        done = command(*words, environment=environment, timeout=_PATIENCE)
         self.say(done.out.strip())
         assert done.code == 0, done.err
 
