@@ -73,15 +73,9 @@ class Local:
 
     def control_plane(self, name: str, progress: Progress) -> Cluster:
         """Bring up a control plane without nodes, anew: for what nobody else's may suffer."""
-        clear.require_root()
-        debian.install(progress)
-        binaries.build(progress=progress)
-        with self._lock(progress):
-            clear.everything(layout_of(name) or Layout(check_name(name)))
-            layout = Layout(name, self._slot(name))
-            start.prepare(layout)
-            start.apiserver(layout)
-            start.controllers(layout)
+        layout = self.reserve(name, progress)
+        start.apiserver(layout)
+        start.controllers(layout)
         return Cluster(name, layout.kubeconfig, {}, self)
 
     def kill_apiserver(self, name: str) -> None:
