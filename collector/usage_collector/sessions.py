@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
+EARLY = 60 * SECOND
+"""An event dated later than its receipt by more than this tells of a clock that is wrong."""
 QUIET = HOUR
 """A session of which nothing was received for this long is taken for ended."""
 QUIET_INTERVALS = 3

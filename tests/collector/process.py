@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from tests.collector.begun import begun
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -70,6 +72,12 @@ class CollectorProcess:
     def patch(self, name: str, value: float) -> Self:
         """Give a constant of a module, by its full name, another value in that process."""
         self.patched[name] = value
+        return self
+
+    def there_since(self, ago: float) -> Self:
+        """Let it have begun so many seconds ago; to be called before its first start."""
+        name, zone = (self.environment[f"USAGE_{which}"] for which in ("NAME", "ZONE"))
+        begun(self.folder, name, zone, ago)
         return self
 
     def start(self) -> Self:

@@ -1,12 +1,14 @@
 """Whether usage is known, by day and zone: "none used" and "nobody knows" are different answers.
 
 What may be missing is a stretch of time at a collector: since it was last heard, or while it had a
-ledger that lost its end or cannot be read.
+ledger that lost its end or cannot be read; and at all of them the time before the first one began.
+A collector that came later than the others is not missing from the days before it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,18 +22,30 @@ if TYPE_CHECKING:
 
     from usage_collector.ledger import Status
 
-EARLY = 60_000_000
-"""An event dated later than its receipt by more than this (µs) tells of a clock that is wrong."""
 LATE_DAYS = 2
 """Sessions run for two days at most, so what arrived this long after a day may belong to it."""
 
 
+class Kind(StrEnum):
+    """What is wrong: ledgers, collectors that do not answer, what waits, or nobody was there."""
+
+    GAP = "gap"
+    AWAY = "away"
+    BEHIND = "behind"
+    PENDING = "pending"
+    BEFORE = "before"
+
+
 class Trouble(msgspec.Struct, frozen=True, array_like=True):
-    """Why not all is known, and of which stretch (µs); None: open at that end."""
+    """Why not all is known, and of which stretch (µs); None: open at that end.
+
+    ``kind`` is one of `Kind`, or what a collector of another version says.
+    """
 
     reason: str
     since: int | None = None
     until: int | None = None
+    kind: str = Kind.GAP
 
     def touches(self, first: int, last: int) -> bool:
         """Whether what was received then may belong to these days (since the Unix epoch)."""
@@ -40,12 +54,29 @@ class Trouble(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A collector that should be covered; ``early`` counts events from the future by day."""
+    """A collector that should be covered; ``early`` counts events from the future by day.
+
+    ``began`` is from when on (µs) it was there, None where nobody knows.
+    """
 
     collector: str
     zone: str
     troubles: Sequence[Trouble]
     early: Mapping[int, int]
+    began: int | None = None
+
+
+def first(sources: Iterable[Source]) -> Source | None:
+    """The collector that began before all others, as far as is known."""
+    known = [one for one in sources if one.began is not None]
+    return min(known, key=lambda one: (one.began or 0, one.collector), default=None)
+
+
+def before(oldest: Source) -> Trouble:
+    """What nobody knows of: the time before the first collector began."""
+    assert oldest.began is not None  # noqa: S101
+    why = f"no collector was there before {rfc3339(oldest.began)}"
+    return Trouble(why, None, oldest.began, Kind.BEFORE)
 
 
 def of_ledgers(
@@ -73,11 +104,11 @@ def of_ledgers(
 def days(
     sources: Iterable[Source],
     counts: Mapping[tuple[str, ...], Sequence[int]],
-    first: int,
-    last: int,
+    since: int,
+    until: int,
     now: int,
 ) -> list[dict[str, object]]:
-    """A line for each day from ``first`` to ``last`` and zone, and the sum of each day's zones.
+    """A line for each day from ``since`` to ``until`` and zone that was there, or was used.
 
     ``counts`` are sums by day (text) and zone, as `answering.grouped` has them. Coverage is the
     part of the day's time of which everything received is known, on average of the collectors.
@@ -85,27 +116,43 @@ def days(
     zones: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
         zones[source.zone].append(source)
+    oldest = first(one for members in zones.values() for one in members)
     for _, zone in counts:
         zones.setdefault(zone, [])
-    return [
-        _line(zones[zone], counts.get((text(day), zone)), day, zone, now)
-        for day in range(first, last + 1)
+    # Of a zone whose collectors are gone only the time when nobody was there is not known.
+    gone = Source("", "", (), {})
+    lines = (
+        _line(zones[zone] or [gone], oldest, counts.get((text(day), zone)), day, zone, now)
+        for day in range(since, until + 1)
         for zone in sorted(zones)
-    ]
+    )
+    return [line for line in lines if line]
 
 
 def _line(
-    sources: Sequence[Source], sums: Sequence[int] | None, day: int, zone: str, now: int
-) -> dict[str, object]:
+    sources: Sequence[Source],
+    oldest: Source | None,
+    sums: Sequence[int] | None,
+    day: int,
+    zone: str,
+    now: int,
+) -> dict[str, object] | None:
     begin, end = day * DAY, min((day + 1) * DAY, max(now, day * DAY + 1))
-    lacking = [(one, trouble) for one in sources for trouble in one.troubles]
-    lacking = [(one, trouble) for one, trouble in lacking if _within(trouble, begin, end)]
-    shares = [
-        1 - _length([t for other, t in lacking if other is one], begin, end) / (end - begin)
-        for one in sources
-    ]
-    covered = sum(shares) / len(shares) if shares else 1.0
+    nobody = before(oldest) if oldest else None
+    known = (_share(one, nobody, begin, end) for one in sources)
+    shares = [share for share in known if share is not None]
     count = sums[0] if sums else 0
+    if not shares and not count:
+        return None
+    lacking = [
+        (one, trouble)
+        for one in sources
+        for trouble in one.troubles
+        if _within(trouble, max(begin, one.began or begin), end)
+    ]
+    if oldest and nobody and _within(nobody, begin, end):
+        lacking.append((oldest, nobody))
+    covered = sum(shares) / len(shares) if shares else 1.0
     return {
         "day": text(day),
         "zone": zone,
@@ -116,6 +163,19 @@ def _line(
         "early_events": sum(one.early.get(day, 0) for one in sources),
         "problems": [_problem(one.collector, trouble) for one, trouble in lacking],
     }
+
+
+def _share(one: Source, nobody: Trouble | None, begin: int, end: int) -> float | None:
+    """The part of the time that is known of a collector; None where others were there without it.
+
+    Before there was any collector at all nobody knows, and this one could have been there.
+    """
+    absent = [Trouble("", nobody.until, one.began)] if nobody and one.began is not None else []
+    away = _length(absent, begin, end)
+    if away == end - begin:
+        return None
+    lacking = [*one.troubles, *absent, *([nobody] if nobody else [])]
+    return 1 - (_length(lacking, begin, end) - away) / (end - begin - away)
 
 
 def _within(trouble: Trouble, begin: int, end: int) -> bool:
@@ -144,6 +204,7 @@ def _problem(collector: str, trouble: Trouble) -> dict[str, object]:
 
     return {
         "collector": collector,
+        "kind": str(trouble.kind),
         "reason": trouble.reason,
         "since": time(trouble.since),
         "until": time(trouble.until),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from usage_collector.errors import PeerUnavailable, UsageError
-from usage_collector.usage.coverage import Source, Trouble
+from usage_collector.usage.coverage import Kind, Source, Trouble
 from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders read it
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
@@ -22,7 +22,7 @@ from usage_collector.usage.texts import OWN
 from usage_collector.usage.told import Told  # noqa: TC001 - decoders read it
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from usage_collector.usage.registry import Registry
     from usage_collector.usage.store import Store
@@ -34,6 +34,7 @@ DIGEST = 32
 """Length of a register's digest; behind it stands that of the alerts that were sent."""
 PAGE = 5000
 """Rows looked at for one answer."""
+BEGAN = "began "
 STALE = 30_000_000
 """A collector that did not answer for this long (µs) is told to be away."""
 
@@ -45,7 +46,7 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     the alerts that were sent.
 
     ``troubles`` says why what it knows of itself is not all, ``early`` how many events came from
-    the future, by day; ``more``: ask again at once.
+    the future, by day, ``began`` (µs) since when it is there; ``more``: ask again at once.
     """
 
     collector: str
@@ -58,6 +59,7 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     states: list[State]
     customers: list[Customer]
     told: list[Told] = []
+    began: int | None = None
 
 
 _decode = msgspec.msgpack.Decoder(News).decode
@@ -75,7 +77,10 @@ class Asks(Protocol):
 
 @dataclass(slots=True)
 class Known:
-    """How one other collector stands; ``heard`` is when (µs) it last told everything."""
+    """How one other collector stands; ``heard`` is when (µs) it last told everything.
+
+    ``began`` is since when it is there: as it says, or when it was added to the list of them.
+    """
 
     url: str
     collector: str = ""
@@ -86,6 +91,7 @@ class Known:
     zone: str = ""
     troubles: list[Trouble] = field(default_factory=list)
     early: dict[int, int] = field(default_factory=dict)
+    began: int | None = None
 
     @property
     def name(self) -> str:
@@ -97,8 +103,9 @@ class Known:
         troubles = self.troubles
         if self.heard is None or now - self.heard > STALE:
             why = self.error or "it was not asked yet"
-            troubles = [*troubles, Trouble(why, self.heard)]
-        return Source(self.name, self.zone, troubles, self.early)
+            since = self.began if self.heard is None else self.heard
+            troubles = [*troubles, Trouble(why, since, kind=Kind.AWAY)]
+        return Source(self.name, self.zone, troubles, self.early, self.began)
 
 
 class Exchange:
@@ -122,6 +129,21 @@ class Exchange:
             url: Known(url, collector, epoch, seq, heard, zone=zone)
             for url, collector, epoch, seq, heard, zone in rows
         }
+        for name, began in self._store.rows("SELECT name, value FROM meta"):
+            if name.startswith(BEGAN):
+                self.known(name.removeprefix(BEGAN)).began = began
+
+    def list(self, urls: Iterable[str]) -> None:
+        """These are all that should exist now; one that joins others that were known is new."""
+        added = [url for url in urls if url not in self._known]
+        since = self._now() if self._known else None
+        for url in added:
+            self._note(url, since)
+            self.known(url).began = since
+
+    def _note(self, url: str, began: int | None) -> None:
+        mark = Mark.note(BEGAN + url, began)
+        self._store.fold([], self._now(), own=False, marks=[mark], epoch=self._epoch)
 
     def known(self, url: str) -> Known:
         """How the collector at that address stands."""
@@ -159,6 +181,9 @@ class Exchange:
             if news.epoch == self._store.epoch:
                 known.epoch = news.epoch
                 return False
+            if news.began not in (None, known.began):
+                self._note(peer.url, news.began)
+                known.began = news.began
             if news.states or news.seq != known.seq:
                 self._store.fold(news.states, began, own=False, marks=[mark], epoch=self._epoch)
             self._registry.join(news.customers)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from usage_collector import events
 from usage_collector.errors import NotFound, StorageUnavailable, UsageError
 from usage_collector.ledger import stretches
-from usage_collector.sessions import SECOND, Place
+from usage_collector.sessions import EARLY, SECOND, Place
 from usage_collector.usage import coverage
-from usage_collector.usage.coverage import Trouble
+from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.states import DAY, purged, state
 from usage_collector.usage.store import Mark
 
@@ -108,8 +108,13 @@ class Feeder:
         lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
         found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
         if self._complete_at is None or self._complete_at < needed:
-            found.append(Trouble("not all events are counted yet", self._complete_at))
+            why = "not all events are counted yet"
+            found.append(Trouble(why, self._complete_at, kind=Kind.BEHIND))
         return [*found, *self.also()]
+
+    def began(self) -> int:
+        """From when on (µs) this collector was there: when its oldest ledger began."""
+        return min(one.began for one in self._ledgers.all())
 
     def _run(self, now: int) -> None:
         statuses = self._ledgers.all()
@@ -203,7 +208,7 @@ class Feeder:
                 known = state(event, place, self._zone, block.received)
                 if known is not None:
                     found.append(known)
-                ahead = (event.time or 0) > block.received + coverage.EARLY
+                ahead = (event.time or 0) > block.received + EARLY
                 if ahead and not restored:
                     day = block.received // DAY
                     early[day] = early.get(day, 0) + 1

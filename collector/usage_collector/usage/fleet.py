@@ -56,17 +56,19 @@ WAIT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A collector of which not all is known: why, and up to when (µs) it is."""
+    """A collector of which not all is known: why, up to when (µs) it is, and from when on again."""
 
     collector: str
     reason: str
     as_of: int | None
+    until: int | None = None
 
     @property
     def line(self) -> dict[str, object]:
         """As answers list it."""
-        as_of = None if self.as_of is None else rfc3339(self.as_of)
-        return {"collector": self.collector, "reason": self.reason, "as_of": as_of}
+        as_of, until = (None if at is None else rfc3339(at) for at in (self.as_of, self.until))
+        told = {"collector": self.collector, "reason": self.reason, "as_of": as_of}
+        return told if until is None else {**told, "until": until}
 
 
 class Fleet:
@@ -110,7 +112,8 @@ class Fleet:
         if query.customer is not None:
             query = replace(query, customer=register.asked(query.customer).id)
         missing = self._missing(query)
-        return answering.answer(self.store, query, register), missing
+        answered = answering.answer(self.store, query, register)
+        return answered, missing + self._before(query, empty=answered["summary"] is None)
 
     def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
         """Customers in events that are not in that register, and what is missing from the list."""
@@ -133,6 +136,7 @@ class Fleet:
             only = register.asked(only).id
         missing = self._missing(query)
         found = {"usage": billing.monthly(self.store, query, register, only)}
+        missing += self._before(query, empty=not found["usage"])
         if others := billing.other_formats(self.store, query, register, only):
             found["other_formats"] = others
         return found, missing
@@ -170,7 +174,8 @@ class Fleet:
     def series(self, query: Query, by: str, top: int) -> tuple[dict[str, Any], list[Missing]]:
         """Usage by day in columns, and what is missing from it; see `series.answer`."""
         missing = self._missing(query)
-        return series.answer(self.store, query, by, top, self.registry.register), missing
+        answered = series.answer(self.store, query, by, top, self.registry.register)
+        return answered, missing + self._before(query, empty=False)
 
     def latest(self, count: int) -> tuple[list[Line], list[Missing]]:
         """The jobs and sessions learnt of last; see `latest.latest`."""
@@ -193,6 +198,7 @@ class Fleet:
                 states=states,
                 customers=self.registry.news(register[: exchange.DIGEST]),
                 told=self._alerting.book.news(register[exchange.DIGEST :]),
+                began=self.feeder.began(),
             )
         )
 
@@ -230,7 +236,8 @@ class Fleet:
         now = self._now()
         needed = now - LAG if needed is None else needed
         name, zone = self._settings.name, self._settings.zone
-        found = [Source(name, zone, self.feeder.troubles(needed), self.feeder.early())]
+        feeder = self.feeder
+        found = [Source(name, zone, feeder.troubles(needed), feeder.early(), feeder.began())]
         if self._list_problem:
             found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
         return found + [one.source(now) for one in self._others()]
@@ -245,11 +252,23 @@ class Fleet:
         self.feeder.catch_up(began, WAIT_SECONDS)
         return self._lacking(query, self.sources(began))
 
+    def _before(self, query: Query, *, empty: bool) -> list[Missing]:
+        """That nobody was there in the beginning of these days: then none is no usage.
+
+        Where they begin with the first usage, only if that leaves nothing to be told.
+        """
+        oldest = coverage.first(self.sources())
+        first = query.until if query.since is None and empty else query.since
+        if first is None or oldest is None or (oldest.began or 0) <= first * DAY:
+            return []
+        trouble = coverage.before(oldest)
+        return [Missing(oldest.collector, trouble.reason, trouble.since, trouble.until)]
+
     @staticmethod
     def _lacking(query: Query, sources: Sequence[Source]) -> list[Missing]:
         first = 0 if query.since is None else query.since
         return [
-            Missing(one.collector, trouble.reason, trouble.since)
+            Missing(one.collector, trouble.reason, trouble.since, trouble.until)
             for one in sources
             for trouble in one.troubles
             if trouble.touches(first, query.until)
@@ -308,6 +327,7 @@ class Fleet:
             return
         for old in self._peers.values():
             old.close()
+        self._exchange.list(urls)
         self._peers = {url: peers.Peer(url, token=token, tls=tls, attempts=1) for url in urls}
         self._stamp, self._list_problem = stamp, ""
 

@@ -1,7 +1,8 @@
 """The tables of the day index, which can be made anew from the ledgers at any time.
 
 ``meta``: ``epoch``, another one whenever the index begins anew, so that nobody takes the numbers
-of an old one for those of the new; ``restored ID``: what of a ledger that came back was read.
+of an old one for those of the new; ``restored ID``: what of a ledger that came back was read;
+``began URL``: since when (µs) another collector is there, NULL where nobody knows.
 
 ``sessions``: one row for each job or session of the whole fleet (`states.State`). ``seq`` grows
 with everything that is learnt from this collector's own ledgers (``own``), and is what other

@@ -53,6 +53,11 @@ class Mark(msgspec.Struct, frozen=True):
         return cls(sql, (url, collector, epoch, seq, heard, zone))
 
     @classmethod
+    def note(cls, name: str, value: int | None) -> Mark:
+        """Something to be remembered by that name."""
+        return cls("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    @classmethod
     def lost(cls, ledger: str, count: int) -> Mark:
         """So many positions of a ledger could not be read."""
         return cls("INSERT OR REPLACE INTO lost VALUES (?, ?)", (ledger, count))

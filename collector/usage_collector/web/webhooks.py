@@ -13,7 +13,7 @@ from usage_collector import ingest
 from usage_collector.errors import StorageUnavailable, TooLarge, TooSlow
 from usage_collector.keystore import Pair
 from usage_collector.pending import Desk, Finder
-from usage_collector.usage import Trouble
+from usage_collector.usage import Kind, Trouble
 from usage_collector.vendors.assemblyai.notices import Notice
 from usage_collector.vendors.assemblyai.transcripts import Transcripts
 from usage_collector.vendors.headers import Headers
@@ -132,7 +132,7 @@ class Webhooks:
             return []
         number, since, problem = found
         why = f"{number} AssemblyAI transcripts are pending"
-        return [Trouble(f"{why}: {problem}" if problem else why, since)]
+        return [Trouble(f"{why}: {problem}" if problem else why, since, kind=Kind.PENDING)]
 
     def reporting_routes(self) -> list[Route]:
         """``GET /v1/webhooks/pending``, of the reporting listener."""

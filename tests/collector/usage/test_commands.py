@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.collector.begun import begun
 from tests.collector.processes import Collector, Result, collectors, command
 from tests.collector.samples import array, event
 
@@ -22,6 +24,8 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     folder = tmp_path_factory.mktemp("commands")
     with collectors(folder, 1) as (made,):
         made.stop()
+        shutil.rmtree(made.data)
+        begun(made.data, made.name, "zone-c-0", 400 * 86_400)
         (folder / "tokens").write_text("admin boss\nread reader\n")
         made.environment["USAGE_TOKENS_FILE"] = str(folder / "tokens")
         made.start()
@@ -57,6 +61,17 @@ def test_usage_is_shown_as_asked_for(one: Collector) -> None:
     assert facts["summary"][0]["duration_hrs"] == 0.25
     none = _run(one, "usage", "--until", "2026-09-30")
     assert (none.code, none.out.splitlines()[-1]) == (0, "None.")
+
+
+def test_before_anybody_was_there_none_is_not_said(one: Collector) -> None:
+    """Days before the first collector began are not known, whoever asks for them."""
+    shown = _run(one, "usage", "--since", "2020-01-01", "--until", "2020-01-31")
+    assert shown.code == 1
+    assert "PARTIAL: c-0: no collector was there before 20" in shown.err
+    assert shown.out.splitlines()[-1] == "None is known."
+    assert _run(one, "usage", "--until", "2020-01-31").code == 1
+    invoice = _run(one, "customers", "invoice", "--month", "2020-01", "--json")
+    assert (invoice.code, len(invoice.facts["partial"])) == (1, 1)
 
 
 def test_what_may_be_missing_is_said_and_is_a_failure(one: Collector) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 HOUR = DAY // 24
 NOW = 103 * DAY
 OCTOBER = Period(2026, 10)
+DAYS = ("1970-04-11", "1970-04-12", "1970-04-13")
 
 
 def _days(*sources: Source, **counts: list[int]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -53,8 +55,59 @@ def test_where_it_is_not_known_nothing_used_is_not_claimed() -> None:
     assert found["1970-04-12", "b"]["count"] == 0
     (problem,) = found["1970-04-12", "a"]["problems"]
     assert problem == {
-        "collector": "c", "reason": "away", "since": "1970-04-12T06:00:00Z", "until": None
+        "collector": "c", "kind": "gap", "reason": "away",
+        "since": "1970-04-12T06:00:00Z", "until": None,
     }  # fmt: skip
+
+
+def test_before_the_first_collector_nobody_knows() -> None:
+    """Those days are neither full nor empty, and the day it began on is known in part."""
+    found = _days(Source("c", "a", [], {}, 101 * DAY + 6 * HOUR), a=[3, 0, 0, 0, 0])
+    assert [found[day, "a"]["coverage"] for day in DAYS] == [0, 0.75, 1]
+    assert [found[day, "a"]["count"] for day in DAYS] == [3, None, 0]
+    (problem,) = found[DAYS[1], "a"]["problems"]
+    assert problem["kind"] == "before"
+    assert (problem["since"], problem["until"]) == (None, "1970-04-12T06:00:00Z")
+    assert found[DAYS[2], "a"]["problems"] == []
+
+
+def test_a_zone_that_came_later_is_not_missing_before() -> None:
+    """Its days begin with it, the others' stay whole, also while it never answered."""
+    new = Source("d", "b", [Trouble("away", 101 * DAY + 12 * HOUR)], {}, 101 * DAY + 12 * HOUR)
+    found = _days(Source("c", "a", [], {}, 90 * DAY), new)
+    assert {found[day, "a"]["coverage"] for day in DAYS} == {1}
+    assert (DAYS[0], "b") not in found
+    assert [found[day, "b"]["coverage"] for day in DAYS[1:]] == [0, 0]
+    heard = msgspec.structs.replace(new, troubles=[])
+    found = _days(Source("c", "a", [], {}, 90 * DAY), heard)
+    assert [found[day, "b"]["coverage"] for day in DAYS[1:]] == [1, 1]
+    beside = _days(Source("c", "b", [], {}, 90 * DAY), new)
+    assert [beside[day, "b"]["coverage"] for day in DAYS] == [1, 0.5, 0.5]
+
+
+@given(st.lists(st.none() | st.integers(98 * 24, 104 * 24), min_size=1, max_size=4))
+def test_what_was_there_decides(began: list[int | None]) -> None:
+    """Hours before anybody was there are not known; hours before one of several do not count."""
+    sources = [
+        Source(f"c{number}", "a", [], {}, None if at is None else at * HOUR)
+        for number, at in enumerate(began)
+    ]
+    known = [at for at in began if at is not None]
+    nobody = min(known, default=0)
+    found = _days(*sources)
+    for number, day in enumerate(DAYS, 100):
+        shares = []
+        for at in began:
+            there = [
+                h
+                for h in range(number * 24, number * 24 + 24)
+                if at is None or h >= at or h < nobody
+            ]
+            shares += [sum(h >= nobody for h in there) / len(there)] if there else []
+        if shares:
+            assert found[day, "a"]["coverage"] == round(sum(shares) / len(shares), 6)
+        else:
+            assert (day, "a") not in found
 
 
 def test_even_a_moment_is_less_than_all() -> None:
@@ -79,7 +132,7 @@ def test_overlapping_troubles_count_once(spans: list[tuple[int | None, int | Non
         for a, b in spans
     ]
     found = _days(Source("c", "a", troubles, {}))
-    for number, day in enumerate(("1970-04-11", "1970-04-12", "1970-04-13"), 100):
+    for number, day in enumerate(DAYS, 100):
         hours = range(number * 24, number * 24 + 24)
         clear = sum(
             not any((a is None or a <= h) and (b is None or h < b) for a, b in spans) for h in hours

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
+from usage_collector.ledger import sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def fleet(tmp_path: Path) -> Iterator[list[CollectorProcess]]:
     ]
     try:
         for one in made:
-            one.start()
+            one.there_since(90 * 86_400).start()
         ca.write_text("".join(one.ca_file.read_text() for one in made))
         peers.write_text("\n".join(one.reporting_url for one in made))
         yield made
@@ -98,6 +99,46 @@ def test_any_collector_answers_for_all(fleet: list[CollectorProcess]) -> None:
     _until(fleet[0], 31, "b-0")
     fleet[2].start()
     assert _until(fleet[2], 31).json()["groups"] == _until(fleet[0], 31).json()["groups"]
+
+
+def test_one_that_joins_is_not_missing_before(tmp_path: Path) -> None:
+    """A collector that is added and does not answer yet makes no day before that partial."""
+    peers = tmp_path / "peers"
+    process = CollectorProcess(tmp_path / "data", USAGE_PEERS=f"@{peers}")
+    peers.write_text(process.reporting_url)
+    process.patch("usage_collector.usage.fleet.EXCHANGE_SECONDS", 0.2)
+    with process.there_since(90 * 86_400):
+        index = next(process.folder.glob("usage-*.db"))
+        deadline = time.monotonic() + 60
+
+        def lines() -> list[dict[str, Any]]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found: list[dict[str, Any]] = _usage(process, "/v1/coverage").json()["days"]
+            return found
+
+        # It was told of itself, and knows that that is itself.
+        while not _rows(index, "SELECT 1 FROM meta WHERE name LIKE 'began %'") or len(lines()) > 30:
+            pass
+        peers.write_text(f"{process.reporting_url}\nhttp://127.0.0.1:1")
+        while len(days := lines()) == 30:
+            pass
+        assert {line["coverage"] for line in days if line["zone"]} == {1.0}
+        (added,) = [line for line in days if not line["zone"]]
+        assert (added["day"], added["count"]) == (days[-1]["day"], None)
+        assert added["coverage"] < 1
+        assert [one["kind"] for one in added["problems"]] == ["away"]
+        old = days[20]["day"]
+        answer = _usage(process, f"/v2/usage?since={old}&until={old}")
+        assert "Usage-Partial" not in answer.headers
+
+
+def _rows(path: Path, sql: str) -> list[Any]:
+    connection = sqlite.open_reader(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
 
 
 def test_a_lost_index_is_learnt_again(fleet: list[CollectorProcess]) -> None:

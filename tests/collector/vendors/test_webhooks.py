@@ -113,7 +113,7 @@ def collector(folder: Path, api: AssemblyAI, **variables: str) -> Iterator[Setti
         USAGE_ASSEMBLYAI_URL=api.url,
         **variables,
     ).patch("usage_collector.pending.asking.REFUSED_SECONDS", 0.5)
-    with process:
+    with process.there_since(2 * 86_400):
         yield Setting(api, process, port)
 
 

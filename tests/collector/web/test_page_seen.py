@@ -67,9 +67,8 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]
     folder = tmp_path_factory.mktemp("used")
     (folder / "tokens").write_text("read reader\nadmin boss\n")
     tokens = str(folder / "tokens")
-    with CollectorProcess(
-        folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens
-    ) as process:
+    process = CollectorProcess(folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens)
+    with process.there_since(400 * 86_400):
         httpx.post(process.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
         boss = httpx.Client(
             base_url=process.reporting_url, headers={"Authorization": "Bearer boss"}
@@ -234,9 +233,10 @@ def test_it_fits_a_phone_and_can_be_read(
 def test_nothing_used_is_said_where_it_is_known(
     tmp_path_factory: pytest.TempPathFactory, open_page: Any
 ) -> None:
-    """A new collector without others has used nothing, and says so."""
+    """A collector without others that was there all the time has used nothing, and says so."""
     folder = tmp_path_factory.mktemp("empty")
-    with CollectorProcess(folder / "data") as process:
+    process = CollectorProcess(folder / "data")
+    with process.there_since(40 * 86_400):
         page = open_page(process)
         assert page.inner_text("#empty").startswith("Nothing was used in these days")
         assert page.inner_text("#cards .card >> nth=0").startswith("0.000")
@@ -244,6 +244,26 @@ def test_nothing_used_is_said_where_it_is_known(
         assert "whether there is one is not known" in page.inner_text("#backups")
         assert "was not told yet" in page.inner_text("#next")
         assert not page.is_visible("#leave")
+
+
+def test_before_it_began_nobody_knows(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Any
+) -> None:
+    """A new collector says nothing of the days before it: they are not known, and no alarm."""
+    folder = tmp_path_factory.mktemp("new")
+    process = CollectorProcess(folder / "data")
+    with process.there_since(5 * 86_400):
+        page = open_page(process)
+        assert "no collector was there before" in page.inner_text("#partial")
+        assert page.query_selector("#partial .bad") is None
+        assert page.inner_text("#cards .card >> nth=0").startswith("not known")
+        assert "not all is known" in page.inner_text("#empty")
+        assert "no collector was there before" in page.inner_text("#coverage .problems")
+        page.click("#days summary")
+        page.wait_for_selector("#days table")
+        rows = _table(page, "#days")[1:]
+        assert {row[1] for row in rows[:5]} == {"0.000"}
+        assert {row[1] for row in rows[5:]} == {"not known"}
 
 
 def test_what_nobody_knows_is_no_zero(

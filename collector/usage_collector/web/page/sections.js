@@ -10,11 +10,17 @@ const card = (figure, text) => make("div", { className: "card" }, make("b", {}, 
 
 export function partial(lines) {
   if (!lines.length) return [];
-  const items = lines.map((one) =>
-    make("li", {}, make("b", {}, one.collector), `: ${one.reason}; known up to ${one.as_of ? `${minute(one.as_of)} UTC` : "a time that nobody knows"}`),
-  );
+  // That nobody was there before the first one began is no trouble that anybody could mend.
+  const before = lines.every((one) => !one.as_of && one.until);
+  const items = lines.map((one) => make("li", {}, make("b", {}, one.collector), `: ${one.reason}; ${knownOf(one)}`));
   const text = "Not everything is known. The figures below are what is; there may be more.";
-  return [make("div", { className: "told bad" }, make("strong", {}, text), make("ul", {}, ...items))];
+  return [make("div", { className: before ? "told" : "told bad" }, make("strong", {}, text), make("ul", {}, ...items))];
+}
+
+function knownOf({ as_of: since, until }) {
+  if (!since && until) return `known from ${minute(until)} UTC on`;
+  const again = until ? `, and from ${minute(until)} UTC on` : "";
+  return `known up to ${since ? `${minute(since)} UTC` : "a time that nobody knows"}${again}`;
 }
 
 export function cards(totals, today, coverage, whole) {
@@ -159,10 +165,10 @@ export function backups({ collector, backups }) {
   if (!backups.length) return [soft(`No backup of ${collector} told of itself here: whether there is one is not known.`)];
   const columns = [["place", ""], ["complete (UTC)", ""], ["events since", "n"], ["proven (UTC)", ""]];
   const rows = backups.map((one) => [
-    one.place,
+    one.continuous ? `${one.place}, continuous` : one.place,
     minute(one.taken),
     count(one.missing_events),
-    make("span", {}, one.verified ? `${minute(one.verified)} ` : "", proof(one)),
+    make("span", {}, one.verified ? `${minute(one.verified)} ` : "", one.continuous ? "as it comes" : proof(one)),
   ]);
   return [table(`Of ${collector}`, columns, rows)];
 }
