@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from usage_collector import ingest
 from usage_collector.events import cloud
 from usage_collector.web import bodies, cloud_events
+from usage_collector.web.created import CREATED
 from usage_collector.web.room import Room
 from usage_collector.web.routing import Route
 from usage_collector.web.tokens import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from aiohttp import web
 
     from usage_collector.events import Outcome
     from usage_collector.ledger import Ledgers
@@ -50,7 +51,7 @@ def routes(
             body = await bodies.read(request, lease)
             with gate:
                 await ingest.accept(ledgers, body, count)
-        return web.Response(status=201)
+        return CREATED
 
     async def post_events(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         parse = cloud_events.reader(request.headers)
@@ -58,7 +59,7 @@ def routes(
             body = await bodies.read(request, lease)
             with gate:
                 await ingest.accept(ledgers, body, count, parse)
-        return web.Response(status=201)
+        return CREATED
 
     return [
         Route(

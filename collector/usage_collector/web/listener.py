@@ -13,6 +13,7 @@ from aiohttp import web
 
 from usage_collector.errors import Conflict
 from usage_collector.web import errors
+from usage_collector.web.created import CREATED, suits
 from usage_collector.web.logs import BODY_BYTES, STARTED, AccessLogger
 from usage_collector.web.routing import NoSuchMethod
 
@@ -106,6 +107,7 @@ class Listener:
             Conflict: the address cannot be had.
         """
         self._socket = _bind(host, port)
+        asyncio.get_running_loop().set_task_factory(_task)
         server = _Server(
             self._handle,
             access_log_class=AccessLogger,
@@ -151,9 +153,14 @@ class Listener:
         except Exception as error:
             response = errors.answer(error)
         self._count(self.name, response.status)
+        over = self._is_over(request.protocol)
+        if response is CREATED:
+            if not over and suits(request):
+                return response
+            response = web.Response(status=201)
         if isinstance(response, web.Response):
             response[BODY_BYTES] = len(response.body) if isinstance(response.body, bytes) else 0
-        if not response.prepared and self._is_over(request.protocol):
+        if over and not response.prepared:
             response.force_close()
         return response
 
@@ -172,6 +179,19 @@ class Listener:
             or 0 < self._requests <= connection.served
             or 0 < self._seconds <= time.monotonic() - connection.born
         )
+
+
+_HANDLING = web.RequestHandler._handle_request.__code__
+
+
+def _task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+    """A task, but none of its own for each request: that of its connection awaits it as it is.
+
+    From Python 3.12 on aiohttp starts such tasks at once, which costs as little, and asks nobody.
+    """
+    if getattr(coroutine, "cr_code", None) is _HANDLING:
+        return coroutine
+    return asyncio.Task(coroutine, loop=loop, **options)
 
 
 def _bind(host: str | None, port: int) -> socket.socket:
