@@ -85,7 +85,7 @@ async def run(settings: Settings, access: Access) -> None:
         permit = leader.holds if settings.leader_election else lambda: True
         mirror = Mirror(watch.CHILDREN)
         async with (
-            Client(access, permit, mirror.wrote) as client,
+            Client(access, permit, mirror.wrote, remember=settings.resync_seconds) as client,
             Client(access, connections=0) as reading,
         ):
             chosen = leader if settings.leader_election else None

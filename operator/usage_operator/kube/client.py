@@ -69,7 +69,8 @@ class Client:
     Every method raises a subclass of ApiError. ``requests`` counts what was sent, by verb.
     ``permit`` is asked before everything that changes something; NotLeading when it refuses.
     ``wrote`` is told what the API server answered to each creation or apply. ``connections`` may be
-    open at once; 0: any number.
+    open at once; 0: any number. ``remember``: for how many seconds, of a minute at most, what the
+    API server offers is taken to be so.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Client:
         permit: Callable[[], bool] = lambda: True,
         wrote: Callable[[Object], None] = lambda _: None,
         connections: int = 8,
+        remember: float = _OFFER_SECONDS,
     ) -> None:
         self.access = access
         self._permit = permit
@@ -87,6 +89,7 @@ class Client:
         self._token: str | None = None
         self._token_read = float("-inf")
         self._session: aiohttp.ClientSession | None = None
+        self._remember = min(remember, _OFFER_SECONDS)
         self._offered: frozenset[str] = frozenset()
         self._offers_asked = float("-inf")
 
@@ -163,8 +166,8 @@ class Client:
             return json.loads(await response.read())
 
     async def offered(self) -> frozenset[str]:
-        """Give which of the optional kinds the API server knows; it may be a minute old."""
-        if time.monotonic() - self._offers_asked < _OFFER_SECONDS:
+        """Give which of the optional kinds the API server knows, or did a moment ago."""
+        if time.monotonic() - self._offers_asked < self._remember:
             return self._offered
         known: set[str] = set()
         for api in sorted({KINDS[kind].api for kind in OPTIONAL}):

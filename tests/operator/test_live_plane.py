@@ -1,0 +1,216 @@
+"""An operator with a control plane of its own: killed, given new kinds, and left to a newer one.
+
+The API server is a real one, and so are the controllers; pods run nowhere, a kubelet of paper says
+that they are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from tests.e2e import crds
+from tests.kind_helper import choose
+from tests.kind_helper.errors import CommandFailed, Unavailable
+from tests.kind_helper.fixtures import missing_cluster, namespace_object
+from tests.kind_helper.local.provider import Local
+from tests.kind_helper.progress import Silent
+from tests.kind_helper.run import run, until
+from tests.operator import hollow
+from tests.operator.conftest import DEPLOY, Operator, Rights, granted
+from tests.operator.live import Place
+from usage_operator import errors
+from usage_operator.kube import from_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+NAME = "plane"
+IMAGE = "localhost/none-such:1"
+OLDER = "afd2a50"
+"""An operator from before Leases, mirrors and proxies, with the pod template of today.
+
+Name a newer one when the template has to change, and say in CHANGELOG.md that the upgrade restarts
+collectors.
+"""
+ROOT = Path(__file__).parents[2]
+DEFINITION = DEPLOY / "crd" / "usagecollectors.yaml"
+SELECTOR = {"nodeSelector": hollow.NOWHERE, "storageClassName": hollow.CLASS}
+ZONES = [{"name": "a", **SELECTOR}, {"name": "b", **SELECTOR}]
+FIELDS: dict[str, Any] = {
+    "zones": ZONES,
+    "minReadySeconds": 0,
+    "storage": {"storageClassName": hollow.CLASS},
+}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[Place]:
+    """Give a namespace of a control plane that nobody else uses."""
+    try:
+        found = choose.provider()
+    except Unavailable as error:
+        missing_cluster(error.message, os.environ.get("CI") == "true")
+        raise
+    if not isinstance(found, Local):
+        pytest.skip("only a local control plane is killed")
+    cluster = found.control_plane(NAME, Silent())
+    try:
+        cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
+        cluster.kubectl("wait", "--for=condition=Established", "-f", str(DEFINITION))
+        cluster.kubectl("create", "-f", "-", input=namespace_object(NAME, "restricted"))
+        yield Place(cluster, NAME)
+    finally:
+        found.down(NAME, Silent())
+
+
+@contextmanager
+def pods_run(place: Place) -> Iterator[None]:
+    """Let pods be ready, and claims have volumes, for as long as the context lasts."""
+    end = threading.Event()
+
+    async def work() -> None:
+        async with hollow.Kubelet(from_file(place.cluster.kubeconfig), place.namespace) as kubelet:
+            await kubelet.store()
+            while not end.is_set():
+                # An API server that is away, or that only begins, is asked again.
+                with suppress(aiohttp.ClientError, errors.ApiError, AssertionError):
+                    await kubelet.bind()
+                    await kubelet.look()
+                await asyncio.sleep(0.2)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(asyncio.run, work())
+        try:
+            yield
+        finally:
+            end.set()
+            done.result()
+
+
+@pytest.fixture
+def rights(plane: Place, tmp_path: Path) -> Iterator[Rights]:
+    """Let an operator work in the namespace."""
+    with granted(plane.cluster, plane.namespace, tmp_path) as rights, pods_run(plane):
+        yield rights
+        plane.kubectl("delete", "uc", "--all")
+        for kind in ("serviceaccount", "role", "rolebinding"):
+            plane.kubectl("delete", kind, "--all")
+
+
+@contextmanager
+def running(operator: Operator) -> Iterator[None]:
+    """Run it, and end it as the kubelet does; its log tells of no bug."""
+    operator.start()
+    try:
+        yield
+        operator.stop()
+    finally:
+        operator.kill()
+    assert "Traceback" not in operator.log.read_text()
+
+
+def made(place: Place, kind: str) -> bool:
+    """Tell whether there is one of a kind that the API server may not know."""
+    with suppress(CommandFailed):
+        return bool(place.get(kind)["items"])
+    return False
+
+
+def test_an_api_server_that_dies_and_comes_back(
+    plane: Place, rights: Rights, tmp_path: Path
+) -> None:
+    """The operator goes on by itself; kinds that the cluster learns of later are used."""
+    operator = Operator(rights, IMAGE, tmp_path / "log", "--resync-seconds=5")
+    monitoring = {"podMonitor": True, "rules": True}
+    with running(operator):
+        plane.apply(monitoring=monitoring, **FIELDS)
+        plane.ready()
+        assert not made(plane, "podmonitors")
+        crds.install(plane.cluster, crds.PROMETHEUS)
+        server = Local()
+        server.kill_apiserver(NAME)
+        until(lambda: "got no answer" in operator.log.read_text(), "it is missed", seconds=60)
+        server.restart_apiserver(NAME)
+        plane.kubectl("delete", "pdb", f"{plane.name}-collector")
+        third = {"name": "c", **SELECTOR}
+        plane.apply(**FIELDS | {"monitoring": monitoring, "zones": [*ZONES, third]})
+        plane.until("the budget is back", lambda: made(plane, "pdb"))
+        plane.ready()
+        assert len(plane.pods()) == 3
+        plane.until("there is a PodMonitor", lambda: made(plane, "podmonitors"), 120)
+        plane.until("there are alerts", lambda: made(plane, "prometheusrules"))
+
+
+def older(folder: Path) -> Path:
+    """Take the operator and its definition as they were out of the history."""
+    packed = folder / "older.tar"
+    words = [
+        "git",
+        "archive",
+        f"--output={packed}",
+        OLDER,
+        "operator",
+        DEFINITION.relative_to(ROOT),
+    ]
+    run(words, cwd=ROOT, hint="The whole history is needed: git fetch --unshallow")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def define(place: Place, root: Path) -> None:
+    """Bring the definition to what it is in a tree, as an upgrade of the chart does."""
+    file = root / DEFINITION.relative_to(ROOT)
+    place.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
+
+
+def collectors(place: Place) -> dict[str, Any]:
+    """Give the uids of the pods, and what StatefulSets make pods from."""
+    templates = {
+        one["metadata"]["name"]: (one["metadata"]["uid"], one["spec"]["template"])
+        for one in place.collectors("sts")
+    }
+    return place.pods() | templates
+
+
+def test_a_newer_operator_restarts_nothing(
+    plane: Place, rights: Rights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an operator of long ago made is taken over by that of today, pods and all."""
+    # Not the name of the test before, whose volumes would be found again.
+    plane = replace(plane, name="upgraded")
+    with monkeypatch.context() as old:
+        old.setenv("PYTHONPATH", str(older(tmp_path) / "operator"))
+        ask = [sys.executable, "-c", "import usage_operator; print(usage_operator.__file__)"]
+        assert str(tmp_path) in subprocess.check_output(ask, text=True)
+        before = Operator(rights, IMAGE, tmp_path / "before")
+    define(plane, tmp_path)
+    with running(before):
+        plane.apply(**FIELDS)
+        plane.ready()
+        found = collectors(plane)
+        assert len(plane.pods()) == 2
+    define(plane, ROOT)
+    after = Operator(rights, IMAGE, tmp_path / "after")
+    with running(after):
+        plane.kubectl("delete", "pdb", f"{plane.name}-collector")
+        plane.until("the newer one works", lambda: made(plane, "pdb"))
+        # A change that is none of the pods' tells that it looked at everything, and is content.
+        plane.apply(**FIELDS, export={"at": "05:00"})
+        plane.ready()
+    assert collectors(plane) == found
