@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +18,7 @@ from prometheus_client import (
 
 from usage_collector.errors import UsageError
 from usage_collector.receipts import awaited
+from usage_collector.web.day_metrics import DayMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,6 +110,7 @@ class Metrics:
             )
         }
         self._ask_quotas: Callable[[], Mapping[tuple[str, float], float]] = dict
+        self._days: DayMetrics | None = None
         self._expiry = self._gauge(
             "usage_certificate_expiry_timestamp_seconds", "When the certificate expires"
         )
@@ -141,8 +143,9 @@ class Metrics:
         self,
         figures: Mapping[str, Callable[[], float]],
         at_quota: Callable[[], Mapping[tuple[str, float], float]],
+        days: Callable[[], Mapping[str, list[dict[str, Any]]]],
     ) -> None:
-        """Ask for these at each scrape; see `usage.Fleet.figures` and `usage.Fleet.at_quota`."""
+        """Ask for these at each scrape; see the methods of `usage.Fleet` of these names."""
         texts = {
             "usage_uncounted_events": ("uncounted", "Stored events that no usage counts yet"),
             "usage_collectors_missing": ("missing", "Collectors of which not all usage is known"),
@@ -152,6 +155,7 @@ class Metrics:
         for name, (figure, text) in texts.items():
             self._gauge(name, text).set_function(figures[figure])
         self._ask_quotas = at_quota
+        self._days = DayMetrics(self.registry, days)
 
     def watch_pending(self, pending: Callable[[], float], stuck: Callable[[], float]) -> None:
         """Ask at each scrape how many transcripts of other vendors are not counted yet."""
@@ -182,6 +186,8 @@ class Metrics:
         self._unreceipted.set(0 if age is None else age)
         self._due.set(math.inf if age is None else self._retention - age)
         self._look_at_quotas()
+        if self._days:
+            self._days.refresh()
         self._awaited.clear()
         for kind, files in _awaited(ledgers).items():
             self._awaited.labels(kind).set(files)
