@@ -16,6 +16,7 @@ from tests.collector.year.clock import HandSet
 from usage_collector.packages import Kind, Trust, verify
 from usage_collector.periods import Period, microseconds, rfc3339
 from usage_collector.sessions import HOUR
+from usage_collector.totals.month import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -149,6 +150,44 @@ def test_a_collector_that_was_emptied_is_not_missed(tmp_path: Path) -> None:
         assert gap.startswith(three[1].name)
         retired.write_text(f"{three[1].name}\n{three[2].name}\n")
         assert export(tmp_path, three[:1], "--retired", f"@{retired}").code == 0
+
+
+def test_days_are_known_from_when_somebody_was_there(tmp_path: Path) -> None:
+    """A zone that joins later makes nothing of the others partial; a wrong clock is told."""
+    now = datetime.now(UTC)
+    last = Period.of(now).previous
+    clock = HandSet(tmp_path / "clock", last.start + 5 * DAY + DAY // 2)
+    made = [
+        Collector(f"c-{n}", tmp_path, make_keys(tmp_path) | clock.environment) for n in range(2)
+    ]
+    with ExitStack() as stack:
+        for one in made:
+            stack.callback(one.stop)
+        made[0].start()
+        post(made[0], event("early", time_stamp=rfc3339(last.start + 5 * DAY + DAY)))
+        clock.set(last.start + 10 * DAY)
+        made[1].start()
+        clock.set(last.end)
+        result = export(tmp_path, made, "--period", last)
+        assert (result.code, result.facts["gaps"]) == (0, [])
+    folder = tmp_path / "out" / str(last)
+    told = json.loads((folder / "manifest.json").read_bytes())["payload"]
+    begin = f"{last}-06"
+    days = {(line["day"], line["zone"]): line for line in told["coverage"]["days"]}
+    first = days[begin, "zone-c-0"]
+    assert 0.4 < first["coverage"] <= 0.5
+    assert (first["count"], first["early_events"]) == (None, 1)
+    before = [line for (day, _), line in days.items() if day < begin]
+    assert len(before) == 10
+    assert {(line["coverage"], line["count"]) for line in before} == {(0, None)}
+    after = [line for (day, zone), line in days.items() if zone == "zone-c-0" and day > begin]
+    assert {line["coverage"] for line in after} == {1.0}
+    joined = [day for day, zone in days if zone == "zone-c-1" and day > begin]
+    assert joined[0] == f"{last}-11"
+    page = (folder / "report.html").read_text()
+    assert f"<title>{last}-01: not known</title>" in page
+    assert "events from the future" in page
+    assert not verify([folder], Trust()).findings
 
 
 def test_what_reached_two_collectors_is_counted_once(

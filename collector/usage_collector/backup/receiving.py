@@ -105,7 +105,8 @@ def _kept(cut: peers.Cut) -> Cut:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{DESCRIPTION}: limits of {cut.period}: {error}", "") from None
     files = [msgspec.convert(msgspec.to_builtins(file), CutFile) for file in cut.files]
-    return Cut(cut.period, microseconds(cut.cut_at), limits, cut.ends, files, receipts)
+    made = microseconds(cut.cut_at)
+    return Cut(cut.period, made, limits, cut.ends, files, receipts, cut.early_events)
 
 
 def _description(archive: tarfile.TarFile) -> Description:

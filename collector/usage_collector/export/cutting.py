@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,7 @@ from usage_collector.ledger import Cut, CutFile, Receipt, stretches, unreported
 from usage_collector.ledger import weight as weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from usage_collector.ledger import Ledgers, Limits, Pace, Reader, ReceiptFile, Status
     from usage_collector.periods import Period
@@ -26,10 +27,17 @@ STATES = ("exported", "sent", "acknowledged")
 _cutting = threading.Lock()
 
 
-def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
+def cut(
+    ledgers: Ledgers,
+    period: Period,
+    limits: Limits,
+    now: int,
+    early: Mapping[str, int] | None = None,
+) -> Cut:
     """The period's cut: everything received since the one before; made when it is not there yet.
 
-    ``now`` in µs. The limits count only the first time.
+    ``now`` in µs. ``early`` are all events that ever came from the future, by day of their receipt;
+    None where that is not known. It and the limits count only the first time.
 
     Raises:
         Conflict: the month has not begun, or a later one was cut already.
@@ -56,9 +64,19 @@ def cut(ledgers: Ledgers, period: Period, limits: Limits, now: int) -> Cut:
             limits=limits,
             ends={status.id: status.last for status in statuses},
             files=[file for status in statuses for file in _files(ledgers, status, limits)],
+            early_events=None if early is None else _new(early, ledgers.cuts.all()),
         )
         ledgers.cuts.save(made)
         return made
+
+
+def _new(early: Mapping[str, int], cuts: Iterable[Cut]) -> dict[str, int]:
+    """Those that no cut has told of yet."""
+    found = Counter(early)
+    for made in cuts:
+        # A cut of before this was counted says nothing.
+        found.subtract(made.early_events or {})
+    return {day: number for day, number in sorted(found.items()) if number > 0}
 
 
 def _files(ledgers: Ledgers, status: Status, limits: Limits) -> list[CutFile]:

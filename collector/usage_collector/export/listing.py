@@ -102,5 +102,6 @@ def _period(cut: Cut) -> dict[str, Any]:
         "cut_at": rfc3339(cut.cut_at),
         "limits": msgspec.to_builtins(cut.limits),
         "ends": cut.ends,
+        "early_events": None if cut.early_events is msgspec.UNSET else cut.early_events,
         "receipts": [describe_receipt(receipt) for receipt in cut.receipts],
     }

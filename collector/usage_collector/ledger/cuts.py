@@ -57,7 +57,11 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A period as it was fixed: each ledger's end, and the files from the last cut to there."""
+    """A period as it was fixed: each ledger's end, and the files from the last cut to there.
+
+    ``early_events`` are those dated later than they were received, by day of their receipt; None
+    where that was not known. A cut of before that was counted stays byte for byte as it is.
+    """
 
     period: str
     cut_at: int
@@ -65,6 +69,7 @@ class Cut(msgspec.Struct, frozen=True):
     ends: dict[str, int]
     files: list[CutFile]
     receipts: list[Receipt] = []
+    early_events: dict[str, int] | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def count(self) -> int:

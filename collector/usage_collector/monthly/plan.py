@@ -126,6 +126,11 @@ def covered_from(status: Status, period: Period) -> int:
     return min((microseconds(ledger.began) for ledger in status.ledgers), default=0)
 
 
+def since(status: Status, period: Period) -> int | None:
+    """When (µs) a collector began, where no period of it was cut before this one."""
+    return None if previous_cut(status, period) else covered_from(status, period)
+
+
 def ledgers_of(status: Status, cut: Cut) -> tuple[str, ...]:
     """The ledgers that a collector had when it made the cut."""
     return tuple(ledger.id for ledger in status.ledgers if ledger.began <= cut.cut_at)

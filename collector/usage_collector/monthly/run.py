@@ -17,6 +17,7 @@ from usage_collector.monthly.parts import Parts
 from usage_collector.monthly.recalling import recall, untold
 from usage_collector.monthly.standing import complete, find, sources
 from usage_collector.monthly.summary import Outcome
+from usage_collector.packages.covering import first
 from usage_collector.packages.manifest import Gap, Source
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import due_periods, microseconds
@@ -208,13 +209,11 @@ def _count(
     recalled: Sequence[Iterator[Earlier]],
     standing: Standing | None,
 ) -> Month:
-    since = [plan.covered_from(fetched.status, period) for _, fetched in parts.fetched]
-    if parts.kept and standing and standing.since:
-        since.append(standing.since)
-    parts.sources = sources(standing, [_source(fetched) for _, fetched in parts.fetched])
+    parts.sources = sources(standing, [_source(fetched, period) for _, fetched in parts.fetched])
+    since = _since(period, parts, standing)
     # The first cut counts for all, so that one made later changes no estimate of the others.
     counted_at = min((source.cut_at for source in parts.sources), default=period.end)
-    month = Month(counted_at, covered=(max(since, default=period.start), counted_at))
+    month = Month(counted_at, covered=(since, counted_at))
     streams = [stream for _, fetched in parts.fetched for stream in counted_before(fetched)]
     streams += [*map(iter, before.estimates), *recalled]
     for use in before.carried:
@@ -224,10 +223,28 @@ def _count(
     return month
 
 
-def _source(fetched: Fetched) -> Source:
+def _since(period: Period, parts: Parts, standing: Standing | None) -> int:
+    """From when on (µs) everything received is in the month.
+
+    From the cut before, or where there was none, from when the first collector began: one that
+    came later is not missing before.
+    """
+    nobody = first(parts.sources)
+    if nobody is not None:
+        return nobody
+    statuses = [fetched.status for _, fetched in parts.fetched]
+    found = [plan.covered_from(one, period) for one in statuses if plan.previous_cut(one, period)]
+    if parts.kept and standing and standing.since:
+        found.append(standing.since)
+    return max(found, default=period.start)
+
+
+def _source(fetched: Fetched, period: Period) -> Source:
     return Source(
         fetched.status.collector,
         fetched.status.zone,
         microseconds(fetched.cut.cut_at),
         plan.ledgers_of(fetched.status, fetched.cut),
+        plan.since(fetched.status, period),
+        fetched.cut.early_events,
     )

@@ -7,15 +7,15 @@ part is read again where a folder or a bucket shows it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from usage_collector.errors import DeliveryFailed, InvalidInput, PeerUnavailable
+from usage_collector.errors import DeliveryFailed, PeerUnavailable
 from usage_collector.monthly.before import read, shown
 from usage_collector.monthly.recalling import package
 from usage_collector.packages import Malformed, Trust
+from usage_collector.packages.delivery import moment_of, source
 from usage_collector.packages.manifest import Gap, Source
-from usage_collector.periods import parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Standing:
     @property
     def since(self) -> int | None:
         """From when on (µs) everything received is in it."""
-        return _moment(self.manifest.part("coverage").get("since"))
+        return moment_of(self.manifest.part("coverage").get("since"))
 
 
 def find(
@@ -93,10 +93,9 @@ def sources(standing: Standing | None, fetched: Sequence[Source]) -> list[Source
         name, ledgers = str(line.get("collector")), line.get("ledgers")
         named = tuple(map(str, ledgers)) if isinstance(ledgers, list) else ()
         if now := found.get(name):
-            cut_at, named = now.cut_at, tuple(dict.fromkeys((*now.ledgers, *named)))
+            found[name] = replace(now, ledgers=tuple(dict.fromkeys((*now.ledgers, *named))))
         else:
-            cut_at = _moment(line.get("cut_at")) or 0
-        found[name] = Source(name, str(line.get("zone")), cut_at, named)
+            found[name] = source(line)
     return list(found.values())
 
 
@@ -109,10 +108,3 @@ def stands(standing: Standing, parts: Parts) -> bool:
         for one in standing.manifest.lines("gaps")
     }
     return files.items() <= standing.files.items() and told <= gaps
-
-
-def _moment(text: object) -> int | None:
-    try:
-        return parse_window(str(text), None).since_us
-    except InvalidInput:
-        return None

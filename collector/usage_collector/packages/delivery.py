@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from usage_collector.errors import InvalidInput
+from usage_collector.packages import covering
 from usage_collector.packages.findings import Finding, Kind
-from usage_collector.packages.manifest import revision_of
+from usage_collector.packages.manifest import DELIVERY, Source, revision_of
 from usage_collector.packages.scanner import Malformed
-from usage_collector.periods import parse_window
+from usage_collector.periods import Period, parse_window
 from usage_collector.totals.carrying import Carried
 
 if TYPE_CHECKING:
@@ -28,19 +29,34 @@ if TYPE_CHECKING:
 
 def moment_counted(manifest: Manifest) -> int:
     """The moment (µs) at which the manifest's sessions were counted; 0 if it does not say."""
-    try:
-        return parse_window(str(manifest.part("coverage").get("counted_at")), None).since_us or 0
-    except InvalidInput:
-        return 0
+    return moment_of(manifest.part("coverage").get("counted_at")) or 0
 
 
 def covered(manifest: Manifest) -> tuple[int, int]:
     """The stretch of time (µs) of which it says that everything received is in it."""
-    since, until = (str(manifest.part("coverage").get(name)) for name in ("since", "until"))
+    since, until = (moment_of(manifest.part("coverage").get(name)) for name in ("since", "until"))
+    return (0, 0) if since is None or until is None else (since, until)
+
+
+def moment_of(text: object) -> int | None:
+    """A time in a manifest, in µs; None where there is none."""
     try:
-        return (parse_window(since, None).since_us or 0, parse_window(until, None).since_us or 0)
+        return parse_window(str(text), None).since_us if text else None
     except InvalidInput:
-        return (0, 0)
+        return None
+
+
+def source(line: Line) -> Source:
+    """A collector as the manifest lists it."""
+    early, ledgers = line.get("early_events"), line.get("ledgers")
+    return Source(
+        collector=str(line.get("collector")),
+        zone=str(line.get("zone")),
+        cut_at=moment_of(line.get("cut_at")) or 0,
+        ledgers=tuple(map(str, ledgers)) if isinstance(ledgers, list) else (),
+        began=moment_of(line.get("began")),
+        early_events=early if isinstance(early, dict) else None,
+    )
 
 
 def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
@@ -148,9 +164,23 @@ def _totals(name: str, manifest: Manifest, month: Month) -> Iterator[Finding]:
     for what, lines in again.items():
         if (what in manifest.body) and manifest.lines(what) != _as_read(lines):
             yield Finding(Kind.ALTERED, name, f"its {what} are not those of its files")
+    if differs := _coverage(manifest, month):
+        yield Finding(Kind.ALTERED, name, differs)
     alive = _as_read(month.carried)
     if any(line not in alive for line in manifest.lines("carried")):
         yield Finding(Kind.ALTERED, name, "it carries over sessions that its files do not hold")
+
+
+def _coverage(manifest: Manifest, month: Month) -> str | None:
+    """What is wrong with its coverage by day; those of before it said so much are left alone."""
+    collectors = manifest.lines("collectors")
+    stated = manifest.part("coverage").get("days")
+    if stated is None or not all("early_events" in one for one in collectors):
+        return None
+    troubled = {str(gap.get("collector")) for gap in manifest.lines("gaps")} - {DELIVERY}
+    begin = Period.parse(manifest.period).start
+    counted = covering.days([source(one) for one in collectors], troubled, month, begin)
+    return None if stated == _as_read(counted) else "its coverage by day is not that of its files"
 
 
 def _as_read(value: object) -> Any:

@@ -16,7 +16,7 @@ from usage_collector.packages.envelope import compact, sealed
 from usage_collector.packages.keys import to_base64url
 from usage_collector.packages.reading import Envelope, Seal
 from usage_collector.packages.scanner import OBJECT, Malformed
-from usage_collector.periods import rfc3339
+from usage_collector.periods import Period, rfc3339
 from usage_collector.sessions import SECOND
 from usage_collector.totals import Totals
 
@@ -47,12 +47,18 @@ def revision_of(name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A collector of the month: its cut's time in µs, and its ledgers as it lists them."""
+    """A collector of the month: its cut's time in µs, and its ledgers as it lists them.
+
+    ``began`` (µs) is since when it is there, if it was in no month before. ``early_events`` came
+    from the future, by day of their receipt; None where it does not say.
+    """
 
     collector: str
     zone: str
     cut_at: int
     ledgers: tuple[str, ...]
+    began: int | None = None
+    early_events: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def content(facts: Facts) -> Line:
         "gaps": [
             {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason} for gap in gaps
         ],
-        "coverage": _coverage(sources, gaps, month),
+        "coverage": _coverage(facts.period, sources, gaps, month),
     }
 
 
@@ -160,6 +166,8 @@ def _source_line(source: Source, month: Month) -> Line:
         "collector": source.collector,
         "zone": source.zone,
         "cut_at": rfc3339(source.cut_at),
+        "began": None if source.began is None else rfc3339(source.began),
+        "early_events": source.early_events,
         "ledgers": sorted(source.ledgers),
         "totals": {
             **totals.all.as_json(),
@@ -169,11 +177,10 @@ def _source_line(source: Source, month: Month) -> Line:
     }
 
 
-def _coverage(sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> Line:
+def _coverage(period: str, sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> Line:
     silent = {gap.source for gap in gaps} - {source.collector for source in sources} - {DELIVERY}
     expected = len(sources) + len(silent)
     since, until = month.covered
-    zones = {source.collector: source.zone for source in sources}
     troubled = {gap.source for gap in gaps} - {DELIVERY}
     return {
         "collectors_expected": expected,
@@ -183,7 +190,7 @@ def _coverage(sources: Sequence[Source], gaps: Sequence[Gap], month: Month) -> L
         "since": rfc3339(since),
         "until": rfc3339(until),
         "corrected_seconds": sum(_seconds(line) for line in month.corrections) / SECOND,
-        "days": covering.days(zones, troubled, month),
+        "days": covering.days(sources, troubled, month, Period.parse(period).start),
     }
 
 

@@ -64,6 +64,7 @@ class Cut(msgspec.Struct, frozen=True):
     """A period as a collector fixed it: up to which position of each ledger, and its files.
 
     ``limits`` are those of each file: `megabytes`, `batch_jobs`, `realtime_hours`.
+    ``early_events`` came from the future, by day of their receipt; None where that is not known.
     """
 
     period: str
@@ -73,6 +74,7 @@ class Cut(msgspec.Struct, frozen=True):
     ends: dict[str, int] = {}
     receipts: list[Receipt] = []
     limits: dict[str, int | float] = {}
+    early_events: dict[str, int] | None = None
 
 
 class Status(msgspec.Struct, frozen=True):

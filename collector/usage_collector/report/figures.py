@@ -34,11 +34,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day's hours by zone, in the order of the plot's zones."""
+    """One day's hours by zone, in the order of the plot's zones; ``whole``: nothing is missing."""
 
     name: str
     hours: tuple[float, ...]
     count: int
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,10 @@ def days(body: Mapping[str, object]) -> Days:
         counts[day] += amount(line).count
     shown = _covered(part(body, "coverage"), str(body.get("period")))
     rest = hours.keys() - set(shown)
+    lacking = {str(one["day"]) for one in uncertain(body) if one.get("coverage") != 1}
     return Days(
         zones=zones,
-        days=tuple(Day(day, tuple(hours[day]), counts[day]) for day in shown),
+        days=tuple(Day(day, tuple(hours[day]), counts[day], day not in lacking) for day in shown),
         other=Row(
             "other days",
             sum(counts[day] for day in rest),
@@ -109,11 +111,11 @@ def days(body: Mapping[str, object]) -> Days:
 
 
 def uncertain(body: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """The days and zones of which not all is known, or whose engines fell silent."""
+    """The days and zones of which not all is known, or whose engines or clocks went wrong."""
     return [
         line
         for line in lines(part(body, "coverage"), "days")
-        if line.get("coverage") != 1 or line.get("silent_sessions")
+        if line.get("coverage") != 1 or line.get("silent_sessions") or line.get("early_events")
     ]
 
 

@@ -44,6 +44,10 @@ def _number(value: int) -> str:
     return f"{value:,}"
 
 
+def _told(value: int | None) -> str:
+    return "not known" if value is None else _number(value)
+
+
 def _table(title: str, rows: Sequence[Row]) -> dict[str, object]:
     most = max((row.seconds for row in rows), default=0)
     bars = [round(100 * row.seconds / most, 2) if most else 0 for row in rows]
@@ -58,7 +62,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(hours=_hours, number=_number)
+    environment.filters.update(hours=_hours, number=_number, told=_told)
     return environment
 
 

@@ -35,13 +35,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A day: its bar's pieces, where its label stands, and whether it is shown."""
+    """A day: its bar's pieces, where its label stands, and whether it is shown.
+
+    ``shade`` is behind a day of which not all is known.
+    """
 
     name: str
     told: str
     bars: tuple[Bar, ...]
     middle: float
     labelled: bool
+    shade: Bar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,11 @@ def plot(days: Sequence[Day]) -> Plot:
         columns=tuple(
             Column(
                 name=day.name[5:],
-                told=f"{day.name}: {sum(day.hours):.3f} h, {day.count} jobs and sessions",
+                told=_told(day),
                 bars=tuple(_bars(day.hours, _LEFT + number * width, width, space / top)),
                 middle=round(_LEFT + (number + 0.5) * width, 2),
                 labelled=number % every == 0,
+                shade=None if day.whole else _shade(_LEFT + number * width, width),
             )
             for number, day in enumerate(days)
         ),
@@ -95,6 +100,17 @@ def plot(days: Sequence[Day]) -> Plot:
             for n in range(_LINES + 1)
         ),
     )
+
+
+def _told(day: Day) -> str:
+    if not day.whole and not day.count:
+        return f"{day.name}: not known"
+    least = "" if day.whole else "at least "
+    return f"{day.name}: {least}{sum(day.hours):.3f} h, {day.count} jobs and sessions"
+
+
+def _shade(left: float, width: float) -> Bar:
+    return Bar(0, round(left, 2), _TOP, round(width, 2), HEIGHT - _TOP - _BOTTOM)
 
 
 def _bars(hours: Sequence[float], left: float, width: float, scale: float) -> list[Bar]:

@@ -101,13 +101,17 @@ class Feeder:
         """How many stored events are not counted yet."""
         return sum(max(s.last - self.counted_to(s.id), 0) for s in self._ledgers.all())
 
+    def is_complete(self, needed: int) -> bool:
+        """Whether all that was stored up to the time ``needed`` (µs) is counted."""
+        return self._complete_at is not None and self._complete_at >= needed
+
     def troubles(self, needed: int) -> list[Trouble]:
         """What is not known of this collector's own usage up to the time ``needed`` (µs)."""
         statuses = self._ledgers.all()
         ends = {one.id: self._end(one) for one in statuses if one.damaged and one.readable}
         lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
         found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
-        if self._complete_at is None or self._complete_at < needed:
+        if not self.is_complete(needed):
             why = "not all events are counted yet"
             found.append(Trouble(why, self._complete_at, kind=Kind.BEHIND))
         return [*found, *self.also()]

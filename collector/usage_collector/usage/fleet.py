@@ -67,8 +67,8 @@ class Missing:
     def line(self) -> dict[str, object]:
         """As answers list it."""
         as_of, until = (None if at is None else rfc3339(at) for at in (self.as_of, self.until))
-        told = {"collector": self.collector, "reason": self.reason, "as_of": as_of}
-        return told if until is None else {**told, "until": until}
+        more = {} if until is None else {"until": until}
+        return {"collector": self.collector, "reason": self.reason, "as_of": as_of, **more}
 
 
 class Fleet:
@@ -114,6 +114,17 @@ class Fleet:
         missing = self._missing(query)
         answered = answering.answer(self.store, query, register)
         return answered, missing + self._before(query, empty=answered["summary"] is None)
+
+    def early(self) -> dict[str, int] | None:
+        """Events that came here before the time that they say, by day of their receipt.
+
+        None where not all that is stored was looked at, even after waiting a little.
+        """
+        began = self._now()
+        self.feeder.catch_up(began, WAIT_SECONDS)
+        if not self.feeder.is_complete(began):
+            return None
+        return {text(day): count for day, count in self.feeder.early().items()}
 
     def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
         """Customers in events that are not in that register, and what is missing from the list."""
@@ -165,11 +176,20 @@ class Fleet:
     def covered(self, query: Query) -> dict[str, object]:
         """How much of each day is known, by zone; see `coverage.days`."""
         first = max(query.until - 29, FIRST_DAY) if query.since is None else query.since
-        with self.store.reading() as connection:
-            asked = Query(first, query.until)
-            counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
-        lines = coverage.days(self.sources(), counts, first, query.until, self._now())
+        lines = self._covered(first, query.until)
         return {"since": text(first), "until": text(query.until), "days": lines}
+
+    def days(self) -> dict[str, list[dict[str, object]]]:
+        """The lines of today and yesterday, under these names."""
+        today = self.today
+        days = {"today": today, "yesterday": today - 1}
+        return {name: self._covered(day, day) for name, day in days.items()}
+
+    def _covered(self, first: int, last: int) -> list[dict[str, object]]:
+        with self.store.reading() as connection:
+            asked = Query(first, last)
+            counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
+        return coverage.days(self.sources(), counts, first, last, self._now())
 
     def series(self, query: Query, by: str, top: int) -> tuple[dict[str, Any], list[Missing]]:
         """Usage by day in columns, and what is missing from it; see `series.answer`."""

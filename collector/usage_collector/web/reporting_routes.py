@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from usage_collector.export import Exporter
     from usage_collector.keystore import Keystore
-    from usage_collector.ledger import Ledgers
+    from usage_collector.ledger import Cut, Ledgers, Limits
     from usage_collector.upkeep import Clock
     from usage_collector.web.metrics import Metrics
 
@@ -42,6 +42,7 @@ class Reporting:
     clock: Clock
     now: Callable[[], int]
     pending: Callable[[], int | None] = int
+    early: Callable[[], Mapping[str, int] | None] = dict
     cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
     room: Room = field(default_factory=Room)
 
@@ -83,8 +84,11 @@ class Reporting:
         limits = queries.limits(queries.only(request, "megabytes", "batch_jobs", "realtime_hours"))
         # Waiting here holds no thread, so that others are still answered during a long cut.
         async with self.cutting:
-            cut = await asyncio.to_thread(export.cut, self.ledgers, period, limits, self.now())
+            cut = await asyncio.to_thread(self._cut, period, limits)
         return _json(export.describe_cut(cut))
+
+    def _cut(self, period: Period, limits: Limits) -> Cut:
+        return export.cut(self.ledgers, period, limits, self.now(), self.early())
 
     async def get_periods(self, request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         """All ledgers, cuts and receipts."""

@@ -146,9 +146,10 @@ class Collector:
         gate = Gate()
         self._webhooks = Webhooks(parts, gate)
         reporting = Reporting(
-            *(ledgers, exporter, parts.keystore, metrics, parts.clock, now), self._webhooks.pending
+            *(ledgers, exporter, parts.keystore, metrics, parts.clock, now),
+            *(self._webhooks.pending, parts.fleet.early),
         )
-        metrics.watch_usage(parts.fleet.figures(), parts.fleet.at_quota)
+        metrics.watch_usage(parts.fleet.figures(), parts.fleet.at_quota, parts.fleet.days)
         self._rates = Rates(0, 0)
         self._limit()
         healthy = health.routes(ledgers, lambda: self._draining)

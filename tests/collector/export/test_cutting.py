@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,37 @@ def test_a_cut_survives_a_restart_and_one_lost_copy(tmp_path: Path) -> None:
         with pytest.raises(Damaged, match="2026-01"):
             ask()
     assert (first.read_bytes(), second.read_bytes()) == (b"x", b"")
+    ledgers.close()
+
+
+def test_events_from_the_future_are_told_in_one_period(tmp_path: Path) -> None:
+    """Each once, by the day of its receipt; where they are not known that is told."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    told = [
+        export.cut(ledgers, Period(2026, month), LIMITS, NOW, early).early_events
+        for month, early in (
+            (1, {"2026-01-30": 2}), (2, {"2026-01-30": 3, "2026-02-10": 1}), (3, None),
+            (4, {"2026-01-30": 3, "2026-02-10": 1, "2026-03-01": 5}),
+        )
+    ]  # fmt: skip
+    assert told == [{"2026-01-30": 2}, {"2026-01-30": 1, "2026-02-10": 1}, None, {"2026-03-01": 5}]
+    ledgers.close()
+
+
+def test_a_cut_of_before_they_were_counted_stays_as_it_is(tmp_path: Path) -> None:
+    """Byte for byte, and says that it does not know."""
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    made = export.cut(ledgers, Period(2026, 1), Limits(18.0, 10, 1000.0), NOW, {})
+    old = msgspec.structs.replace(made, early_events=msgspec.UNSET)
+    ledgers.cuts.save(old)
+    path = tmp_path / "periods" / "2026-01.json"
+    body = path.read_bytes()
+    assert b"early_events" not in body
+    ledgers.close()
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    assert path.read_bytes() == body
+    (period,) = export.describe_periods(ledgers, "c", "z")["periods"]
+    assert period["early_events"] is None
     ledgers.close()
 
 
