@@ -46,10 +46,7 @@ class _Task:
     work: Sequence[Event] | Callable[[Book], Any]
     future: Future[Any] | asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def size(self) -> int:
-        return 0 if callable(self.work) else len(self.work)
+    size: int = 0
 
 
 def die(reason: str) -> NoReturn:
@@ -95,7 +92,7 @@ class Writer:
         """Store events from within an event loop; which were new, once all are durable."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[bool]] = loop.create_future()
-        self._submit(_Task(events, future, loop))
+        self._submit(_Task(events, future, loop, len(events)))
         return future
 
     def call(self, work: Callable[[Book], Any]) -> Future[Any]:
@@ -107,7 +104,7 @@ class Writer:
     def append_and_wait(self, events: Sequence[Event]) -> list[bool]:
         """As `append`, outside of an event loop."""
         future: Future[list[bool]] = Future()
-        self._submit(_Task(events, future))
+        self._submit(_Task(events, future, None, len(events)))
         return future.result()
 
     @property

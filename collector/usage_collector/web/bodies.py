@@ -42,10 +42,6 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
         raise UnsupportedEncoding(
             f"Content-Encoding {encoding[:40]!r} is not known", "use gzip, zstd or none"
         )
-    if (request.content_length or 0) > MAX_BYTES:
-        raise _too_large()
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-        request.transport.write(_CONTINUE)
     inflated_bytes = 0 if encoding in ("", "identity") else MAX_BYTES
     try:
         # Small bodies are mostly there already; a timer would cost more than reading them.
@@ -54,6 +50,7 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
             if len(data) > FREE_BYTES:
                 await lease.grow(len(data) + inflated_bytes)
         else:
+            _invite(request)
             async with asyncio.timeout(READ_SECONDS):
                 data = await _read_up_to(request, lease, inflated_bytes)
     except TimeoutError:
@@ -67,6 +64,14 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
     inflated = _unzstd(data) if encoding == "zstd" else _gunzip(data)
     lease.shrink(len(inflated))
     return inflated
+
+
+def _invite(request: web.BaseRequest) -> None:
+    """Ask for a body that did not come with the headers, if it may be that large."""
+    if (request.content_length or 0) > MAX_BYTES:
+        raise _too_large()
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(_CONTINUE)
 
 
 async def _read_up_to(request: web.BaseRequest, lease: Lease, more: int) -> bytes:

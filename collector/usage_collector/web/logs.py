@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from aiohttp.abc import AbstractAccessLogger
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp import HttpVersion, web
 
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 34, *range(127, 160)]}
 _CONTROL.update({0x2028: "\\u2028", 0x2029: "\\u2029", 92: "\\\\"})
@@ -26,11 +26,19 @@ BODY_BYTES = "body_bytes"
 """Key of a response: bytes of its body as sent."""
 
 
-@functools.lru_cache(1024)
 def clean(text: str) -> str:
     """Text from outside without control characters and quotes, bounded."""
     escaped = text[:_MAX_TEXT].encode(errors="backslashreplace").decode()
     return escaped if escaped.isalnum() else escaped.translate(_CONTROL)
+
+
+@functools.lru_cache(1024)
+def _what(method: str, path: str, version: HttpVersion, status: int, size: int, agent: str) -> str:
+    """A request and its answer: most are like others before."""
+    return (
+        f'"{clean(method)} {clean(path)} HTTP/{version.major}.{version.minor}" {status} {size} "-"'
+        f' "{clean(agent)}"'
+    )
 
 
 class AccessLogger(AbstractAccessLogger):
@@ -45,15 +53,15 @@ class AccessLogger(AbstractAccessLogger):
         """Write the line; the event loop's own ``time`` is too coarse."""
         assert self._output is not None  # noqa: S101
         now = clock.perf_counter()
-        version = request.version
-        self._output.gather(
-            self.logger.name,
-            f'"{clean(request.method)} {clean(request.rel_url.raw_path)}'
-            f' HTTP/{version.major}.{version.minor}" {response.status}'
-            f' {response.get(BODY_BYTES, 0)} "-"'
-            f' "{clean(request.headers.get("User-Agent", "-"))}"'
-            f" {now - request.get(STARTED, now):.6f}",
+        what = _what(
+            request.method,
+            request.rel_url.raw_path,
+            request.version,
+            response.status,
+            response.get(BODY_BYTES, 0),
+            request.headers.get("User-Agent", "-"),
         )
+        self._output.gather(self.logger.name, f"{what} {now - request.get(STARTED, now):.6f}")
 
     @property
     def enabled(self) -> bool:
