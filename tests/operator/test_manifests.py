@@ -72,7 +72,7 @@ def test_golden(name: str, fields: dict[str, Any]) -> None:
         [
             accounts.build(where, naming.COLLECTOR),
             accounts.build(where, naming.EXPORT),
-            disruption.build(where),
+            disruption.build(where, running),
             peers.build(where, running),
             claims.build(where, zones[0], claims.Claim(zones[0].name, 0, "1Gi")),
         ],
@@ -160,6 +160,12 @@ def pods(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     if manifest["kind"] == "CronJob":
         manifest = manifest["spec"]["jobTemplate"]
     return [manifest["spec"]["template"]["spec"]] if "template" in manifest["spec"] else []
+
+
+def test_a_drain_takes_a_zone_at_most() -> None:
+    """All collectors of a zone may be on one node, which must not wait for ever to be empty."""
+    for running, allowed in (({"a": 1, "b": 1}, 1), ({"a": 1, "b": 3}, 3), ({}, 1)):
+        assert disruption.build(context(), running)["spec"]["maxUnavailable"] == allowed
 
 
 def test_pods_are_restricted() -> None:

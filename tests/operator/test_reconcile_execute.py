@@ -19,7 +19,7 @@ from usage_operator.reconcile.execute import execute, tell
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-BUDGET = disruption.build(context())
+BUDGET = disruption.build(context(), {"eu-1a": 1})
 SERVICE = service.ingest(context())
 KEYS = secrets.keys(context(), {})
 RESOURCE = context().resource

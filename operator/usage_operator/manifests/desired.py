@@ -125,7 +125,7 @@ def build(context: Context, known: Known, now: dt.datetime) -> list[Manifest]:
         service.ingest(context, labelled=known.labelled, proxied=known.proxied),
         service.reporting(context),
         *webhooks.service(context, labelled=known.labelled),
-        disruption.build(context),
+        disruption.build(context, known.collectors),
         *network.build(context),
         *monitoring.build(context),
         *_claims(context, known),
