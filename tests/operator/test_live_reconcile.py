@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kind_helper.errors import CommandFailed
 from tests.operator.live import ZONES
 from usage_operator.manifests import pki
 
@@ -54,18 +55,31 @@ def test_children_come_back(place: Place) -> None:
         timeout=5,
     )
     assert place.get("cm", f"{place.name}-peers")["metadata"]["annotations"]["theirs"] == "stays"
-    for child in (
-        f"service/{place.name}",
-        f"service/{place.name}-eu-1a",
-        f"cronjob/{place.name}-export",
-        f"serviceaccount/{place.name}-collector",
-    ):
-        place.kubectl("delete", child)
+    watched = "service,configmap,serviceaccount,pdb,cronjob,networkpolicy"
+    ours = (watched, "-l", f"app.kubernetes.io/instance={place.name}")
+    names = set(place.kubectl("get", *ours, "-o", "name").split())
+    assert {one.partition("/")[0].partition(".")[0] for one in names} == {
+        *("service", "configmap", "serviceaccount", "poddisruptionbudget", "cronjob"),
+        "networkpolicy",
+    }
+    place.kubectl("delete", *ours)
+    place.until(
+        "every child is back",
+        lambda: set(place.kubectl("get", *ours, "-o", "name").split()) == names,
+        timeout=5,
+    )
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (
+        (f"pdb/{place.name}-collector", {"maxUnavailable": 0}),
+        (f"cronjob/{place.name}-export", {"schedule": "0 0 1 1 *"}),
+        (f"networkpolicy/{place.name}-export", {"ingress": [{}]}),
+        (f"statefulset/{place.name}-eu-1b", {"minReadySeconds": 3600}),
+    )
+    for child, change in changes:
+        before = place.get(child)["spec"]
+        place.kubectl("patch", child, "--type=merge", "-p", json.dumps({"spec": change}))
         place.until(
-            f"{child} is back",
-            lambda child=child: place.kubectl(  # type: ignore[misc]
-                "get", child, "--ignore-not-found", "-o", "name"
-            ),
+            f"{child} is as it was",
+            lambda child=child, before=before: place.get(child)["spec"] == before,  # type: ignore[misc]
             timeout=5,
         )
     patch = '{"spec":{"selector":{"theirs":"selects-nothing"}}}'
@@ -103,6 +117,10 @@ def test_keys_and_volumes_survive_a_deletion(alone: Place) -> None:
     pods = alone.pods()
     alone.stop()
     assert alone.pods() == pods
+    alone.apply(export={"at": "05:00"})
+    with pytest.raises(CommandFailed, match="timed out"):
+        # Nobody has looked at what was changed: the status is still of what was before.
+        alone.ready(timeout=2)
     alone.kubectl("delete", "uc", alone.name)
     alone.until("the pods are gone", lambda: not alone.pods())
     alone.apply()
