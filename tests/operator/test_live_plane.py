@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -33,6 +34,7 @@ from tests.operator.conftest import DEPLOY, Operator, Rights, granted
 from tests.operator.live import Place
 from usage_operator import errors
 from usage_operator.kube import from_file
+from usage_operator.kube.paths import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +53,9 @@ ROOT = Path(__file__).parents[2]
 DEFINITION = DEPLOY / "crd" / "usagecollectors.yaml"
 SELECTOR = {"nodeSelector": hollow.NOWHERE, "storageClassName": hollow.CLASS}
 ZONES = [{"name": "a", **SELECTOR}, {"name": "b", **SELECTOR}]
+WRITTEN = {one.plural for kind, one in KINDS.items() if kind not in {"Pod", "Event", "Lease"}}
+"""Without what controllers and the paper kubelet write all the time."""
+READ = {"GET", "LIST", "WATCH", "CONNECT"}
 FIELDS: dict[str, Any] = {
     "zones": ZONES,
     "minReadySeconds": 0,
@@ -154,6 +159,40 @@ def test_an_api_server_that_dies_and_comes_back(
         assert len(plane.pods()) == 3
         plane.until("there is a PodMonitor", lambda: made(plane, "podmonitors"), 120)
         plane.until("there are alerts", lambda: made(plane, "prometheusrules"))
+
+
+def asked(place: Place) -> tuple[int, int]:
+    """Count, by the API server's own metrics, whole looks at resources and writes so far."""
+    text = place.cluster.kubectl("get", "--raw", "/metrics")
+    looks = writes = 0
+    for line in re.findall(r"^apiserver_request_total(\{.*)$", text, re.MULTILINE):
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+        number = int(float(line.rpartition(" ")[2]))
+        if labels["resource"] == "usagecollectors" and labels["verb"] == "GET":
+            looks += number
+        if labels["resource"] in WRITTEN and labels["verb"] not in READ:
+            writes += number
+    return looks, writes
+
+
+def test_a_resync_that_finds_nothing_writes_nothing(
+    plane: Place, rights: Rights, tmp_path: Path
+) -> None:
+    """The API server counts no write while everything is looked at again and again."""
+    plane = replace(plane, name="quiet")
+    operator = Operator(rights, IMAGE, tmp_path / "log", "--resync-seconds=1")
+    with running(operator):
+        plane.apply(**FIELDS)
+        plane.ready()
+
+        def quiet() -> bool:
+            looks, writes = asked(plane)
+            until(lambda: asked(plane)[0] >= looks + 3, "three looks", seconds=60)
+            return asked(plane)[1] == writes
+
+        # What was written last before it was Ready may still be under way.
+        plane.until("nothing is written", quiet)
+        assert asked(plane)[1] > 20
 
 
 def older(folder: Path) -> Path:
