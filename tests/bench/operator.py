@@ -1,7 +1,7 @@
 """How far the operator reaches: `python -m tests.bench.operator [--sizes 100] [--plain 100]`.
 
-Needs root. For each size a control plane of its own (API server, etcd, controllers, scheduler, no
-node), which goes with it. Resources of three zones whose pods run on no node: a kubelet of paper
+Needs root. For each size a control plane of its own (API server, etcd, controllers, no node),
+which goes with it. Resources of three zones whose pods run on no node: a kubelet of paper
 says that they are ready. The operator runs as a process beside the control plane, on the same
 cores, with a service account's token. The controllers have the pace that Kubernetes gives them by
 default until all is written, and hurry afterwards, so that the bench ends. `--plain N` lets a plain
@@ -174,13 +174,19 @@ async def reaction(field: Field, kubelet: hollow.Kubelet, number: int) -> float:
 
 
 async def write(
-    field: Field, running: plane.Plane, kubelet: hollow.Kubelet, process: int
+    field: Field, running: plane.Plane, kubelet: hollow.Kubelet, process: subprocess.Popen[bytes]
 ) -> dict[str, Any]:
     """Let an operator write everything; give how long that took, and what it cost whom."""
     others = running.processes()
     before = {name: usage(one).cpu for name, one in others.items()}
-    seconds = await until(lambda: field.written(kubelet))
-    spent = {"the operator": usage(process).cpu}
+
+    async def written() -> bool:
+        if process.poll() is not None:
+            raise SystemExit("the operator has ended")
+        return await field.written(kubelet)
+
+    seconds = await until(written)
+    spent = {"the operator": usage(process.pid).cpu}
     spent |= {name: usage(one).cpu - before[name] for name, one in others.items()}
     running.hurry()
     return {
@@ -194,7 +200,7 @@ async def measure(field: Field, running: plane.Plane, kubelet: hollow.Kubelet) -
     """Give the figures of one size."""
     process, began = field.start(field.command()), time.monotonic()
     try:
-        found = await write(field, running, kubelet, process.pid)
+        found = await write(field, running, kubelet, process)
         await settle(field, kubelet)
         ready, after = time.monotonic() - began, usage(process.pid)
         changes = [await reaction(field, kubelet, number) for number in range(CHANGES)]
@@ -231,7 +237,7 @@ async def compare(field: Field, running: plane.Plane, kubelet: hollow.Kubelet) -
     """Give the figures of the plain operator: nothing but the first writing."""
     process = field.start(field.plain())
     try:
-        found = await write(field, running, kubelet, process.pid)
+        found = await write(field, running, kubelet, process)
         return found | {"memory at most, MiB": f"{usage(process.pid).peak:.0f}"}
     finally:
         process.terminate()

@@ -6,6 +6,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def issue_node_certificates(layout: Layout, authority: Authority, zone: str) -> 
     authority.issue(f"kubelet-{zone}", user, "system:nodes", hosts)
 
 
-def apiserver(layout: Layout) -> None:
+def apiserver(layout: Layout, env: Mapping[str, str] | None = None) -> None:
     """Start the store and the API server, and wait until it is ready."""
     running = Processes(layout)
     flags = {
@@ -76,7 +77,7 @@ def apiserver(layout: Layout) -> None:
     }
     for name, arguments in flags.items():
         command = [binaries.program(name), *arguments]
-        running.start(name, command, namespace=CONTROL_PLANE)
+        running.start(name, command, namespace=CONTROL_PLANE, env=env)
 
     def ready() -> bool:
         for name in flags:
