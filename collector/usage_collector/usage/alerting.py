@@ -17,6 +17,7 @@ import msgspec
 from usage_collector.errors import TooMany, UsageError
 from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.sessions import SECOND
+from usage_collector.usage.limits import is_reached
 from usage_collector.usage.told import Alert, Waiting, target
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def due(lines: Iterable[Line], parts: Sequence[float]) -> list[tuple[Alert, Line
         for what in WHATS
         if (quota := line[_QUOTA[what]]) is not None
         for part in parts
-        if line[_USED[what]] >= part * quota
+        if is_reached(line[_USED[what]], quota, part)
     ]
 
 

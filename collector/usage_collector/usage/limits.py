@@ -61,7 +61,12 @@ def reached(used: float, limit: float | None, parts: Sequence[float]) -> float:
     """The highest of these parts of a quota that is reached; 0 where none is."""
     if limit is None:
         return 0
-    return max((one for one in parts if used >= one * limit), default=0)
+    return max((one for one in parts if is_reached(used, limit, one)), default=0)
+
+
+def is_reached(used: float, limit: float, part: float) -> bool:
+    """Whether that part of a quota is used; where nothing is allowed, by whatever is used."""
+    return used > 0 and used >= part * limit
 
 
 def hours(duration: int) -> float:

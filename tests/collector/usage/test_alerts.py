@@ -110,6 +110,24 @@ def test_another_quota_and_another_month_are_other_alerts(tmp_path: Path) -> Non
         assert to.got[2]["body"]["forecast"] is None
 
 
+def test_a_quota_of_nothing_is_told_when_something_is_used(tmp_path: Path) -> None:
+    """Not each month for nothing: who may use nothing and does not is no news."""
+    with receiver() as to:
+        setup = Setup(tmp_path, to, thresholds=[80, 100])
+        nothing = _line("none", 0, 0, quota_sessions=0)
+        setup.run(nothing)
+        setup.run({**nothing, "month": "2026-11"})
+        assert to.got == []
+        setup.run(_line("none", 0.001, 0, quota_sessions=0))
+        setup.run(_line("none", 0.001, 0, quota_sessions=0, sessions=1))
+        told = [(one["body"]["what"], one["body"]["threshold"]) for one in to.got]
+        assert told == [
+            (what, part)
+            for what in ("monthly_hours", "concurrent_sessions")
+            for part in (0.8, 1.0)
+        ]  # fmt: skip
+
+
 def test_what_is_refused_waits_ever_longer(tmp_path: Path, caplog: Any) -> None:
     """Nothing is tried before its time, `Retry-After` is kept to, and no secret is logged."""
     with receiver(500, 429, 302, Retry_After="120", Location="http://127.0.0.1:1/") as to:

@@ -51,7 +51,7 @@ def test_a_file_goes_before_the_register() -> None:
 
 
 def test_thresholds_are_reached_at_their_figure() -> None:
-    """At 80 % and at all of it; a quota of nothing is reached by nothing."""
+    """At 80 % and at all of it; a quota of nothing is reached by whatever is used."""
     parts = NONE.parts
     assert [limits.reached(used, 10, parts) for used in (7.9, 8, 9.9, 10, 11)] == [
         0,
@@ -60,7 +60,8 @@ def test_thresholds_are_reached_at_their_figure() -> None:
         1,
         1,
     ]
-    assert limits.reached(0, 0, parts) == 1
+    assert limits.reached(0, 0, parts) == 0
+    assert limits.reached(0.001, 0, parts) == 1
     assert limits.reached(5, None, parts) == 0
 
 

@@ -75,7 +75,7 @@ function quota(one, lacking) {
   const sessions = `${plural(one.sessions, "session")} now${one.quota_sessions === null ? "" : ` of ${count(one.quota_sessions)} at once`}`;
   const top = Math.max(used, limit ?? 0, forecast?.high ?? 0) * 1.02 || 1;
   const at = (value) => `${(100 * value) / top}%`;
-  const kind = limit === null ? "" : used >= limit ? "bad" : one.reached > 0 ? "warn" : "";
+  const kind = limit === null ? "" : used > 0 && used >= limit ? "bad" : one.reached > 0 ? "warn" : "";
   const track = make("div", { className: "track", role: "img", ariaLabel: `${text}. ${expected}.` });
   track.append(make("span", { className: `used ${kind}`, style: { width: at(used) } }));
   if (forecast) track.append(make("span", { className: "band", style: { left: at(forecast.low), width: at(Math.max(forecast.high - forecast.low, top / 300)) } }));
