@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.collector.made import (
 from tests.collector.processes import command
 from usage_collector.packages import Kind, Trust, explain, verify
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.across import Counted
+from usage_collector.packages.across import Counted, joined_months
 from usage_collector.periods import Period
 from usage_collector.totals.month import Earlier
 
@@ -106,6 +107,23 @@ def test_a_signed_manifest_that_its_files_do_not_bear_out_is_found(
     (finding,) = verify([tmp_path], Trust()).findings
     assert (finding.kind, finding.file) == (Kind.ALTERED, str(tmp_path / "manifest.json"))
     assert member in finding.detail
+
+
+def test_a_pending_job_that_was_dropped_between_months_is_found(tmp_path: Path) -> None:
+    """What one month left unknown the next takes over; older manifests are left alone."""
+    first, second = months(tmp_path, claimed=True)
+    with (first / "manifest.json").open("rb") as file:
+        october = manifests.read(file, {})
+    with (second / "manifest.json").open("rb") as file:
+        november = manifests.read(file, {})
+    job = {"id": "00", "collector": "c", "ledger": "l", "position": 1, "customer": ""}
+    left = [("o", replace(october, body={**october.body, "pending": [job]}))]
+    taken = replace(november, body={**november.body, "announced": [job]})
+    assert list(joined_months([left, [("n", taken)]])) == []
+    (finding,) = joined_months([left, [("n", november)]])
+    assert "pending jobs that it took over" in finding.detail
+    old = {name: value for name, value in november.body.items() if name != "announced"}
+    assert list(joined_months([left, [("n", replace(november, body=old))]])) == []
 
 
 def test_a_month_that_is_not_over_is_not_complete(tmp_path: Path) -> None:

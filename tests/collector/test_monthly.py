@@ -326,6 +326,40 @@ def test_wrong_flags_are_named_with_a_remedy(
     assert json.loads(summary.read_bytes())["result"] == "failed"
 
 
+def test_what_is_pending_stays_so_until_it_is_known(tmp_path: Path) -> None:
+    """In every month's list, never zero, and counted once by the month that learns it."""
+    periods = [Period.of(datetime.now(UTC)).previous]
+    for _ in range(4):
+        periods.insert(0, periods[0].previous)
+    clock = HandSet(tmp_path / "clock", periods[0].start)
+    one = Collector("c-0", tmp_path, make_keys(tmp_path) | clock.environment)
+    told = {"event": "TRANSCRIPT_NOTIFIED", "vendor": "assemblyai", "customer_id": "Acme"}
+    known = {"vendor": "assemblyai", "customer_id": "Acme", "contract_id": ""}
+    with ExitStack() as stack:
+        stack.callback(one.stop)
+        one.start()
+        for name in ("late", "failed"):
+            post(one, json.dumps({**told, "session_id": name}).encode())
+        found = []
+        for number, period in enumerate(periods):
+            if number == 2:
+                post(one, event("failed", 0, event="TRANSCRIPT_FAILED", **known))
+            if number == 3:
+                post(one, event("late", 60, **known))
+            clock.set(period.end)
+            assert export(tmp_path, [one], "--period", period).code == 0
+            path = tmp_path / "out" / str(period) / "manifest.json"
+            content = json.loads(path.read_bytes())["payload"]
+            pending = sorted(line["position"] for line in content["pending"])
+            found.append((pending, content["totals"]["after"]["seconds"]))
+            assert {line["customer"] for line in content["pending"]} <= {"Acme"}
+    assert found == [([1, 2], 0), ([1, 2], 0), ([1], 0), ([], 60), ([], 0)]
+    months = [tmp_path / "out" / str(period) for period in periods]
+    assert not verify(months, Trust()).findings
+    for month in months:
+        assert not verify([month], Trust()).findings
+
+
 def test_a_month_says_which_transcripts_are_pending(tmp_path: Path, three: list[Collector]) -> None:
     """They are on its list and its page, in no total; verifying finds the same."""
     told = {"event": "TRANSCRIPT_NOTIFIED", "vendor": "assemblyai", "contract_id": "0"}

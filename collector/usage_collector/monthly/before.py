@@ -12,7 +12,7 @@ from usage_collector.errors import DeliveryFailed, PeerUnavailable
 from usage_collector.monthly import earlier
 from usage_collector.packages import Malformed, Trust
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.delivery import resumed
+from usage_collector.packages.delivery import announced, resumed
 from usage_collector.packages.manifest import DELIVERY, Gap
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Before:
     """The manifests of the last two periods, and what these counted and left over.
 
     ``manifest`` is that of the period before, ``older`` the one before that. ``carried`` are the
-    sessions that were alive at the last cut, ``resumed`` their lines.
+    sessions that were alive at the last cut and the jobs that were pending, ``resumed`` and
+    ``announced`` their lines.
     """
 
     manifest: Manifest | None = None
@@ -42,6 +43,7 @@ class Before:
     estimates: list[list[Earlier]] = field(default_factory=list)
     carried: list[Use] = field(default_factory=list)
     resumed: list[Line] = field(default_factory=list)
+    announced: list[Line] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
 
@@ -61,8 +63,9 @@ def look(
                 body = show()
                 manifest = read(order, str(month), body, trust) if body is not None else None
                 if manifest and month == period.previous:
-                    found.carried = resumed(manifest, "carried")
+                    found.carried = resumed(manifest, "carried") + announced(manifest, "pending")
                     found.resumed = manifest.lines("carried")
+                    found.announced = manifest.lines("pending")
                     found.manifest = manifest
                 elif manifest:
                     found.older = manifest

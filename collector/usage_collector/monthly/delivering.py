@@ -34,6 +34,7 @@ class Counted:
 
     month: Month
     resumed: Sequence[Line]
+    announced: Sequence[Line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def _manifest(
             gaps=sorted(parts.gaps, key=lambda gap: (gap.source, gap.ledger or "", gap.reason)),
             month=counted.month,
             resumed=counted.resumed,
+            announced=counted.announced,
         )
         body = manifests.content(facts)
         people = summaries(body, revision, order.keys.proof_kid)

@@ -123,7 +123,7 @@ def run(order: Order, period: Period) -> Outcome:
             complete(order, standing, parts, spool / "kept", uses)
         recalled = _recall(order, before, parts, stack)
         month = _count(period, before, uses, parts, recalled, standing)
-        counted = Counted(month, before.resumed)
+        counted = Counted(month, before.resumed, before.announced)
         outcome = deliver(order, period, spool, parts, counted, there, standing)
         return replace(outcome, exported_to=_exported_to(order, (peer for peer, _ in answered)))
 

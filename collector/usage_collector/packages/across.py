@@ -186,6 +186,11 @@ def joined_months(deliveries: Iterable[Sequence[tuple[str, Manifest]]]) -> Itera
         if known and newest.lines("resumed") not in [one.lines("carried") for one in known]:
             detail = f"the sessions that it took over are not those that {earlier[0]} left"
             yield Finding(Kind.ALTERED, name, detail)
+        # Those of before this was told of took none over.
+        told = newest.lines("announced") if "announced" in newest.body else None
+        if known and told is not None and told not in [one.lines("pending") for one in known]:
+            detail = f"the pending jobs that it took over are not those that {earlier[0]} left"
+            yield Finding(Kind.ALTERED, name, detail)
         yield from _corrections(name, newest, left)
 
 

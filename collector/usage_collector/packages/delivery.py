@@ -15,7 +15,7 @@ from usage_collector.packages.findings import Finding, Kind
 from usage_collector.packages.manifest import DELIVERY, Source, revision_of
 from usage_collector.packages.scanner import Malformed
 from usage_collector.periods import Period, parse_window
-from usage_collector.totals.carrying import Carried
+from usage_collector.totals.carrying import Carried, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +68,17 @@ def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
         return [msgspec.convert(line, Carried).use for line in manifest.lines(name)]
     except (msgspec.ValidationError, ValueError) as error:
         raise Malformed(f"a session that was {name} is none: {error}") from None
+
+
+def announced(manifest: Manifest, name: str = "announced") -> list[Use]:
+    """The jobs of unknown duration that the manifest took over from the period before.
+
+    With ``name`` `pending` those that it left to the next one. `Malformed` where they are none.
+    """
+    try:
+        return [msgspec.convert(line, Pending).use for line in manifest.lines(name)]
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Malformed(f"a job that was {name} is none: {error}") from None
 
 
 def compare(

@@ -78,7 +78,8 @@ class Gap:
 class Facts:
     """What a manifest is made of.
 
-    ``resumed`` are the lines that the manifest of the period before `carried`.
+    ``resumed`` are the lines that the manifest of the period before `carried`, ``announced`` those
+    that were `pending` there.
     """
 
     period: str
@@ -88,6 +89,7 @@ class Facts:
     gaps: Sequence[Gap]
     month: Month
     resumed: Sequence[Line] = ()
+    announced: Sequence[Line] = ()
 
 
 def content(facts: Facts) -> Line:
@@ -111,6 +113,7 @@ def content(facts: Facts) -> Line:
         "implausible": month.implausible,
         "resumed": list(facts.resumed),
         "carried": month.carried,
+        "announced": list(facts.announced),
         "pending": month.pending,
         "gaps": [
             {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason} for gap in gaps

@@ -13,6 +13,7 @@ from usage_collector.packages import manifest as manifests
 from usage_collector.packages.across import Before, Counted, before, is_counted, joined_months
 from usage_collector.packages.checking import Check
 from usage_collector.packages.delivery import (
+    announced,
     compare,
     covered,
     moment_counted,
@@ -173,7 +174,7 @@ class _Verifier:
         name, newest = delivery.manifests[-1]
         self.findings += revisions(delivery.manifests)
         try:
-            for use in resumed(newest):
+            for use in (*resumed(newest), *announced(newest)):
                 uses.add(use)
         except Malformed as error:
             self.findings.append(Finding(Kind.ALTERED, name, str(error)))

@@ -1,4 +1,4 @@
-"""Sessions that are still alive at a cut: what the next period has to know of them.
+"""What a period leaves to the next one: sessions still alive at the cut, and jobs not known yet.
 
 Nothing more may ever come of such a session: then the next period estimates it by what stands here.
 """
@@ -77,4 +77,42 @@ class Carried(msgspec.Struct, frozen=True):
             customer=self.customer,
             zone=self.zone,
             format=self.format,
+        )
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A job that was announced, of unknown duration, as a line of a manifest; ``id`` in hex."""
+
+    id: str
+    collector: str
+    ledger: str
+    position: int
+    customer: str
+
+    @classmethod
+    def of(cls, use: Use) -> Self:
+        """The line of this announcement."""
+        place = use.place
+        return cls(use.identity.hex(), place.collector, place.ledger, place.position, use.customer)
+
+    @property
+    def use(self) -> Use:
+        """The announcement again; ValueError where the id is no hex."""
+        return Use(
+            identity=bytes.fromhex(self.id),
+            transport=b"",
+            place=Place(self.collector, self.ledger, self.position),
+            kind=Outcome.ANNOUNCED,
+            time=None,
+            duration=None,
+            speech=0,
+            implausible=False,
+            warm_up=False,
+            mode="",
+            type="",
+            language="",
+            operating_point="",
+            customer=self.customer,
+            zone="",
+            format="",
         )

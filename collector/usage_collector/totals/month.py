@@ -16,7 +16,7 @@ import msgspec
 from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.sessions import SECOND, awaited, resolve
 from usage_collector.totals import Amount, Totals, merged
-from usage_collector.totals.carrying import Carried
+from usage_collector.totals.carrying import Carried, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,8 +88,7 @@ class Month:
             self._carry(uses, earlier)
             announced = awaited(uses)
             if announced and not earlier:
-                line = {"id": announced.identity.hex(), **_place(announced.place)}
-                self.pending.append({**line, "customer": announced.customer})
+                self.pending.append(msgspec.to_builtins(Pending.of(announced)))
             return
         self._count_before(session, uses)
         if earlier:
