@@ -78,6 +78,32 @@ def test_rights_follow_the_namespaces_that_are_served(cluster: Cluster) -> None:
     assert bound == ["usage-operator-leader"]
 
 
+def test_the_definition_is_kept_or_left_out(cluster: Cluster) -> None:
+    """It outlives the release unless that is not wanted, and need not be the release's."""
+    crd = ("CustomResourceDefinition", "usagecollectors.usage-operator.io")
+    policy = "helm.sh/resource-policy"
+    assert _chart()[crd]["metadata"]["annotations"][policy] == "keep"
+    released = _chart("--set", "crds.keep=false")[crd]
+    assert policy not in (released["metadata"].get("annotations") or {})
+    assert crd not in _chart("--set", "crds.enabled=false")
+
+
+def test_monitoring_needs_a_word_and_the_kinds(cluster: Cluster) -> None:
+    """PodMonitor and alerts, each with a runbook, come with both; Helm asks the cluster."""
+    asked = ("--set", "monitoring.podMonitor=true,monitoring.rules=true")
+    known = ("--api-versions", "monitoring.coreos.com/v1")
+    kinds = {"PodMonitor", "PrometheusRule"}
+    for flags in (asked, known):
+        assert not kinds & {kind for kind, _ in _chart(*flags)}
+    found = {kind: one for (kind, _), one in _chart(*asked, *known).items() if kind in kinds}
+    assert found.keys() == kinds
+    (group,) = found["PrometheusRule"]["spec"]["groups"]
+    assert len(group["rules"]) > 5
+    for rule in group["rules"]:
+        link = rule["annotations"]["runbook_url"]
+        assert link == f"docs/operations.md#{rule['alert'].lower()}"
+
+
 @pytest.mark.parametrize(
     ("flag", "field"),
     [("namespaces=one", "namespaces"), ("logFormat=xml", "logFormat"), ("replicas=3", "replicas")],
