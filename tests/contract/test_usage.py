@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,10 @@ _BAD = [
     (USAGE, "group_by", "colour"),
     (USAGE, "group_by", "zone,"),
     (USAGE, "group_by", "zone,zone"),
+    (USAGE, "group_by", "dimension:"),
+    (USAGE, "group_by", "zone,project_id"),
+    (USAGE, "group_by", "dimension:a,dimension:%61"),
+    (USAGE, "group_by", ",".join(f"dimension:{n}" for n in range(17))),
     (USAGE, "customer", "nobody-has-this-id"),
     (USAGE, "customer", ""),
     (USAGE, "format", "xml"),
@@ -72,6 +77,8 @@ def test_each_parameter_is_described(collector: Collector) -> None:
     assert usage["since"]["format"] == "date"
     assert usage["format"]["enum"] == ["json", "csv"]
     assert "operating_point" in usage["group_by"]["pattern"]
+    assert re.search(usage["group_by"]["pattern"], "zone,dimension:project id,day")
+    assert not re.search(usage["group_by"]["pattern"], "zone,dimension:")
 
 
 def test_who_may_not_is_told_so(collector: Collector) -> None:

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 _DAY_SECONDS = 86_400
 _AMOUNTS = frozenset({"count", "duration_hrs", "speech_hrs", "estimated_count", "estimated_hrs"})
+_GROUP_BY = (
+    f"Any of {', '.join(usage.GROUPS)}, or {usage.DIMENSION}NAME for any dimension of the events."
+)
 
 
 @click.command("usage")
 @click.option("--since", metavar="YYYY-MM-DD", help="First day, UTC.  [default: the first known]")
 @click.option("--until", metavar="YYYY-MM-DD", help="Last day, UTC.  [default: yesterday]")
-@click.option("--group-by", metavar="NAME,…", help=f"Any of {', '.join(usage.GROUPS)}.")
+@click.option("--group-by", metavar="NAME,…", help=_GROUP_BY)
 @click.option("--customer", help="Of this registered customer only, by its id.")
 @format_option
 @collectors_options
@@ -76,9 +79,11 @@ def _print(answer: Mapping[str, Any], lines: Sequence[Mapping[str, object]]) -> 
     click.echo(f"{count} jobs and sessions, {hours:.6f} hours")
     if others := answer.get("other_formats"):
         click.echo(f"Formats that nobody knows: {', '.join(others)}", err=True)
+    if others := answer.get("other_dimensions"):
+        click.echo(f"Dimensions with too many values, in part: {', '.join(others)}", err=True)
 
 
 def _cell(name: str, value: object) -> str:
     if isinstance(value, float) and name.endswith("_hrs"):
         return f"{value:.6f}"
-    return escape(str(value)) or "none"
+    return "none" if value in (None, "") else escape(str(value))

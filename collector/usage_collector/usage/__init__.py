@@ -5,7 +5,7 @@ and answers from it. Its SQL is that of the index only, which can always be made
 """
 
 from usage_collector.usage.answering import as_csv, flat
-from usage_collector.usage.asking import GROUPS, Query, last_days, query
+from usage_collector.usage.asking import DIMENSION, GROUPS, Query, last_days, query
 from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.customers import Customer, read_details
 from usage_collector.usage.fleet import Fleet, Missing
@@ -13,6 +13,7 @@ from usage_collector.usage.series import BY, read_by
 
 __all__ = [
     "BY",
+    "DIMENSION",
     "GROUPS",
     "Customer",
     "Fleet",

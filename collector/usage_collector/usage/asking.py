@@ -6,12 +6,18 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
+from urllib.parse import unquote
 
 from usage_collector.errors import InvalidInput
 from usage_collector.usage.states import LABELS
 
-GROUPS = ("day", "month", *LABELS)
+DATES = {"day": len("YYYY-MM-DD"), "month": len("YYYY-MM")}
+"""Groups by date, and how much of a day's text they are."""
+GROUPS = (*DATES, *LABELS)
 """What `group_by` may name."""
+DIMENSION = "dimension:"
+"""Or this with the name of a dimension of the events behind it."""
+_MOST_GROUPS = 16
 EPOCH = date(1970, 1, 1)
 FIRST_DAY = (date.min - EPOCH).days
 """The first day that can be written."""
@@ -76,12 +82,21 @@ def _day(name: str, value: str) -> int:
 def _groups(value: str | None) -> tuple[str, ...]:
     if value is None:
         return ()
-    names = tuple(value.split(","))
-    for name in names:
-        if name not in GROUPS:
-            raise InvalidInput(
-                f"group_by: {name[:40]!r} is no group", f"use some of {', '.join(GROUPS)}"
-            )
+    names = tuple(map(_group, value.split(",")))
     if len(set(names)) < len(names):
         raise InvalidInput(f"group_by: {value[:80]!r} names a group twice", "name it once")
+    if len(names) > _MOST_GROUPS:
+        raise InvalidInput("group_by: too many groups", f"use {_MOST_GROUPS} at most")
     return names
+
+
+def _group(name: str) -> str:
+    if name.startswith(DIMENSION) and name != DIMENSION:
+        # A comma in a name is written %2C.
+        return unquote(name)
+    if name not in GROUPS:
+        raise InvalidInput(
+            f"group_by: {name[:40]!r} is no group",
+            f"use some of {', '.join(GROUPS)}, or {DIMENSION}NAME",
+        )
+    return name

@@ -6,16 +6,18 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from usage_collector.sessions import HOUR
-from usage_collector.usage.answering import Table, grouped, is_other
+from usage_collector.usage.answering import is_other
 from usage_collector.usage.folding import add
-from usage_collector.usage.schema import INVOICES
+from usage_collector.usage.grouping import grouped
 
 if TYPE_CHECKING:
     from usage_collector.usage.asking import Query
     from usage_collector.usage.customers import Register
+    from usage_collector.usage.grouping import Table
     from usage_collector.usage.store import Store
 
 Line = dict[str, object]
+_INVOICES = ("month", "customer", "contract", "mode", "type")
 
 
 def monthly(store: Store, query: Query, register: Register, only: str | None = None) -> list[Line]:
@@ -24,7 +26,7 @@ def monthly(store: Store, query: Query, register: Register, only: str | None = N
     A customer that is not registered stands under what the events call it, and is not ``known``.
     """
     with store.reading() as connection:
-        found = grouped(connection, store, query, ("month", *INVOICES))
+        found = grouped(connection, store, query, _INVOICES)
     table: Table = defaultdict(lambda: [0] * 5)
     for (month, field, contract, mode, type_), sums in found.items():
         customer = register.of(field, contract)

@@ -110,7 +110,7 @@ def days(
 ) -> list[dict[str, object]]:
     """A line for each day from ``since`` to ``until`` and zone that was there, or was used.
 
-    ``counts`` are sums by day (text) and zone, as `answering.grouped` has them. Coverage is the
+    ``counts`` are sums by day (text) and zone, as `grouping.grouped` has them. Coverage is the
     part of the day's time of which everything received is known, on average of the collectors.
     """
     zones: dict[str, list[Source]] = defaultdict(list)

@@ -17,7 +17,16 @@ import msgspec
 from usage_collector import files, peers
 from usage_collector.errors import UsageError
 from usage_collector.periods import rfc3339
-from usage_collector.usage import answering, billing, coverage, exchange, latest, quotas, series
+from usage_collector.usage import (
+    answering,
+    billing,
+    coverage,
+    exchange,
+    grouping,
+    latest,
+    quotas,
+    series,
+)
 from usage_collector.usage.alerting import WHATS, Alerting, due, responsible
 from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
@@ -41,6 +50,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FEED_SECONDS = 1.0
+SEAL_SECONDS = 60.0
+"""How often days that are over are summed up, so that answers read them at once."""
 EXCHANGE_SECONDS = 5.0
 """How often other collectors are asked; what they received is in answers here after that."""
 ALERT_SECONDS = 10.0
@@ -95,6 +106,7 @@ class Fleet:
         try:
             await asyncio.gather(
                 self._repeat(self._feed, FEED_SECONDS),
+                self._repeat(self._seal, SEAL_SECONDS),
                 self._repeat(self._ask, EXCHANGE_SECONDS),
                 self._repeat(self._alert, ALERT_SECONDS),
             )
@@ -188,7 +200,7 @@ class Fleet:
     def _covered(self, first: int, last: int) -> list[dict[str, object]]:
         with self.store.reading() as connection:
             asked = Query(first, last)
-            counts = answering.grouped(connection, self.store, asked, ("day", "zone"))
+            counts = grouping.grouped(connection, self.store, asked, ("day", "zone"))
         return coverage.days(self.sources(), counts, first, last, self._now())
 
     def series(self, query: Query, by: str, top: int) -> tuple[dict[str, Any], list[Missing]]:
@@ -309,6 +321,9 @@ class Fleet:
         await self._work(self._renew)
         await self._work(self.feeder.run, self._now())
         await self._work(self.store.settle, self._now())
+
+    async def _seal(self) -> None:
+        await self._work(self.store.seal, self.today)
 
     async def _ask(self) -> None:
         await self._work(self._refresh)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from usage_collector.usage.schema import GROUPINGS
-from usage_collector.usage.states import LABELS, State, merged
-from usage_collector.usage.texts import COLUMNS, COUNTED, OWN
+from usage_collector.usage.schema import SUMS
+from usage_collector.usage.states import State, merged
+from usage_collector.usage.texts import COLUMNS, COUNTED, LABEL, OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 20
 """Of an identity; enough that no two of them are the same in any number anybody will ever see."""
-_SUMS = "count, duration, speech, estimated, estimated_duration"
 _KNOWN = f"SELECT seq, {COLUMNS} FROM sessions WHERE identity = ?"  # noqa: S608
 _PUT = (
     f"INSERT OR REPLACE INTO sessions(seq, {COLUMNS}) "  # noqa: S608
@@ -29,6 +28,15 @@ _PUT = (
 _SETTLE = (
     "UPDATE sessions SET counted = 1, due = NULL WHERE due <= ? "  # noqa: S608
     f"RETURNING seq, {COLUMNS}"
+)
+_ADD = (
+    f"INSERT INTO cells(day, label, {SUMS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS.split(", "))
+)
+_CHANGED = (
+    "INSERT INTO days(day) VALUES (?) "
+    "ON CONFLICT DO UPDATE SET columns = NULL WHERE columns IS NOT NULL"
 )
 
 
@@ -47,7 +55,7 @@ class Folding:
         self._words = words
         self._now = now
         self._own = own
-        self._sums: dict[tuple[int, int, bool], list[int]] = defaultdict(lambda: [0] * 5)
+        self._sums: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * 5)
 
     def take(self, states: Iterable[State]) -> None:
         """Take these states in."""
@@ -64,7 +72,7 @@ class Folding:
         """Count the sessions without an end that are over by now."""
         rows: list[Any] = self._connection.execute(_SETTLE, (self._now,)).fetchall()
         for row in rows:
-            self._count(self._words.state(row), 1)
+            self._count(self._words.state(row), row[LABEL], 1)
         self._write_sums()
 
     def _changed(self, state: State) -> tuple[Any, ...] | None:
@@ -78,18 +86,21 @@ class Folding:
             if state == known and (row[OWN] or not own):
                 return None
             if row[COUNTED]:
-                self._count(known, -1)
+                self._count(known, row[LABEL], -1)
             seq, own = row[0], bool(own or row[OWN])
         if self._own or not seq:
             seq, self.seq = self.seq, self.seq + 1
         counted = state.ended or state.due <= self._now
+        label = self._words.label(state)
         if counted:
-            self._count(state, 1)
-        return self._words.row(seq, state, own=own, counted=counted)
+            self._count(state, label, 1)
+        return self._words.row(seq, state, label, own=own, counted=counted)
 
-    def _count(self, state: State, sign: int) -> None:
-        """Add a state to the sums, or take it out again (-1)."""
-        sums = self._sums[self._words.labels.id(state.labels), state.day, state.warm_up]
+    def _count(self, state: State, label: int, sign: int) -> None:
+        """Add a state to the sums, or take it out again (-1); warm-ups are never in them."""
+        if state.warm_up:
+            return
+        sums = self._sums[state.day, label]
         estimated = 0 if state.ended else sign
         add(
             sums,
@@ -103,38 +114,12 @@ class Folding:
         )
 
     def _write_sums(self) -> None:
-        daily: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0] * 5)
-        for (label, day, warm_up), sums in self._sums.items():
-            if not warm_up:
-                for grouping, group in enumerate(self._groups(label)):
-                    add(daily[grouping, day, group], sums)
-        self._connection.executemany(
-            _adding("amounts", "label, day, warm_up"),
-            [(*key, *sums) for key, sums in self._sums.items()],
-        )
-        self._connection.executemany(
-            _adding("daily", "grouping, day, value"),
-            [(*key, *sums) for key, sums in daily.items()],
-        )
+        self._connection.executemany(_ADD, [(*key, *sums) for key, sums in self._sums.items()])
+        self._connection.executemany(_CHANGED, [(day,) for day in {day for day, _ in self._sums}])
         self._sums.clear()
-
-    def _groups(self, label: int) -> list[int]:
-        """The numbers of the values that these labels have in each of `GROUPINGS`."""
-        labels = dict(zip(LABELS, self._words.labels.rows[label], strict=True))
-        values = [[labels[name] for name in names] for names in GROUPINGS]
-        return [self._words.groups.id((*some, *[""] * (4 - len(some)))) for some in values]
 
 
 def add(into: list[int], sums: Sequence[int]) -> None:
     """Add to sums in place."""
     for index, value in enumerate(sums):
         into[index] += value
-
-
-def _adding(table: str, keys: str) -> str:
-    values = ", ".join("?" * (keys.count(",") + 1 + 5))
-    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS.split(", "))
-    return (
-        f"INSERT INTO {table}({keys}, {_SUMS}) VALUES ({values}) "  # noqa: S608
-        f"ON CONFLICT({keys}) DO UPDATE SET {added}"
-    )

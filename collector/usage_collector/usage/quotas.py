@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from usage_collector.periods import Period, moment
 from usage_collector.usage import limits
-from usage_collector.usage.answering import grouped
 from usage_collector.usage.asking import Query, text
+from usage_collector.usage.grouping import grouped
 from usage_collector.usage.policy import NO_QUOTA
 from usage_collector.usage.states import DAY
 

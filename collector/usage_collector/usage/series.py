@@ -10,31 +10,24 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from usage_collector.errors import InvalidInput
 from usage_collector.sessions import HOUR
-from usage_collector.usage.answering import OTHER, grouped, is_other
-from usage_collector.usage.asking import Query, text
+from usage_collector.usage.answering import OTHER, is_other
+from usage_collector.usage.asking import text
 from usage_collector.usage.folding import add
-from usage_collector.usage.schema import GROUPINGS
+from usage_collector.usage.grouping import grouped
 from usage_collector.usage.states import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    import apsw
-
-    from usage_collector.usage.answering import Table
+    from usage_collector.usage.asking import Query
     from usage_collector.usage.customers import Register
+    from usage_collector.usage.grouping import Table
     from usage_collector.usage.store import Store
 
 BY = tuple(name for name in LABELS if name != "contract")
 """What there can be series of."""
-_DAILY = """
-SELECT day, value, count, duration, speech, estimated, estimated_duration FROM daily
-WHERE grouping = ? AND day BETWEEN ? AND ? AND value IN (SELECT value FROM json_each(?))
-"""
 
 
 @dataclass(slots=True)
@@ -69,7 +62,14 @@ def answer(store: Store, query: Query, by: str, top: int, register: Register) ->
         ranked = of_customers(totals, register) if by == "customer" else of_values(totals, by)
         # Days of those only that are shown: there may be ten thousand customers.
         shown = {label for one in ranked[:top] for label in one.labels}
-        some = _by_day(connection, store, query, labels, shown)
+        places = [LABELS.index(name) for name in labels]
+        some = grouped(
+            connection,
+            store,
+            query,
+            ("day", *labels),
+            lambda row: tuple(row[place] for place in places) in shown,
+        )
         every = grouped(connection, store, query, ("day", "zone")) if len(ranked) > top else {}
     first = query.since or 0
     return {
@@ -78,27 +78,6 @@ def answer(store: Store, query: Query, by: str, top: int, register: Register) ->
         "by": by,
         **shaped(ranked, top, some, every, range(first, query.until + 1)),
     }
-
-
-def _by_day(
-    connection: apsw.Connection,
-    store: Store,
-    query: Query,
-    names: Sequence[str],
-    shown: Container[tuple[str, ...]],
-) -> Table:
-    """The sums by day and these labels, of those shown."""
-    number = next(n for n, kept in enumerate(GROUPINGS) if {*names} <= {*kept})
-    places = [GROUPINGS[number].index(name) for name in names]
-    # Taken at once: others may be added meanwhile.
-    texts = list(store.words.groups.rows.items())
-    labels = {id_: tuple(row[place] for place in places) for id_, row in texts}
-    ids = msgspec.json.encode([id_ for id_, label in labels.items() if label in shown]).decode()
-    table: Table = defaultdict(lambda: [0] * 5)
-    found: Iterable[Any] = connection.execute(_DAILY, (number, query.since, query.until, ids))
-    for day, value, *sums in found:
-        add(table[text(day), *labels[value]], sums)
-    return table
 
 
 def of_values(totals: Table, by: str) -> list[Series]:

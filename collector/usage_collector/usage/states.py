@@ -35,7 +35,8 @@ class State(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     The first fields tell of the event whose duration counts: where it stands, the values of
     `LABELS`, whether it is an end. ``ended`` says whether any end that counts is known, and
     ``end`` when the earliest was; ``statuses`` are the times of the statuses until there is one.
-    ``received`` dates what has no time of its own, and is 0 where nothing needs it.
+    ``received`` dates what has no time of its own, and is 0 where nothing needs it. ``dimensions``
+    are those of `events.dimensions`, or `UNKNOWN` for all.
     """
 
     identity: bytes
@@ -52,6 +53,7 @@ class State(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     ended: bool
     end: int | None
     statuses: tuple[int, ...]
+    dimensions: str = ""
 
     @property
     def due(self) -> int:
@@ -78,10 +80,10 @@ def state(event: Event, place: Place, zone: str, received: int) -> State | None:
     said = use(event, place, zone)
     if said is None or not said.counts:
         return None
-    return of(said, event.contract, received)
+    return of(said, event.contract, received, event.dimensions)
 
 
-def of(said: Use, contract: str, received: int) -> State:
+def of(said: Use, contract: str, received: int, dimensions: str) -> State:
     """The state of a job or session of which only this is known; its duration must count."""
     return State(
         identity=said.identity,
@@ -98,6 +100,7 @@ def of(said: Use, contract: str, received: int) -> State:
         ended=said.final,
         end=said.time if said.final else None,
         statuses=() if said.final or said.time is None else (said.time,),
+        dimensions=dimensions,
     )
 
 
@@ -124,7 +127,7 @@ def purged(identity: bytes, place: Place, zone: str, duration: int, time: int) -
         zone=zone,
         format=UNKNOWN,
     )
-    return of(said, "", time)
+    return of(said, "", time, UNKNOWN)
 
 
 def merged(one: State, other: State) -> State:
@@ -154,4 +157,7 @@ def _rank(known: State) -> tuple[object, ...]:
         known.collector,
         known.ledger,
         known.position,
+        # A collector of an older version does not tell them.
+        not known.dimensions,
+        known.dimensions,
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LEAP = 1 << 20
+_CHANGED = "SELECT day FROM days WHERE columns IS NULL AND day < ?"
 _EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 
 
@@ -127,6 +128,14 @@ class Store:
         with self._writing() as connection:
             Folding(connection, self.words, self.next_seq, now).settle()
 
+    def seal(self, before: int) -> None:
+        """Keep the sums of days before that one as `columns`, which are read at once."""
+        from usage_collector.usage import columns
+
+        for (day,) in self.rows(_CHANGED, before):
+            with self._writing() as connection:
+                columns.seal(connection, day)
+
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """A connection that sees one state of the index throughout."""
@@ -191,6 +200,10 @@ class Store:
             self._connection = sqlite.open_writer(self.path)
             self._connection.pragma("synchronous", "normal")
             self._connection.pragma("wal_autocheckpoint", 1000)
+            if self._connection.pragma("user_version") < schema.VERSION:
+                _log.info("the day index is brought up to this version; all events are read again")
+                with sqlite.transaction(self._connection, "IMMEDIATE"):
+                    self._connection.execute(schema.UPGRADE).fetchall()
             self.words = Words(self._connection)
             self._begin()
 

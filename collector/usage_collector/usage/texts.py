@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from usage_collector.usage.crowding import Crowd
+from usage_collector.usage.grouping import Kept
 from usage_collector.usage.states import LABELS, State
 
 if TYPE_CHECKING:
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "identity, own, source, position, label, final, warm_up, time, received, duration, speech, "
-    "ended, end_time, statuses, counted, due"
+    "ended, end_time, statuses, counted, due, dimensions"
 )
 """Of ``sessions``, behind ``seq``."""
-OWN, COUNTED = 2, 15
+OWN, LABEL, COUNTED, _DIMENSIONS = 2, 5, 15, 17
 """Where these stand in a row that begins with ``seq``."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[int, ...]).decode
@@ -35,37 +37,48 @@ class Texts:
         )
         rows: Iterable[Any] = connection.execute(f"SELECT id, {names} FROM {table}")  # noqa: S608
         self.rows: dict[int, tuple[Any, ...]] = {row[0]: row[1:] for row in rows}
-        self._ids = {row: number for number, row in self.rows.items()}
+        self.ids = {row: number for number, row in self.rows.items()}
 
     def id(self, row: tuple[Any, ...]) -> int:
         """The number of these texts, a new one where they are new."""
-        number = self._ids.get(row)
+        number = self.ids.get(row)
         if number is None:
             found: list[Any] = self._connection.execute(self._insert, row).fetchall()
             number = int(found[0][0])
-            self._ids[row] = number
+            self.ids[row] = number
             self.rows[number] = row
         return number
 
 
 class Words:
-    """All texts of an index: combinations of labels, groups of them, and where events stand."""
+    """All texts of an index: combinations of labels and dimensions, and where events stand."""
 
     def __init__(self, connection: apsw.Connection) -> None:
-        self.labels = Texts(connection, "labels", LABELS)
-        self.groups = Texts(connection, "groups", ("a", "b", "c", "d"))
+        self.labels = Texts(connection, "labels", (*LABELS, "dimensions"))
         self.sources = Texts(connection, "sources", ("collector", "ledger"))
+        self.kept = Kept()
+        self._crowd = Crowd(row[-1] for row in self.labels.rows.values())
+
+    def label(self, state: State) -> int:
+        """The number of the labels and dimensions that it counts by."""
+        row = (*state.labels, state.dimensions)
+        if state.dimensions and row not in self.labels.ids:
+            row = (*state.labels, self._crowd.kept(state.dimensions))
+            if row not in self.labels.ids:
+                row = (*state.labels, self._crowd.take(row[-1]))
+        return self.labels.id(row)
 
     def state(self, row: tuple[Any, ...]) -> State:
         """The state that a row of ``sessions`` (``seq`` first) stands for."""
         collector, ledger = self.sources.rows[row[3]]
+        *labels, dimensions = self.labels.rows[row[LABEL]]
         final, time = bool(row[6]), row[8]
         return State(
             identity=row[1],
             collector=collector,
             ledger=ledger,
             position=row[4],
-            labels=self.labels.rows[row[5]],
+            labels=tuple(labels),
             final=final,
             warm_up=bool(row[7]),
             time=time,
@@ -75,17 +88,20 @@ class Words:
             ended=bool(row[12]),
             end=time if final and row[13] is None else row[13],
             statuses=_unpack(row[14]) if row[14] else (),
+            dimensions=row[_DIMENSIONS] or dimensions,
         )
 
-    def row(self, seq: int, state: State, *, own: bool, counted: bool) -> tuple[Any, ...]:
-        """The reverse of `state`. Most jobs have one end, whose time is not kept twice."""
+    def row(
+        self, seq: int, state: State, label: int, *, own: bool, counted: bool
+    ) -> tuple[Any, ...]:
+        """The reverse of `state`, with its `label`; what most jobs have twice is kept once."""
         return (
             seq,
             state.identity,
             own,
             self.sources.id((state.collector, state.ledger)),
             state.position,
-            self.labels.id(state.labels),
+            label,
             state.final,
             state.warm_up,
             state.time,
@@ -97,4 +113,5 @@ class Words:
             _pack(state.statuses) if state.statuses else None,
             counted,
             None if counted else state.due,
+            None if state.dimensions == self.labels.rows[label][-1] else state.dimensions,
         )

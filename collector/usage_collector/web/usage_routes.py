@@ -103,13 +103,14 @@ def routes(fleet: Fleet) -> list[Route]:
         )
         return web.Response(body=body, content_type="application/msgpack")
 
-    group = "|".join(usage.GROUPS)
+    group = "|".join((*usage.GROUPS, f"{usage.DIMENSION}[^,]+"))
     groups = {"type": "string", "pattern": f"^({group})(,({group}))*$"}
     window = (
         *WINDOW,
         Parameter(
             "group_by",
-            f"also by these, separated by commas: {', '.join(usage.GROUPS)}",
+            f"also by these, separated by commas: {', '.join(usage.GROUPS)}, or "
+            f"{usage.DIMENSION}NAME for any dimension of the events",
             schema=groups,
         ),
         Parameter("customer", "of this registered customer only, by its id"),

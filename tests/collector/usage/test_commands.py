@@ -32,8 +32,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         raws = [
             event(1, session_id="a", duration=3600),
             event(2, session_id="b", duration=1800, customer_id=None, contract_id="7"),
-            event(86_400, session_id="c", duration=900, customer_id="[red]Stranger"),
-        ]
+            event(86_400, session_id="c", duration=900, customer_id="[red]Stranger",
+                  dimensions={"team": "blue"}),
+        ]  # fmt: skip
         url = f"https://{made.target}/v1/log"
         httpx.post(url, content=array(raws), verify=False).raise_for_status()
         yield made
@@ -56,6 +57,8 @@ def test_usage_is_shown_as_asked_for(one: Collector) -> None:
     assert [(line["day"], line["count"]) for line in lines] == [
         ("2026-10-01", "2"), ("2026-10-02", "1")
     ]  # fmt: skip
+    teams = _run(one, "usage", "--group-by", "dimension:team", "--since", "2026-10-01").out
+    assert [line.split()[:2] for line in teams.splitlines()[4:6]] == [["none", "2"], ["blue", "1"]]
     facts = _run(one, "usage", "--since", "2026-10-02", "--json").facts
     assert facts["since"] == "2026-10-02"
     assert facts["summary"][0]["duration_hrs"] == 0.25
@@ -109,6 +112,7 @@ def test_a_collector_that_answers_is_found(one: Collector) -> None:
         (["usage", "--since", "yesterday"], "since: 'yesterday' is no date"),
         (["usage", "--since", "2026-10-02", "--until", "2026-10-01"], "is after until"),
         (["usage", "--group-by", "colour"], "group_by: 'colour' is no group"),
+        (["usage", "--group-by", "dimension:"], "or dimension:NAME"),
         (["usage", "--format", "xml"], "--format"),
         (["usage", "--peers", ""], "--peers is missing"),
         (["customers", "change", "acme"], "nothing is to be changed"),

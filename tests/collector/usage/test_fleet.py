@@ -190,6 +190,23 @@ def test_questions_are_answered_or_refused_with_the_reason(fleet: list[Collector
     assert (unknown.status_code, set(unknown.json())) == (401, {"code", "error", "detail"})
 
 
+def test_a_dimension_is_grouped_by_over_the_fleet(fleet: list[CollectorProcess]) -> None:
+    """Sent here and there, now and then twice: any collector answers by it, as JSON and CSV."""
+    raws = [
+        event(n, session_id=f"s{n}", dimensions={"project": f"p{n % 3}"} if n % 4 else None)
+        for n in range(24)
+    ]
+    for number, one in enumerate(fleet):
+        _send(one, raws[number * 8 : number * 8 + 12])
+    for one in fleet:
+        _until(one, 24)
+        lines = _usage(one, "/v2/usage?group_by=dimension:project").json()["groups"]
+        counted = [(line["dimension:project"], line["count"]) for line in lines]
+        assert counted == [(None, 6), ("p0", 6), ("p1", 6), ("p2", 6)]
+        table = _usage(one, "/v2/usage?group_by=month,dimension:project&format=csv").text
+        assert table.splitlines()[2].startswith("2026-10,p0,6,")
+
+
 def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
     """Registered at one collector, invoiced at another; strangers are kept and flagged."""
     raws = [

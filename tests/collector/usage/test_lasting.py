@@ -47,6 +47,7 @@ def _event(number: int) -> bytes:
             "total_received_duration": number % 50,
             "job_config": {"transcription_config": {"language": ("de", "en")[number % 2]}},
         },
+        "dimensions": {"a": f"a{number % 3}"} if number % 5 else None,
     }
     return json.dumps(value).encode()
 
@@ -94,6 +95,10 @@ class Life:
         registry = Registry(folder, "x", lambda: LATER)
         Exchange(asking, registry, Book(folder), lambda: LATER).ask(Local("c", told))
         asking.settle(LATER)
+
+    def seal(self) -> None:
+        for store in (self.store, self._peer):
+            store.seal(LATER // DAY)
 
     def restart(self) -> None:
         self.store.close()
@@ -169,13 +174,25 @@ class Life:
 
 _step = st.one_of(
     st.tuples(st.just("send"), st.integers(0, 200), st.integers(1, 150)),
-    st.tuples(st.sampled_from(["count", "restart", "forget", "purge", "backup", "lose", "check"])),
+    st.tuples(
+        st.sampled_from(["count", "seal", "restart", "forget", "purge", "backup", "lose", "check"])
+    ),
 )
 
 
 @pytest.mark.timeout(300)
 @given(st.lists(_step, max_size=12))
-@example([("send", 0, 150), ("send", 120, 150), ("purge",), ("forget",), ("check",), ("lose",)])
+@example(
+    [
+        ("send", 0, 150),
+        ("send", 120, 150),
+        ("purge",),
+        ("forget",),
+        ("check",),
+        ("seal",),
+        ("lose",),
+    ]
+)
 @settings(max_examples=12, deadline=None)
 def test_nothing_that_happens_to_a_collector_changes_the_sums(
     steps: list[tuple[str, *tuple[int, ...]]],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from usage_collector.usage.answering import Table
+    from usage_collector.usage.grouping import Table
 
 FIRST = Period(2026, 10).start // DAY
 NOW = (FIRST + 2) * DAY + 6 * HOUR

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from tests.collector.usage import naive
 from usage_collector import events, usage
 from usage_collector.errors import InvalidInput
 from usage_collector.sessions import Place
-from usage_collector.usage import answering, exchange
+from usage_collector.usage import answering, exchange, grouping
+from usage_collector.usage.asking import text
 from usage_collector.usage.exchange import Exchange
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import State, merged, state
@@ -27,9 +29,19 @@ if TYPE_CHECKING:
     from random import Random
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
+FIRST = (START.date() - date(1970, 1, 1)).days
 NOW = int((START + timedelta(days=9)).timestamp() * 1e6)
-ALL = usage.Query(None, 40_000, ("day", "customer", "zone", "language", "contract", "mode"))
+ALL = usage.Query(
+    None,
+    40_000,
+    ("day", "customer", "zone", "language", "contract", "mode", "dimension:a", "dimension:b,c"),
+)
 MINUTE = 60_000_000
+
+
+_dimensions = st.none() | st.dictionaries(
+    st.sampled_from(["a", "b,c", "day"]), st.sampled_from(["", "x", "y"]), max_size=2
+)
 
 
 @st.composite
@@ -47,6 +59,7 @@ def _event(draw: st.DrawFn) -> bytes:
             "total_received_duration": draw(st.sampled_from([0, 1.5, 60, 60, 3600, -1, None])),
             "job_config": {"transcription_config": {"language": draw(st.sampled_from("de"))}},
         },
+        "dimensions": draw(_dimensions),
     }
     return json.dumps(value).encode()
 
@@ -83,9 +96,26 @@ def _counted(answered: dict[str, Any]) -> int:
     return sum(row["count"] for row in answered["summary"] or [])
 
 
+def _within(table: naive.Answer, window: usage.Query) -> naive.Answer:
+    """What of a table by `ALL` lies in that window."""
+    assert window.since is not None
+    first, last = text(window.since), text(window.until)
+    return {key: amount for key, amount in table.items() if first <= key[0] <= last}
+
+
+def _by(table: naive.Answer, names: list[str]) -> naive.Answer:
+    """The same by some of its groups."""
+    found: naive.Answer = {}
+    for key, (count, duration) in table.items():
+        some = tuple(key[ALL.group_by.index(name)] for name in names)
+        before = found.get(some, (0, 0))
+        found[some] = (before[0] + count, before[1] + duration)
+    return found
+
+
 def _table(store: Store, query: usage.Query = ALL) -> naive.Answer:
     with store.reading() as connection:
-        table = answering.grouped(connection, store, query, query.group_by)
+        table = grouping.grouped(connection, store, query, query.group_by)
     return {key: (sums[0], sums[1]) for key, sums in table.items()}
 
 
@@ -126,14 +156,21 @@ def test_any_collector_counts_what_a_naive_count_comes_to(
                     epoch=store.epoch,
                 )
                 random.choice(exchanges).ask(random.choice(peers))
+                random.choice([*stores.values()]).seal(random.choice([0, 40_000]))
         for _ in range(2):
             for asking in exchanges:
                 for peer in peers:
                     asking.ask(peer)
         expected = naive.usage(received, NOW, ALL.group_by)
+        since = random.randrange(10)
+        window = replace(ALL, since=FIRST + since, until=FIRST + since + random.randrange(5))
+        asked = random.sample(ALL.group_by, random.randint(1, 4))
         for store in stores.values():
             store.settle(NOW)
             assert _table(store) == expected
+            assert _table(store, window) == _within(expected, window)
+            by_some = replace(window, group_by=tuple(asked))
+            assert _table(store, by_some) == _by(_within(expected, window), asked)
             assert _counted(answering.answer(store, usage.Query(None, 40_000))) == sum(
                 count for count, _ in expected.values()
             )
