@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import signal
 import socket
 import time
@@ -71,8 +72,8 @@ async def _answers(client: Client, namespace: str | None) -> bool:
     try:
         await client.list(naming.KIND, namespace)
     except errors.ApiUnavailable as error:
-        _log.warning("%s; asked again in %.0f s", error, _AGAIN_SECONDS)
-        await asyncio.sleep(_AGAIN_SECONDS)
+        _log.warning("%s; asked again in %.0f s at most", error, _AGAIN_SECONDS)
+        await asyncio.sleep(_AGAIN_SECONDS * random.uniform(0.5, 1))  # noqa: S311
         return False
     return True
 

@@ -23,6 +23,7 @@ class Proxy:
     ``cut``: at which call that writes it cuts, counted from 1, once the API server has done what
     was asked; it takes no call from then on. ``storm``: how many calls it answers with 429 and 503
     in turn, before it passes one on. ``expire``: how many watches it ends with 410 at once.
+    ``refuse``: calls with one of these parameters get 429 (``watch``; ``limit``: lists in pages).
     ``away``: it takes no call at all, and ends the watches.
     """
 
@@ -31,6 +32,7 @@ class Proxy:
         self.cut = 0
         self.storm = 0
         self.expire = 0
+        self.refuse: set[str] = set()
         self.away = False
         self.watches: set[asyncio.Transport] = set()
         self.wrote = 0
@@ -71,6 +73,10 @@ class Proxy:
     def leave(self) -> None:
         """Take no call any more, and end all watches."""
         self.away = True
+        self.end_watches()
+
+    def end_watches(self) -> None:
+        """Cut every watch there is."""
         for one in self.watches:
             one.abort()
 
@@ -80,6 +86,8 @@ class Proxy:
         return web.Response(status=499)
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse & set(request.query):
+            return web.json_response({"message": "too many"}, status=429)
         if request.query.get("watch"):
             return await self._watch(request)
         body = await request.read()

@@ -1,7 +1,8 @@
 """Keeps a mirror up to date with one kind: lists it, then follows what changes.
 
-As client-go's reflector does it: a list in pages, a watch from its version on, a new list only
-when the API server does not know that version any more (410).
+As client-go's reflector does it: a list in pages, a watch from its version on, a new list when the
+API server does not know that version any more (410). Also when it lets nobody watch for a minute:
+a mirror must not stand still behind watches that are refused.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _PAUSES = (0.1, 10.0)
 """Seconds between attempts: the first and the longest."""
 _TOLD = 5
 """After so many failures in a row somebody should know."""
+_BLIND = 60.0
+"""Seconds without a watch after which all is listed anew."""
 _DENIED = 60.0
 """Seconds until a kind that is unknown, or that we may not watch, is tried again."""
 
@@ -40,6 +43,7 @@ class Reflector:
         self._namespace = namespace
         self._version: str | None = None
         self._failures = 0
+        self._seen = 0.0
         self.tried = asyncio.Event()
         """Set when the first list is there, or will not come soon."""
 
@@ -58,8 +62,9 @@ class Reflector:
                 self.tried.set()
             await self._follow(self._version or "0")
         except errors.Expired as error:
+            pause = self._failed(error)
             self._version = None
-            return self._failed(error)
+            return pause
         except (errors.NotFound, errors.Forbidden) as error:
             # Kinds of other projects need not be there; a right should be.
             level = logging.WARNING if isinstance(error, errors.Forbidden) else logging.DEBUG
@@ -76,13 +81,18 @@ class Reflector:
             # Without its watch the operator would be blind, and would not know it.
             _log.exception("the watch of %s failed", self._kind)
             self._version = None
-            return _PAUSES[1]
+            return _PAUSES[1] * random.uniform(0.5, 1)  # noqa: S311
         self._failures = 0
         return 0.0
 
     def _failed(self, error: errors.ApiError) -> float:
         """Count a failure; give the seconds until the next attempt."""
         self._failures += 1
+        if self._version is None:
+            # What was known is of long ago, and whoever needs it has to ask.
+            self._mirror.whole(self._kind, self._namespace, known=False)
+        elif asyncio.get_running_loop().time() - self._seen > _BLIND:
+            self._version = None
         level = logging.WARNING if self._failures == _TOLD else logging.DEBUG
         _log.log(level, "the watch of %s was cut: %s", self._kind, error)
         pause = min(_PAUSES[0] * 2.0 ** min(self._failures - 1, 20), _PAUSES[1])
@@ -100,7 +110,11 @@ class Reflector:
             await asyncio.sleep(0)
         self._mirror.keep(self._kind, self._namespace, listed, version)
         self._mirror.whole(self._kind, self._namespace)
-        self._version = version
+        self._take(version)
+
+    def _take(self, version: str) -> None:
+        """Take note of what is known by now."""
+        self._version, self._seen = version, asyncio.get_running_loop().time()
 
     async def _follow(self, version: str) -> None:
         seconds = random.randint(*_WATCH)  # noqa: S311
@@ -113,7 +127,7 @@ class Reflector:
                 self._mirror.remove(thing)
             elif event["type"] != "BOOKMARK":
                 self._mirror.take(thing)
-            self._version = thing["metadata"]["resourceVersion"]
+            self._take(thing["metadata"]["resourceVersion"])
         if not told:
             # A bookmark comes each minute: a server that ends watches at once must not be flooded.
             raise errors.ApiUnavailable("it ended before anything was told", "it is tried again")
