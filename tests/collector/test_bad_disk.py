@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,3 +178,39 @@ def test_a_device_that_fails_to_write_loses_nothing(tmp_path: Path) -> None:
             with moved as client.collector:
                 client.all_is_there()
                 assert client.post().status_code == 201
+
+
+def _remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
+
+
+def test_a_start_on_a_read_only_volume_waits_for_it(tmp_path: Path) -> None:
+    """It says so, ends when told to, and serves what was there once the volume can be written."""
+    image = tmp_path / "image"
+    disks.make(image, 48 * 2**20)
+    with disks.mounted(image) as folder:
+        collector = CollectorProcess(folder, EATS_SECURE="false")
+        collector.log = tmp_path / "log"
+        client = _Client(collector)
+        with collector:
+            assert client.post().status_code == 201
+            assert collector.stop() == 0
+        _remount(folder, "ro")
+        command = [sys.executable, "-m", "usage_collector", "serve"]
+        for ending in (signal.SIGTERM, signal.SIGINT, None):
+            with subprocess.Popen(
+                command, env=collector.environment, stdout=subprocess.PIPE
+            ) as process:
+                assert process.stdout is not None
+                assert b"is on a read-only file system" in process.stdout.readline()
+                if ending is not None:
+                    process.send_signal(ending)
+                    assert process.wait(30) == 0
+                    continue
+                _remount(folder, "rw")
+                collector.process = process
+                collector.wait_until_healthy()
+                client.all_is_there()
+                assert client.post().status_code == 201
+                process.terminate()
+                assert process.wait(30) == 0

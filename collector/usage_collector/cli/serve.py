@@ -7,26 +7,59 @@ import ctypes
 import gc
 import logging
 import os
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 import click
 import uvloop
 
 from usage_collector import settings, web
+from usage_collector.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+_log = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8
 """glibc's `mallopt(3)`: in how many places its threads allocate."""
 _ARENAS = 2
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+_RETRY_SECONDS = 1.0
+_TELL_EVERY = 60
+"""Of so many tries one is logged."""
 
 
 def _few_arenas() -> None:
     """Lets all threads share their memory: else each keeps what its largest export once took."""
     with contextlib.suppress(AttributeError, OSError):  # other C libraries have no such thing
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def _claim(folder: Path) -> None:
+    """Take the data folder, as soon as it can be written; ends the process when told to meanwhile.
+
+    A volume that a node mounted read-only after trouble comes back without anybody's help here.
+    """
+    waited = 0
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        while True:
+            try:
+                web.claim(folder)
+            except StorageUnavailable as error:
+                if waited % _TELL_EVERY == 0:
+                    _log.error("%s; nothing is served until it can be written", error)
+            else:
+                return
+            waited += 1
+            if signal.sigtimedwait(_ENDS, _RETRY_SECONDS):
+                _log.info("ended")
+                sys.exit(0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
 
 
 def _flags(function: Callable[..., None]) -> Callable[..., None]:
@@ -44,6 +77,7 @@ def command(**flags: str | None) -> None:
     _few_arenas()
     chosen = settings.load(os.environ, flags)
     web.configure(chosen.log_format)
+    _claim(chosen.data_dir)
     parts = web.assemble(chosen)
 
     async def run() -> None:

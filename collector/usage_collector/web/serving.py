@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from usage_collector import files
-from usage_collector.errors import InvalidInput, UsageError
+from usage_collector.errors import InvalidInput, StorageUnavailable, UsageError
 from usage_collector.export import Exporter
 from usage_collector.keystore import Keystore, Pair, expiry
 from usage_collector.ledger import Ledgers
@@ -58,6 +59,7 @@ SCRUB_SECONDS = 86_400.0
 """Between the end of one background check and the begin of the next."""
 SCRUB_REST = 9.0
 """How many times as long as each of its steps it rests."""
+_SCRATCH = "tmp"
 THREADS = 32
 """For what reads: more than that many long exports at once make others wait."""
 
@@ -99,25 +101,38 @@ class Parts:
         return ingest, reporting
 
 
+def claim(folder: Path) -> None:
+    """Take the data folder for this process, until it ends.
+
+    Raises:
+        StorageUnavailable: its volume is read-only; to be tried again.
+        UsageError: it cannot be used, and why.
+    """
+    try:
+        files.make_folder(folder)
+        files.make_folder(folder / _SCRATCH)
+        files.lock(folder / "lock")
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise StorageUnavailable(
+                f"USAGE_DATA_DIR {folder} is on a read-only file system",
+                "look at the volume, its mount options and its node's kernel log",
+            ) from None
+        raise InvalidInput(
+            f"USAGE_DATA_DIR {folder} cannot be used: {error.strerror}",
+            "give a folder that this user may write to",
+        ) from None
+
+
 def assemble(settings: Settings) -> Parts:
-    """Open the data folder and everything in it; keys are on the disk when this returns.
+    """Open everything in the data folder, which was claimed; keys are on the disk on return.
 
     Raises:
         UsageError: what cannot be used, and why.
     """
     folder = settings.data_dir
-    try:
-        files.make_folder(folder)
-        scratch = folder / "tmp"
-        files.make_folder(scratch)
-        files.lock(folder / "lock")
-    except OSError as error:
-        raise InvalidInput(
-            f"USAGE_DATA_DIR {folder} cannot be used: {error.strerror}",
-            "give a folder that this user may write to",
-        ) from None
     # SQLite sorts large results in files; the usual places may be read-only in a container.
-    os.environ.setdefault("SQLITE_TMPDIR", str(scratch))
+    os.environ.setdefault("SQLITE_TMPDIR", str(folder / _SCRATCH))
     metrics = Metrics(
         version("usage-operator"), settings.name, settings.zone, settings.retention_days
     )
