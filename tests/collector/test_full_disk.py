@@ -64,6 +64,7 @@ def _wait_until_ready(collector: CollectorProcess) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.timeout(120 + 10 * CYCLES)
 def test_a_full_disk_refuses_loses_nothing_and_recovers(small_disk: Path) -> None:
     """Again and again: 503 with Retry-After while full, unready, and service once there is room."""
     acknowledged: list[str] = []
@@ -102,6 +103,7 @@ def _store_until_full(ledgers: Ledgers) -> int:
         stored += 200
 
 
+@pytest.mark.timeout(120 + 10 * CYCLES)
 def test_purging_works_on_a_full_disk_and_makes_room(small_disk: Path) -> None:
     """The reserve is there for it: what is old and sent goes, and events are taken again."""
     (small_disk / "filler").write_bytes(bytes(24 * 2**20))
