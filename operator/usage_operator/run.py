@@ -70,7 +70,8 @@ async def _installed(client: Client, namespaces: tuple[str, ...], *, everywhere:
 async def _answers(client: Client, namespace: str | None) -> bool:
     """Tell whether the API server lists our resources; not so, a little later, when it is away."""
     try:
-        await client.list(naming.KIND, namespace)
+        async for _ in client.pages(naming.KIND, namespace, {}, size=1):
+            break
     except errors.ApiUnavailable as error:
         _log.warning("%s; asked again in %.0f s at most", error, _AGAIN_SECONDS)
         await asyncio.sleep(_AGAIN_SECONDS * random.uniform(0.5, 1))  # noqa: S311

@@ -195,14 +195,14 @@ class Client:
         return [about | item for item in answer.get("items") or []]
 
     async def pages(
-        self, kind: str, namespace: str | None, labels: Mapping[str, str]
+        self, kind: str, namespace: str | None, labels: Mapping[str, str], size: int = _PAGE
     ) -> AsyncIterator[Page]:
         """List a kind's objects in pages, so that many need not be in memory at once.
 
         Expired when that took so long that the list has to begin anew.
         """
         about = {"apiVersion": KINDS[kind].api, "kind": kind}
-        parameters = {"labelSelector": _selector(labels), "limit": str(_PAGE)}
+        parameters = {"labelSelector": _selector(labels), "limit": str(size)}
         more = ""
         while True:
             answer = await self._call(
