@@ -55,6 +55,10 @@ class Unauthenticated(UsageError):
     """No token, or one that is not known."""
 
 
+class UnknownSender(Unauthenticated):
+    """A notification does not carry the secret header that it is known by."""
+
+
 class Forbidden(UsageError):
     """A known caller without the role that this needs."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import UsageError, VendorUnavailable
-from usage_collector.periods import rfc3339
+from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.vendors.assemblyai import notices
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ class Try:
     refused: bool = False
 
 
+def is_old(received: int, now: int) -> bool:
+    """Whether what was notified then (µs) may have been counted in a month too long ago.
+
+    A month knows what the two before it counted. One that is cut now is this month's or the next,
+    so that what came in the month before this one, or in this, is safe.
+    """
+    return received < Period.of(moment(now)).previous.start
+
+
 def delay(answers: int, *, refused: bool) -> float:
     """Seconds until the next attempt after so many, without the jitter: each twice the last."""
     first, most = (REFUSED_SECONDS, MOST_REFUSED_SECONDS) if refused else (1.0, MOST_SECONDS)
@@ -55,7 +64,10 @@ def _jittered(seconds: float) -> float:
 
 
 class Desk:
-    """Asks for all that is pending; ``store`` makes an event durable, ``now`` is in µs."""
+    """Asks for all that is pending; ``store`` makes an event durable, ``now`` is in µs.
+
+    ``counted`` says whether any collector has counted a job, None while it cannot be told.
+    """
 
     def __init__(
         self,
@@ -63,7 +75,9 @@ class Desk:
         transcripts: Transcripts,
         store: Callable[[bytes], Awaitable[None]],
         now: Callable[[], int],
+        counted: Callable[[bytes], bool | None] = lambda _: False,
     ) -> None:
+        self._counted = counted
         self._finder = finder
         self._transcripts = transcripts
         self._store = store
@@ -177,6 +191,17 @@ class Desk:
             self._start_due()
             self._woken.set()
 
+    async def _is_new(self, identity: bytes, known: Try) -> bool:
+        """Whether no other collector counted it in a month that no month looks back to any more."""
+        counted = await asyncio.to_thread(self._counted, identity)
+        if counted:
+            _log.info("a transcript of months ago was counted by another collector")
+            self._finder.settle(identity)
+        elif counted is None:
+            known.problem = "another collector may have counted it, and not all of them were heard"
+            self._again(identity, LOOK_SECONDS)
+        return counted is False
+
     def _next(self) -> float:
         return max(self._queue[0][0], self._resume_at)
 
@@ -195,6 +220,8 @@ class Desk:
         known = self._tries.setdefault(identity, Try())
         wait = None
         try:
+            if is_old(one.received, self._now()) and not await self._is_new(identity, known):
+                return
             transcript = await self._transcripts.get(one.notice.transcript)
             self._answered(known, "AssemblyAI does not know its duration yet", refused=False)
             outcome = one.notice.outcome(transcript, one.received)

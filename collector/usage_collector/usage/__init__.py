@@ -8,7 +8,8 @@ from usage_collector.usage.answering import as_csv, flat
 from usage_collector.usage.asking import DIMENSION, GROUPS, Query, last_days, query
 from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.customers import Customer, read_details
-from usage_collector.usage.fleet import Fleet, Missing
+from usage_collector.usage.fleet import Fleet
+from usage_collector.usage.missing import Missing
 from usage_collector.usage.series import BY, read_by
 
 __all__ = [

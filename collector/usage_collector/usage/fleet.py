@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +32,7 @@ from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.limits import HISTORY_DAYS
+from usage_collector.usage.missing import Missing, lacking
 from usage_collector.usage.policy import PolicyFile
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY
@@ -39,7 +40,7 @@ from usage_collector.usage.store import Store
 from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
@@ -63,23 +64,6 @@ LAG = 10_000_000
 """How long (µs) an event may take until it is counted before that is told."""
 WAIT_SECONDS = 2.0
 """How long an answer waits for events to be counted that this collector received before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A collector of which not all is known: why, up to when (µs) it is, and from when on again."""
-
-    collector: str
-    reason: str
-    as_of: int | None
-    until: int | None = None
-
-    @property
-    def line(self) -> dict[str, object]:
-        """As answers list it."""
-        as_of, until = (None if at is None else rfc3339(at) for at in (self.as_of, self.until))
-        more = {} if until is None else {"until": until}
-        return {"collector": self.collector, "reason": self.reason, "as_of": as_of, **more}
 
 
 class Fleet:
@@ -217,6 +201,8 @@ class Fleet:
 
     def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
+        # Before what is told, so that it is not said to be all when it was not yet.
+        troubles = self.feeder.troubles(self._now() - LAG)
         seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
         return exchange.encode(
             exchange.News(
@@ -225,7 +211,7 @@ class Fleet:
                 epoch=self.store.epoch,
                 seq=seq,
                 more=more,
-                troubles=self.feeder.troubles(self._now() - LAG),
+                troubles=troubles,
                 early=self.feeder.early(),
                 states=states,
                 customers=self.registry.news(register[: exchange.DIGEST]),
@@ -282,7 +268,7 @@ class Fleet:
         """What may be missing from these days, after waiting a little for what is under way."""
         began = self._now()
         self.feeder.catch_up(began, WAIT_SECONDS)
-        return self._lacking(query, self.sources(began))
+        return lacking(query, self.sources(began))
 
     def _before(self, query: Query, *, empty: bool) -> list[Missing]:
         """That nobody was there in the beginning of these days: then none is no usage.
@@ -293,18 +279,12 @@ class Fleet:
         first = query.until if query.since is None and empty else query.since
         if first is None or oldest is None or (oldest.began or 0) <= first * DAY:
             return []
-        trouble = coverage.before(oldest)
-        return [Missing(oldest.collector, trouble.reason, trouble.since, trouble.until)]
+        return [Missing.of(oldest, coverage.before(oldest))]
 
-    @staticmethod
-    def _lacking(query: Query, sources: Sequence[Source]) -> list[Missing]:
-        first = 0 if query.since is None else query.since
-        return [
-            Missing(one.collector, trouble.reason, trouble.since, trouble.until)
-            for one in sources
-            for trouble in one.troubles
-            if trouble.touches(first, query.until)
-        ]
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is known by now who the others are."""
+        return not self._settings.peers or bool(self._stamp)
 
     @property
     def today(self) -> int:
@@ -332,14 +312,14 @@ class Fleet:
 
     async def _alert(self) -> None:
         # Who the others are has to be known first.
-        if not self.limits_file.hooks or (self._settings.peers and not self._stamp):
+        if not self.limits_file.hooks or not self.is_listed:
             return
         if responsible(self._settings.name, self._others(), self._now(), self._began):
             await self._work(self._send_alerts)
 
     def _send_alerts(self) -> None:
         # Nobody waits for it, so counting goes on at its own pace.
-        missing = self._lacking(Query(self.today - HISTORY_DAYS, self.today), self.sources())
+        missing = lacking(Query(self.today - HISTORY_DAYS, self.today), self.sources())
         self._alerting.run(self._quotas(), sorted({one.collector for one in missing}))
 
     def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:

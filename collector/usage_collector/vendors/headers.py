@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from usage_collector import files
-from usage_collector.errors import InvalidInput, Unauthenticated
+from usage_collector.errors import InvalidInput, UnknownSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ class Headers:
         """Return when one of the headers is there; ``values`` gives those of a name.
 
         Raises:
-            Unauthenticated: none is.
+            UnknownSender: none is.
         """
         found = False
         # All are compared, in constant time, so that time tells nothing about them.
@@ -57,7 +57,7 @@ class Headers:
                 given = hashlib.sha256(value.strip().encode(errors="surrogateescape")).digest()
                 found |= hmac.compare_digest(given, digest)
         if not found:
-            raise Unauthenticated(
+            raise UnknownSender(
                 "the header that notifications are known by is missing or another one",
                 "submit with the webhook_auth_header_name and _value that are set here",
             )

@@ -44,7 +44,10 @@ def answer(error: Exception) -> web.Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = _RETRY_SECONDS
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        # A 401 has to name a scheme (RFC 9110, 15.5.2). A header of one's own is none that is
+        # registered, and its name is nobody's business.
+        header = isinstance(error, errors.UnknownSender)
+        response.headers["WWW-Authenticate"] = "WebhookHeader" if header else "Bearer"
     return response
 
 

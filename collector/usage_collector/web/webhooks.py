@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from usage_collector.errors import StorageUnavailable, TooLarge, TooSlow
 from usage_collector.keystore import Pair
 from usage_collector.pending import Desk, Finder
 from usage_collector.usage import Kind, Trouble
+from usage_collector.usage.knowing import counted
 from usage_collector.vendors.assemblyai.notices import Notice
 from usage_collector.vendors.assemblyai.transcripts import Transcripts
 from usage_collector.vendors.headers import Headers
@@ -64,7 +66,8 @@ class Webhooks:
         if self._headers or Finder.is_needed(settings.data_dir):
             finder = Finder(settings.data_dir, parts.ledgers)
             transcripts = Transcripts(settings.assemblyai_url, settings.assemblyai_key_file)
-            self._desk = Desk(finder, transcripts, self._store, parts.clock.now)
+            known = partial(counted, parts.fleet)
+            self._desk = Desk(finder, transcripts, self._store, parts.clock.now, known)
             parts.fleet.feeder.also = self.troubles
         desk = self._desk
         parts.metrics.watch_pending(

@@ -26,6 +26,10 @@ from tests.collector.vendors.assemblyai import (
     serving,
     transcript,
 )
+from usage_collector import events
+from usage_collector.ledger import Ledgers
+from usage_collector.vendors.assemblyai.notices import Notice
+from usage_collector.vendors.assemblyai.transcripts import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +116,9 @@ def collector(folder: Path, api: AssemblyAI, **variables: str) -> Iterator[Setti
         USAGE_ASSEMBLYAI_KEY_FILE=str(folder / "key"),
         USAGE_ASSEMBLYAI_URL=api.url,
         **variables,
-    ).patch("usage_collector.pending.asking.REFUSED_SECONDS", 0.5)
+    )
+    process.patch("usage_collector.pending.asking.REFUSED_SECONDS", 0.5)
+    process.patch("usage_collector.pending.asking.LOOK_SECONDS", 2.0)
     with process.there_since(2 * 86_400):
         yield Setting(api, process, port)
 
@@ -253,6 +259,32 @@ def test_a_person_can_settle_what_the_vendor_will_never_tell(tmp_path: Path) -> 
         setting.until({})
 
 
+def test_what_was_counted_months_ago_elsewhere_is_not_asked_for(tmp_path: Path) -> None:
+    """A month knows of two before it; so a collector that was away looks who has it, and waits."""
+    long_ago = round(time.time() - 150 * 86_400) * 1_000_000
+    notice = Notice("a", "completed", "Acme", "", {})
+    done = notice.outcome(Transcript("completed", 281.0, "", "", ""), long_ago)
+    assert done
+    for folder, raw in (("other", done), ("data", notice.event)):
+        (tmp_path / folder).mkdir()
+        ledgers = Ledgers(tmp_path / folder, folder, "eu-1a", lambda: long_ago)
+        ledgers.writer.append_and_wait(events.parse(raw))
+        ledgers.close()
+    other = CollectorProcess(tmp_path / "other", USAGE_NAME="other")
+    peers = tmp_path / "peers"
+    peers.write_text(f"{other.reporting_url}\n")
+    with (
+        serving(a=[transcript()]) as api,
+        collector(tmp_path, api, USAGE_PEERS=f"@{peers}") as setting,
+    ):
+        setting.until({"a": "another collector may have counted it"})
+        with other:
+            setting.until({})
+            assert [event["event"] for event in setting.events()] == ["TRANSCRIPT_NOTIFIED"]
+            assert setting.usage()["summary"][0]["count"] == 1
+        assert api.asked == []
+
+
 def test_whoever_lacks_the_header_is_refused_for_good(tmp_path: Path) -> None:
     """Nothing of theirs is stored, and no retries come."""
     with serving() as api, collector(tmp_path, api) as setting:
@@ -260,6 +292,10 @@ def test_whoever_lacks_the_header_is_refused_for_good(tmp_path: Path) -> None:
         body = {"transcript_id": "a", "status": "completed"}
         assert notify(setting.url, ("x-webhook-secret", "no"), body, tls) == [401]
         assert notify(setting.url, ("authorization", HEADER[1]), body, tls) == [401]
+        # It is no Bearer token that is wanted, and which header it is is not told.
+        refused = setting.post(json=body)
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "WebhookHeader")
+        assert HEADER[0].lower() not in str(refused.headers).lower() + refused.text.lower()
         assert setting.events() == []
         assert HEADER[1] not in setting.process.log.read_text()
 
