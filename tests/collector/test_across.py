@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,25 @@ def test_a_signed_manifest_that_its_files_do_not_bear_out_is_found(
     (finding,) = verify([tmp_path], Trust()).findings
     assert (finding.kind, finding.file) == (Kind.ALTERED, str(tmp_path / "manifest.json"))
     assert member in finding.detail
+
+
+def test_a_year_takes_no_more_memory_than_a_month(tmp_path: Path) -> None:
+    """Of the other months only what joins them is kept, not their lists of duplicates."""
+    at_once, period, folders = 400, OCTOBER, []
+    book = Ledger([event(f"s{n // at_once}", 60, extra=n) for n in range(6 * at_once)])
+    for first in range(1, 6 * at_once, at_once):
+        folders.append(tmp_path / str(period))
+        positions = (first, first + at_once - 1)
+        delivery(folders[-1], book, positions, str(period), counted_at=period.end)
+        period = period.next
+    verify(folders[:1], Trust())  # what is made once and kept
+    peaks = []
+    for given_ in (folders[:1], folders):
+        tracemalloc.start()
+        assert verify(given_, Trust()).findings == ()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_a_pending_job_that_was_dropped_between_months_is_found(tmp_path: Path) -> None:

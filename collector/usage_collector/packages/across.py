@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from usage_collector.totals.month import Line
 
 _BLOCK = 64 * 1024
+_JOINED = {
+    "estimates": ("id", "seconds"),
+    "corrections": ("id", "of", "reported_seconds", "actual_seconds"),
+}
 
 
 class Counted:
@@ -172,6 +176,17 @@ def before(period: str) -> list[str]:
     return [str(month.previous), str(month.previous.previous)]
 
 
+def joining(manifest: Manifest) -> Manifest:
+    """The manifest with what `joined_months` looks at, and no other lists."""
+    kept = ("period", "revision", "resumed", "carried", "announced", "pending")
+    body = {name: manifest.body[name] for name in kept if name in manifest.body}
+    for name, members in _JOINED.items():
+        body[name] = [
+            {member: line.get(member) for member in members} for line in manifest.lines(name)
+        ]
+    return replace(manifest, body=body)
+
+
 def joined_months(deliveries: Iterable[Sequence[tuple[str, Manifest]]]) -> Iterator[Finding]:
     """Whether each month took over, and corrected, what those before it left and estimated."""
     found = [manifests for manifests in deliveries if manifests]
@@ -197,12 +212,14 @@ def joined_months(deliveries: Iterable[Sequence[tuple[str, Manifest]]]) -> Itera
 def _corrections(
     name: str, manifest: Manifest, given: Mapping[str, Sequence[Manifest]]
 ) -> Iterator[Finding]:
+    estimated: dict[str, set[tuple[object, object]]] = {}
     for line in manifest.lines("corrections"):
         first = line.get("of")
         period = str(first.get("period")) if isinstance(first, dict) else ""
         reported = line.get("reported_seconds")
-        known = given.get(period, ())
-        if known and not any((line.get("id"), reported) in _estimated(one) for one in known):
+        if period not in estimated:
+            estimated[period] = {pair for one in given.get(period, ()) for pair in _estimated(one)}
+        if given.get(period) and (line.get("id"), reported) not in estimated[period]:
             detail = f"it corrects session {str(line.get('id'))[:16]}, which {period} did not"
             yield Finding(Kind.ALTERED, name, f"{detail} estimate at {reported} s")
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from usage_collector.errors import InvalidInput
 from usage_collector.packages import manifest as manifests
-from usage_collector.packages.across import Before, Counted, before, is_counted, joined_months
+from usage_collector.packages.across import (
+    Before,
+    Counted,
+    before,
+    is_counted,
+    joined_months,
+    joining,
+)
 from usage_collector.packages.checking import Check
 from usage_collector.packages.delivery import (
     announced,
@@ -87,6 +94,7 @@ class _Delivery:
     """The files of one folder with a manifest, or all files of folders without any."""
 
     paths: list[Path] = field(default_factory=list)
+    # Only what joins months: a year's lists of duplicates are too much to be held at once.
     manifests: list[tuple[str, Manifest]] = field(default_factory=list)
     files: list[FileReport] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -124,14 +132,17 @@ class _Verifier:
     def _manifest(self, path: Path, delivery: _Delivery) -> None:
         name = str(path)
         try:
-            with path.open("rb") as file:
-                found = manifests.read(_Counting(file, self._progress), self._trust.secrets)
+            found = self._read(path, self._progress)
         except Malformed as error:
             kind = Kind.NOT_OURS if isinstance(error, Foreign) else Kind.ALTERED
             self.findings.append(Finding(kind, name, str(error)))
             return
-        delivery.manifests.append((name, found))
+        delivery.manifests.append((name, joining(found)))
         delivery.manifests.sort(key=lambda one: one[1].revision)
+
+    def _read(self, path: Path, progress: Progress) -> Manifest:
+        with path.open("rb") as file:
+            return manifests.read(_Counting(file, progress), self._trust.secrets)
 
     def _trusted(self, delivery: _Delivery) -> Trust:
         """The keys that will do in this folder: a manifest vouches for those it lists.
@@ -148,6 +159,12 @@ class _Verifier:
 
     def run(self, delivery: _Delivery) -> None:
         """Checks one delivery's packages and counts what they hold."""
+        slim = delivery.manifests
+        delivery.manifests = [(name, self._read(Path(name), _unnoticed)) for name, _ in slim]
+        self._run(delivery)
+        delivery.manifests = slim
+
+    def _run(self, delivery: _Delivery) -> None:
         trust = self._trusted(delivery)
         with Sorter() as uses:
             for path in delivery.paths:
@@ -212,6 +229,10 @@ class _Verifier:
 
 def _ignore(_: Use) -> None:
     """Takes nothing."""
+
+
+def _unnoticed(_: int) -> None:
+    """What is read a second time is no progress."""
 
 
 def _copies(paths: Sequence[Path]) -> set[Path]:
