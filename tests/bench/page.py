@@ -118,7 +118,7 @@ def main() -> None:
         folder = Path(scratch) / "data"
         number = _fill(folder, given.zones, given.customers)
         print(f"{number} jobs: {_DAYS} days, {given.zones} zones, {given.customers} customers")
-        with CollectorProcess(folder) as process:
+        with CollectorProcess(folder).there_since(_DAYS * 86_400) as process:
             for title, days in (("a year", _DAYS), ("a month", 30), ("a year again", _DAYS)):
                 visit = Visit(browser, process.reporting_url)
                 today = time.time() // 86400
