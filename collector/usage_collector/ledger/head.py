@@ -84,7 +84,12 @@ def _put(descriptor: int, head: Head, slot: int) -> None:
     try:
         os.pwrite(descriptor, _encode(head), slot * _SLOT)
     except OSError as error:
-        if error.errno in FULL or error.errno == errno.EROFS:
+        if error.errno == errno.EROFS:
+            raise StorageUnavailable(
+                "the head is on a read-only file system",
+                "look at the volume and its node's kernel log",
+            ) from None
+        if error.errno in FULL:
             raise StorageUnavailable(
                 f"the head cannot be written: {error.strerror}", "free space or mend the volume"
             ) from None
