@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import figures
 from tests.bench.month import run
 from tests.collector.year import life
 
@@ -24,21 +25,27 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=200_000)
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", action="store_true", help="write what came of it to RESULTS.md")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         lived = life.live(Path(folder), asked.jobs, asked.sessions, asked.seed)
-        print(f"{lived.events} events in {time.perf_counter() - began:.0f} s")
+        took = time.perf_counter() - began
         verified = run("verify", lived.out, environment={})
         problems = life.differences(lived)
     report = verified.facts
     problems += [str(one) for one in report["findings"] if one["kind"] != "gap"]
-    print(
-        f"verified: {len(report['files'])} packages, {report['events']} events "
-        f"in {verified.seconds:.1f} s with {verified.peak_mb:.0f} MB"
+    text = (
+        f"{lived.events:,} events told, twelve months exported in {took:.0f} s; "
+        f"{len(report['files'])} packages with {report['events']:,} events verified in "
+        f"{verified.seconds:.1f} s with {verified.peak_mb:.0f} MB. {len(lived.count.best):,} jobs "
+        f"and sessions, {lived.count.duration / 3.6e9:.6f} hours: "
+        + ("; ".join(problems) or "the twelve manifests say the same, and name every gap there is")
+        + ".\n"
     )
-    print(f"{len(lived.count.best)} jobs and sessions, {lived.count.duration / 3.6e9:.6f} hours")
-    print("\n".join(problems) or "the twelve manifests say the same, and name every gap there is")
+    print(text)
+    if asked.save:
+        figures.save("year", f"year --jobs {asked.jobs} --sessions {asked.sessions}", text)
     sys.exit(1 if problems else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooL
 from usage_collector.peers import Peer, Refused, address, addresses
 
 if TYPE_CHECKING:
+    import httpx
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -27,7 +29,7 @@ def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.do_GET()
 
         def do_GET(self) -> None:
@@ -152,6 +154,32 @@ def test_a_broken_download_starts_over(tmp_path: Path) -> None:
     ):
         peer.window(None, None, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"package"
+
+
+def test_a_whole_month_may_be_read_before_the_answer_begins(tmp_path: Path) -> None:
+    """A cut and its sessions are waited for as long as it takes, unless the host has gone."""
+    seen: dict[str, tuple[float, int, int]] = {}
+
+    def note(answer: httpx.Response) -> None:
+        request, stream = answer.request, answer.extensions["network_stream"]
+        got = stream.get_extra_info("socket").getsockopt
+        alive, idle = (
+            got(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            got(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+        )
+        seen[request.url.path] = (request.extensions["timeout"]["read"], alive, idle)
+
+    cut = b'{"period":"2026-10","count":0,"files":[]}'
+    with answering((200, STATUS), (200, cut), (200, b"")) as (url, _), Peer(url) as peer:
+        peer._client.event_hooks = {"response": [note]}
+        peer.status()
+        peer.cut("2026-10", {})
+        peer.sessions("2026-10", tmp_path / "sessions")
+    assert seen == {
+        "/v1/periods": (60, 1, 15),
+        "/v1/periods/2026-10": (3600, 1, 15),
+        "/v1/periods/2026-10/sessions": (3600, 1, 15),
+    }
 
 
 def test_addresses_are_read_from_a_list_or_a_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
+import socket
 import ssl
 import time
 import zlib
@@ -55,6 +56,15 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_LONG = httpx.Timeout(3600.0, connect=5.0)
+"""For what says nothing until a whole month was read, slowly where events come in meanwhile."""
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+]
+"""A host that is gone is noticed after 75 s, whatever is waited for."""
 _BROKEN = 500
 _PASSING = frozenset({429, _BROKEN, 502, 503, 504})
 
@@ -103,7 +113,11 @@ class Peer:
         self._client = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            verify=tls if tls is not None else True,
+            transport=httpx.HTTPTransport(
+                verify=tls if tls is not None else True,
+                trust_env=False,
+                socket_options=_KEEPALIVE,
+            ),
             timeout=_TIMEOUT,
             trust_env=False,
         )
@@ -124,7 +138,7 @@ class Peer:
 
     def cut(self, period: str, limits: Mapping[str, float]) -> list[CutFile]:
         """Fixes a period's cut, once and for all; the packages it comes to."""
-        answer = self._ask("POST", f"/v1/periods/{period}", params=dict(limits))
+        answer = self._ask("POST", f"/v1/periods/{period}", params=dict(limits), timeout=_LONG)
         return self._decoded(read_cut, answer).files
 
     def receipt(self, period: str, state: str, files: Sequence[Mapping[str, str]], by: str) -> None:
@@ -205,7 +219,7 @@ class Peer:
 
     def sessions(self, period: str, path: Path) -> None:
         """Writes the billing identities of a period, a JSON object a line, to a file."""
-        self._fetch(f"/v1/periods/{period}/sessions", path, {})
+        self._fetch(f"/v1/periods/{period}/sessions", path, {}, timeout=_LONG)
 
     def _ask(
         self,
@@ -213,18 +227,25 @@ class Peer:
         path: str,
         params: Mapping[str, float | str] | None = None,
         json: object = None,
+        timeout: httpx.Timeout = _TIMEOUT,
     ) -> bytes:
         def once() -> bytes:
-            with self._answer(method, path, params or {}, json) as response:
+            with self._answer(method, path, params or {}, json, timeout=timeout) as response:
                 return response.read()
 
         return self._patiently(once)
 
     def _fetch(
-        self, path: str, file: Path, params: Mapping[str, float | str], attempts: int = 0
+        self,
+        path: str,
+        file: Path,
+        params: Mapping[str, float | str],
+        attempts: int = 0,
+        timeout: httpx.Timeout = _TIMEOUT,
     ) -> None:
         def once() -> None:
-            with self._answer("GET", path, params) as response, file.open("wb") as out:
+            answer = self._answer("GET", path, params, timeout=timeout)
+            with answer as response, file.open("wb") as out:
                 for chunk in response.iter_raw():
                     out.write(chunk)
                 out.flush()
@@ -240,11 +261,12 @@ class Peer:
         params: Mapping[str, float | str],
         json: object = None,
         content: Iterator[bytes] | None = None,
+        timeout: httpx.Timeout = _TIMEOUT,
     ) -> Iterator[httpx.Response]:
         answered = False
         try:
             with self._client.stream(
-                method, path, params=params, json=json, content=content
+                method, path, params=params, json=json, content=content, timeout=timeout
             ) as response:
                 answered = True
                 if response.status_code in _PASSING:
