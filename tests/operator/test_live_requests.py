@@ -16,7 +16,7 @@ import pytest
 from tests.operator import hollow
 from usage_operator import errors, settings, watch
 from usage_operator.kube import Client, Mirror, from_file
-from usage_operator.reconcile import Key, Reconciler
+from usage_operator.reconcile import SETTLED_SECONDS, Key, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,6 +116,21 @@ async def test_what_looks_cost(desk: Desk) -> None:
     assert (await desk.look())["GET"] == 6
     assert (await desk.look(whole=False))["GET"] == 4
     assert desk.place.versions() == versions
+
+
+async def test_a_lost_secret_is_back_within_a_minute(desk: Desk) -> None:
+    """Secrets are not watched: the look that comes each minute by itself finds what they lack."""
+    desk.apply()
+    await desk.settle()
+    name = f"{desk.place.name}-tokens"
+    desk.place.kubectl("delete", "secret", name)
+    await desk.look(whole=False)
+    assert desk.place.get("secret", name)["data"].keys() >= {"tokens", "admin"}
+    await desk.settle()
+    desk.place.kubectl("patch", "secret", name, "-p", '{"data":{"admin":null}}')
+    await desk.look(whole=False)
+    assert "admin" in desk.place.get("secret", name)["data"]
+    assert SETTLED_SECONDS < 60
 
 
 async def test_what_was_created_can_be_taken_away(desk: Desk) -> None:
