@@ -124,10 +124,12 @@ def test_one_that_joins_is_not_missing_before(tmp_path: Path) -> None:
         while len(days := lines()) == 30:
             pass
         assert {line["coverage"] for line in days if line["zone"]} == {1.0}
-        (added,) = [line for line in days if not line["zone"]]
-        assert (added["day"], added["count"]) == (days[-1]["day"], None)
-        assert added["coverage"] < 1
-        assert [one["kind"] for one in added["problems"]] == ["away"]
+        # One day's line, or two's, where a day ends meanwhile.
+        added = [line for line in days if not line["zone"]]
+        assert 1 <= len(added) <= 2
+        assert {line["count"] for line in added} == {None}
+        assert all(line["coverage"] < 1 for line in added)
+        assert {one["kind"] for line in added for one in line["problems"]} == {"away"}
         old = days[20]["day"]
         answer = _usage(process, f"/v2/usage?since={old}&until={old}")
         assert "Usage-Partial" not in answer.headers

@@ -14,6 +14,8 @@ from playwright.sync_api import expect
 from tests.collector.browser import Visit, chromium
 from tests.collector.process import CollectorProcess, free_port
 from tests.collector.samples import array, event
+from tests.collector.year.clock import HandSet
+from usage_collector.periods import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 READ = {"Authorization": "Bearer reader"}
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+NOON = TODAY + timedelta(hours=12)
+"""When it is here, for collectors and browsers, so that no day ends in between."""
 
 
 def _day(ago: int) -> str:
@@ -54,6 +58,20 @@ def _asked(process: CollectorProcess, path: str, done: Callable[[Any], bool]) ->
         time.sleep(0.05)
 
 
+def _at_noon(process: CollectorProcess) -> CollectorProcess:
+    """Lets its clock begin at noon, and run from there."""
+    clock = HandSet(process.folder.with_name("clock"), microseconds(NOON))
+    process.environment |= clock.from_now
+    return process
+
+
+def _visit(browser: Browser, process: CollectorProcess, **options: Any) -> Visit:
+    """A tab of a browser whose clock shows noon."""
+    visit = Visit(browser, process.reporting_url, **options)
+    visit.context.clock.set_fixed_time(NOON)
+    return visit
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for all of them."""
@@ -68,7 +86,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]
     (folder / "tokens").write_text("read reader\nadmin boss\n")
     tokens = str(folder / "tokens")
     process = CollectorProcess(folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens)
-    with process.there_since(400 * 86_400):
+    with _at_noon(process).there_since(400 * 86_400):
         httpx.post(process.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
         boss = httpx.Client(
             base_url=process.reporting_url, headers={"Authorization": "Bearer boss"}
@@ -98,7 +116,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     visits: list[Visit] = []
 
     def opened(process: CollectorProcess, address: str = "", token: str = "", **more: Any) -> Page:
-        visits.append(Visit(browser, process.reporting_url, **more))
+        visits.append(_visit(browser, process, **more))
         return visits[-1].open(address, token)
 
     yield opened
@@ -117,7 +135,7 @@ def _table(page: Page, selector: str) -> list[list[str]]:
 
 def test_a_token_is_asked_for_and_forgotten(used: CollectorProcess, browser: Browser) -> None:
     """A wrong one is told; the right one stays in the tab only, until it is closed or left."""
-    visit = Visit(browser, used.reporting_url)
+    visit = _visit(browser, used)
     page = visit.page
     page.goto(used.reporting_url)
     page.fill("#token", "wrong")
@@ -236,7 +254,7 @@ def test_nothing_used_is_said_where_it_is_known(
     """A collector without others that was there all the time has used nothing, and says so."""
     folder = tmp_path_factory.mktemp("empty")
     process = CollectorProcess(folder / "data")
-    with process.there_since(40 * 86_400):
+    with _at_noon(process).there_since(40 * 86_400):
         page = open_page(process)
         assert page.inner_text("#empty").startswith("Nothing was used in these days")
         assert page.inner_text("#cards .card >> nth=0").startswith("0.000")
@@ -252,7 +270,7 @@ def test_before_it_began_nobody_knows(
     """A new collector says nothing of the days before it: they are not known, and no alarm."""
     folder = tmp_path_factory.mktemp("new")
     process = CollectorProcess(folder / "data")
-    with process.there_since(5 * 86_400):
+    with _at_noon(process).there_since(5 * 86_400):
         page = open_page(process)
         assert "no collector was there before" in page.inner_text("#partial")
         assert page.query_selector("#partial .bad") is None
@@ -274,7 +292,7 @@ def test_what_nobody_knows_is_no_zero(
     away = f"http://127.0.0.1:{free_port()}"
     process = CollectorProcess(folder / "data", EATS_SECURE="false")
     process.environment["USAGE_PEERS"] = f"{process.reporting_url},{away}"
-    with process:
+    with _at_noon(process):
         _asked(process, "/v1/usage/series", lambda found: "cannot be reached" in str(found))
         page = open_page(process)
         assert away in page.inner_text("#partial")
@@ -300,7 +318,7 @@ def test_an_answer_that_fails_is_told_in_its_place(
     used: CollectorProcess, browser: Browser
 ) -> None:
     """The rest is shown; without coverage no figure is taken for the whole."""
-    visit = Visit(browser, used.reporting_url)
+    visit = _visit(browser, used)
     visit.page.route("**/v1/coverage*", lambda route: route.abort())
     page = visit.open(token="reader")
     assert "This cannot be shown" in page.inner_text("#coverage")
@@ -320,7 +338,8 @@ def test_it_waits_where_requests_are_limited(
 ) -> None:
     """As 429 says, until it has all that it asked for."""
     folder = tmp_path_factory.mktemp("limited")
-    with CollectorProcess(folder / "data", USAGE_GETS_PER_SECOND="4") as process:
+    process = CollectorProcess(folder / "data", USAGE_GETS_PER_SECOND="4")
+    with _at_noon(process):
         page = open_page(process)
         assert page.inner_text("#state").startswith("As of")
         assert '" 429 ' in process.log.read_text()
