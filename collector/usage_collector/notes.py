@@ -30,7 +30,8 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A backup of this collector: where, when it was complete and last proven, and up to where.
 
-    ``ends`` are the last positions of each ledger that are in it.
+    ``ends`` are the last positions of each ledger that are in it. ``continuous``: somebody follows
+    the collector, and each package is proven as it comes.
     """
 
     place: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
@@ -38,6 +39,12 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ends: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=10_000)]
     verified: Moment | None = None
     verified_ok: bool | None = None
+    continuous: bool = False
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """Of which backup this is news."""
+        return self.place, self.continuous
 
 
 class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +90,7 @@ class Notes:
             if isinstance(note, Export):
                 kept = msgspec.structs.replace(self._kept, export=note)
             else:
-                others = [one for one in self._kept.backups if one.place != note.place]
+                others = [one for one in self._kept.backups if one.key != note.key]
                 kept = msgspec.structs.replace(self._kept, backups=[*others, note][-PLACES:])
             files.keep(self._path, msgspec.json.encode(kept), "the notes")
             self._kept = kept

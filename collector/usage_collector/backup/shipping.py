@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from usage_collector.backup.fetching import Fetcher, proofs
 from usage_collector.backup.index import Index
 from usage_collector.backup.stores import TAIL_FOLDER, Part
 from usage_collector.backup.taking import folder_name
+from usage_collector.backup.telling import tell
+from usage_collector.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
     from usage_collector.peers import Ledger, Peer, Status
 
 LOOK_SECONDS = 30.0
-"""How often the scheduled backup's index is read again, and an unchanged tail's written: often
-enough that a bucket's lock is not taken for one of a process that is gone."""
+"""How often the scheduled backup's index is read again, an unchanged tail's written, and the
+collector told: often enough that a bucket's lock is not taken for one of a process that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class _Tail:
         self._index = found.encrypted(self._key, store.name)
         self._ends: dict[str, Stored] = {}
         self._gone: set[str] = set()
-        self._looked = self._written = time.monotonic() - LOOK_SECONDS
+        self._looked = self._written = self._told = time.monotonic() - LOOK_SECONDS
         keys = proofs(route.peer, spool)
         self._fetcher = Fetcher(route.peer, store, route.key, spool, keys, route.now, TAIL_FOLDER)
 
@@ -107,7 +110,16 @@ class _Tail:
         if fetched or told != self._index or _due(self._written):
             self._index = msgspec.structs.replace(told, taken=began)
             self._save()
+        self._tell()
         return Step(status.collector, new, sum(one.bytes for one in fetched))
+
+    def _tell(self) -> None:
+        """Leave a note for people with the collector; the tail is as good without."""
+        if _due(self._told):
+            self._told = time.monotonic()
+            whole = self._index.with_packages(self._ends.values())
+            with suppress(UsageError):
+                tell(self._route.peer, self._store.name, whole, continuous=True)
 
     def _look(self) -> None:
         """See what the scheduled backup holds by now; the tail lets go of that."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from usage_collector.peers import Peer
 
 
-def tell(peer: Peer, place: str, index: Index) -> None:
-    """Leave a note of a complete backup with the collector that it is of.
+def tell(peer: Peer, place: str, index: Index, *, continuous: bool = False) -> None:
+    """Leave a note of a complete backup, or of its tail, with the collector that it is of.
 
     Raises:
         PeerUnavailable, Refused, NotFound: it does not take notes, or not now.
@@ -27,5 +27,6 @@ def tell(peer: Peer, place: str, index: Index) -> None:
         "ends": ends,
         "verified": proof.at if proof else None,
         "verified_ok": proof.ok if proof else None,
+        **({"continuous": True} if continuous else {}),
     }
     peer.report("PUT", "/v1/notes/backup", {}, msgspec.to_builtins(note))

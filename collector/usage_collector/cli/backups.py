@@ -35,17 +35,17 @@ def command(target: str, as_json: bool) -> None:
     rows, wrong = [], []
     for name in names:
         try:
-            index = catalog.load(where.of(name))
+            index, tail = catalog.load(where.of(name)), catalog.load_tail(where.of(name))
         except UsageError as error:
             wrong.append({"collector": name, "error": str(error)})
             continue
         if index:
-            rows.append(index)
+            rows.append((index, tail))
             if index.verified and not index.verified.ok:
                 findings = "; ".join(index.verified.findings)
                 wrong.append({"collector": name, "error": f"it did not prove: {findings}"})
     if as_json:
-        print_json({"ok": not wrong, "backups": [_facts(one) for one in rows], "wrong": wrong})
+        print_json({"ok": not wrong, "backups": [_facts(*one) for one in rows], "wrong": wrong})
     else:
         _print(rows)
         for one in wrong:
@@ -53,13 +53,15 @@ def command(target: str, as_json: bool) -> None:
     sys.exit(1 if wrong else 0)
 
 
-def _facts(index: Index) -> dict[str, object]:
+def _facts(index: Index, tail: Index | None) -> dict[str, object]:
     proof = index.verified
     return {
         "collector": index.collector,
         "zone": index.zone,
         "taken": _text(index.taken),
         "age_seconds": _age(index.taken).total_seconds() if index.taken else None,
+        "tail_taken": _text(tail.taken) if tail else None,
+        "tail_events": tail.events if tail else None,
         "events": index.events,
         "packages": len(index.packages),
         "bytes": index.stored_bytes,
@@ -74,14 +76,14 @@ def _facts(index: Index) -> dict[str, object]:
     }
 
 
-def _print(rows: list[Index]) -> None:
+def _print(rows: list[tuple[Index, Index | None]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("collector", overflow="fold")
     table.add_column("zone")
-    for name in ("events", "packages", "MB", "age"):
+    for name in ("events", "packages", "MB", "age", "followed"):
         table.add_column(name, justify="right")
     table.add_column("verified")
-    for index in rows:
+    for index, tail in rows:
         proof = index.verified
         said = "never" if proof is None else _span(_age(proof.at)) + " ago"
         table.add_row(
@@ -91,6 +93,7 @@ def _print(rows: list[Index]) -> None:
             str(len(index.packages)),
             f"{index.stored_bytes / 1e6:.1f}",
             _span(_age(index.taken)) if index.taken else "not complete yet",
+            _span(_age(tail.taken)) + " ago" if tail and tail.taken else "no",
             said if proof is None or proof.ok else f"[red]failed[/red] {said}",
         )
     console().print(table)

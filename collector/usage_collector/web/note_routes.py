@@ -58,7 +58,8 @@ def routes(kept: notes.Notes, ledgers: Ledgers, collector: str) -> list[Route]:
         Route(
             "PUT", "/v1/notes/backup", put(notes.Backup), Access.ADMIN,
             "Tell of a backup of this collector", {200: "It is kept."},
-            body="place, taken, ends (ledger: last position); verified, verified_ok", errors=errors,
+            body="place, taken, ends (ledger: last position); verified, verified_ok, continuous",
+            errors=errors,
         ),
         Route(
             "PUT", "/v1/notes/export", put(notes.Export), Access.ADMIN,

@@ -137,6 +137,25 @@ def test_a_lost_volume_comes_back_up_to_the_last_step(collector: Collector, tmp_
     assert (back["head"], back["last"]) == (ledger["head"], ledger["last"])
 
 
+def test_people_see_how_far_it_is(collector: Collector, tmp_path: Path) -> None:
+    """The collector is told, and `backups` tells, beside what is said of the scheduled backup."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder, "--verify").code == 0
+    (listed,) = command("backups", folder, "--json").facts["backups"]
+    assert listed["tail_taken"] is None
+    load(collector, 130, seed=2)
+    ship(collector, folder)
+    notes = httpx.get(f"http://{collector.address}/v1/notes").json()["backups"]
+    assert [(one["continuous"], one["missing_events"] > 0) for one in notes] == [
+        (False, True),
+        (True, False),
+    ]
+    (again,) = command("backups", folder, "--json").facts["backups"]
+    assert again["tail_taken"] > listed["taken"]
+    assert again["tail_events"] >= again["events"] - listed["events"] > 0
+    assert "ago" in command("backups", folder).out
+
+
 def test_the_scheduled_backup_takes_its_place(collector: Collector, tmp_path: Path) -> None:
     """What that holds the tail lets go, and nothing else; nobody waits for the other."""
     folder = tmp_path / "backups"
