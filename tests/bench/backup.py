@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from usage_collector import events
 from usage_collector.ledger import Ledgers
 
 _BATCH = 1000
+_TURNS = 3
 
 
 def fill(folder: Path, count: int) -> None:
@@ -106,15 +108,25 @@ def ingest(collector: CollectorProcess, seed: int) -> float:
 
 
 def disturbance(collector: CollectorProcess, where: Path) -> float:
-    """The share of its speed that ingest keeps while one backup after the other is taken."""
-    alone = ingest(collector, 1)
+    """The share of its speed that ingest keeps while one backup after the other is taken.
+
+    Of medians, in turns with ingest alone: what else the machine does disturbs both alike.
+    """
     address = f"127.0.0.1:{collector.reporting_port}"
-    line = f"n=0; while n=$((n+1)); do {sys.executable} -m usage_collector backup --from {address}"
-    shell = ["sh", "-c", f"{line} --to {where}/again-$n --json >/dev/null || exit; done"]
-    with subprocess.Popen(shell, start_new_session=True) as backups:
-        meanwhile = ingest(collector, 2)
-        os.killpg(backups.pid, signal.SIGTERM)
-    return meanwhile / alone
+    # The shell ends with the backup that is under way, not before.
+    line = "trap : TERM; while n=$((n+1)); do "
+    line += f"{sys.executable} -m usage_collector backup --from {address}"
+    alone, meanwhile = [], []
+    for turn in range(_TURNS):
+        alone.append(ingest(collector, 2 * turn + 1))
+        to = where / f"again-{turn}"
+        shell = ["sh", "-c", f"{line} --to {to}-$n --json >/dev/null || exit; done"]
+        with subprocess.Popen(shell, start_new_session=True) as backups:
+            meanwhile.append(ingest(collector, 2 * turn + 2))
+            os.killpg(backups.pid, signal.SIGTERM)
+        for folder in where.glob(f"{to.name}-*"):
+            shutil.rmtree(folder)
+    return statistics.median(meanwhile) / statistics.median(alone)
 
 
 def measure(count: int, where: Path) -> str:
