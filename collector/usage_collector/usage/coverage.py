@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from usage_collector.periods import rfc3339
+from usage_collector.periods import moment, rfc3339
 from usage_collector.usage.asking import text
 from usage_collector.usage.states import DAY
 
@@ -75,7 +75,7 @@ def first(sources: Iterable[Source]) -> Source | None:
 def before(oldest: Source) -> Trouble:
     """What nobody knows of: the time before the first collector began."""
     assert oldest.began is not None  # noqa: S101
-    why = f"no collector was there before {rfc3339(oldest.began)}"
+    why = f"no collector was there before {moment(oldest.began):%Y-%m-%d %H:%M:%S} UTC"
     return Trouble(why, None, oldest.began, Kind.BEFORE)
 
 

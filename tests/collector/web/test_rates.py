@@ -53,6 +53,20 @@ def test_clients_do_not_share_a_limit() -> None:
             rates.check(method, token, client)
 
 
+def test_the_documented_figures_are_a_second_s_worth_of_each_token() -> None:
+    """50 gets and 10 posts at once, no more, and as many again after a second."""
+    clock = [0.0]
+    rates = Rates(50, 10, lambda: clock[0])
+    for clock[0] in (0.0, 1.0):
+        for token in ("Bearer a", "Bearer b"):
+            for method, most in (("GET", 50), ("POST", 10)):
+                for _ in range(most):
+                    rates.check(method, token, None)
+                with pytest.raises(TooMany) as refused:
+                    rates.check(method, token, None)
+                assert refused.value.seconds == pytest.approx(1 / most)
+
+
 def test_no_limit_is_no_limit() -> None:
     """A rate of 0 lets everything pass."""
     rates = Rates(0, 0, lambda: 0.0)
@@ -70,6 +84,9 @@ def test_a_limited_client_is_told_when_to_come_again(tmp_path: Path) -> None:
         assert refused.status_code == 429
         assert 1 <= int(refused.headers["Retry-After"]) <= 100
         assert refused.json()["error"] == "Too Many Requests"
+        changed = [httpx.put(f"{url}/v1/customers/{n}", json={"name": "A"}) for n in "ab"]
+        assert [one.status_code for one in changed] == [200, 429]
+        assert "Retry-After" in changed[1].headers
         for path in ("/healthz", "/metrics", "/v1/usage/news"):
             assert httpx.get(url + path).status_code == 200
         for number in range(20):
