@@ -60,6 +60,11 @@ def test_chart_and_kustomize_base_run_the_same_operator(cluster: Cluster) -> Non
     assert chart[name]["spec"]["replicas"] == base[name]["spec"]["replicas"] == 2
     policy = ("ValidatingAdmissionPolicy", "usage-operator-delete-warning")
     assert chart[policy]["spec"] == base[policy]["spec"]
+    for kind, field in (("Service", "ports"), ("NetworkPolicy", "ingress")):
+        ours, theirs = (one[kind, "usage-operator"]["spec"] for one in (chart, base))
+        assert ours[field] == theirs[field]
+    kinds = {kind for kind, _ in base} - {"Namespace"}
+    assert kinds == {kind for kind, _ in chart if kind != "Pod"}, "one of them has a kind more"
 
 
 def test_rights_follow_the_namespaces_that_are_served(cluster: Cluster) -> None:
