@@ -185,7 +185,10 @@ def _remount(folder: Path, how: str) -> None:
 
 
 def test_a_start_on_a_read_only_volume_waits_for_it(tmp_path: Path) -> None:
-    """It says so, ends when told to, and serves what was there once the volume can be written."""
+    """It says so, ends when told to, and serves what was there once the volume can be written.
+
+    Where not even the folder is there, waiting would not help.
+    """
     image = tmp_path / "image"
     disks.make(image, 48 * 2**20)
     with disks.mounted(image) as folder:
@@ -197,6 +200,8 @@ def test_a_start_on_a_read_only_volume_waits_for_it(tmp_path: Path) -> None:
             assert collector.stop() == 0
         _remount(folder, "ro")
         command = [sys.executable, "-m", "usage_collector", "serve"]
+        elsewhere = {**collector.environment, "USAGE_DATA_DIR": str(folder / "none")}
+        assert subprocess.run(command, env=elsewhere, timeout=60, check=False).returncode == 2
         for ending in (signal.SIGTERM, signal.SIGINT, None):
             with subprocess.Popen(
                 command, env=collector.environment, stdout=subprocess.PIPE

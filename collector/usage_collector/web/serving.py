@@ -113,7 +113,8 @@ def claim(folder: Path) -> None:
         files.make_folder(folder / _SCRATCH)
         files.lock(folder / "lock")
     except OSError as error:
-        if error.errno == errno.EROFS:
+        # Where there is no folder a volume was forgotten, and nothing comes back.
+        if error.errno == errno.EROFS and folder.is_dir():
             raise StorageUnavailable(
                 f"USAGE_DATA_DIR {folder} is on a read-only file system",
                 "look at the volume, its mount options and its node's kernel log",
