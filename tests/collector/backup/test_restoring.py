@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from tests.collector.backup.test_backup import backup, index, live, load, lose, status
 from tests.collector.processes import Collector, collectors, command, make_keys
 from tests.collector.year.clock import HandSet
+from usage_collector.backup import Source, catalog, place
+from usage_collector.backup.returning import archive
 from usage_collector.periods import Period
 
 if TYPE_CHECKING:
@@ -129,6 +134,35 @@ def test_files_without_an_index_come_back(tmp_path: Path) -> None:
         broken.write_bytes(broken.read_bytes()[:-9])
         named = command(*words, "--key-file", key)
         assert (named.code, broken.name in named.err) == (1, True)
+
+
+def test_a_restore_that_is_cut_short_brings_nothing_back(tmp_path: Path) -> None:
+    """Wherever its stream ends; the collector is as it was, and the whole stream restores."""
+    places = tmp_path / "backups"
+    with collectors(tmp_path, 1) as [one]:
+        load(one, 130, seed=1)
+        assert backup(one, places).code == 0
+        ledger = live(one)["id"]
+        lose(one)
+        store = place(str(places)).of(one.name)
+        found = catalog.load(store)
+        assert found
+        body = b"".join(archive(Source(store, found, None), ledger))
+        url = f"http://{one.address}/v1/ledgers/{ledger}"
+        before = sorted(path.name for path in (one.data / "ledgers").iterdir())
+        for size in (0, 700, len(body) // 2, len(body) - 3000):
+            assert httpx.put(url, content=body[:size]).status_code == 400, size
+            # One that is killed sends less than it announced.
+            with socket.create_connection(("127.0.0.1", one.reporting)) as client:
+                head = (
+                    f"PUT /v1/ledgers/{ledger} HTTP/1.1\r\nHost: c\r\nContent-Length: {len(body)}"
+                )
+                client.sendall(f"{head}\r\n\r\n".encode() + body[:size])
+        while (answer := httpx.put(url, content=body)).status_code == 409:
+            assert "another ledger is being restored" in answer.text
+        assert (answer.status_code, answer.json()["state"]) == (201, "restored"), answer.text
+        after = sorted(path.name for path in (one.data / "ledgers").iterdir())
+        assert after == sorted([*before, ledger])
 
 
 def test_one_of_several_ledgers_comes_back(tmp_path: Path) -> None:
