@@ -88,16 +88,28 @@ class Ran:
     facts: Any
 
 
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+"""A small process in between: until it is another program a child counts its parent's memory."""
+
+
 def run(*words: object, environment: dict[str, str]) -> Ran:
     """Runs `usage-collector`; its peak memory is its own."""
     began = time.perf_counter()
-    command = [*_CLI, *map(str, words), "--json"]
-    out = tempfile.TemporaryFile()  # noqa: SIM115
-    process = subprocess.Popen(command, stdout=out, env={**os.environ, **environment})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    out.seek(0)
-    return Ran(time.perf_counter() - began, usage.ru_maxrss / 1024, json.load(out))
+    with tempfile.NamedTemporaryFile() as peak:
+        command = [sys.executable, "-S", "-c", _MEASURED, peak.name, *_CLI, *map(str, words)]
+        out = subprocess.run(
+            [*command, "--json"],
+            stdout=subprocess.PIPE,
+            env={**os.environ, **environment},
+            check=False,
+        ).stdout
+        took = time.perf_counter() - began
+        return Ran(took, int(peak.read()) / 1024, json.loads(out))
 
 
 @contextlib.contextmanager

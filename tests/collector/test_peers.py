@@ -17,9 +17,10 @@ from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooL
 from usage_collector.peers import Peer, Refused, address, addresses
 
 if TYPE_CHECKING:
-    import httpx
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
 
 @contextmanager
