@@ -195,7 +195,9 @@ def _recall(
     for manifest in filter(None, (before.manifest, before.older)):
         counted, missing = recall(order, manifest, untold(manifest, fetched), stack)
         found.append(counted)
-        unread = {one for one in unread if one[1] != manifest.period or one[0] in missing}
+        unread = {one for one in unread if one[1] != manifest.period}
+        # One that was retired gave all it had, and nothing comes to it any more.
+        unread |= {(name, manifest.period) for name in missing - order.retired}
     reason = "what was counted in {} cannot be told, so it may be counted again"
     parts.gaps += [Gap(name, reason.format(period)) for name, period in sorted(unread)]
     return found
