@@ -22,7 +22,7 @@ from usage_collector.usage.texts import OWN
 from usage_collector.usage.told import Told  # noqa: TC001 - decoders read it
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from usage_collector.usage.registry import Registry
     from usage_collector.usage.store import Store
@@ -129,21 +129,28 @@ class Exchange:
             url: Known(url, collector, epoch, seq, heard, zone=zone)
             for url, collector, epoch, seq, heard, zone in rows
         }
+        self._listed: set[str] = set()
         for name, began in self._store.rows("SELECT name, value FROM meta"):
             if name.startswith(BEGAN):
-                self.known(name.removeprefix(BEGAN)).began = began
+                url = name.removeprefix(BEGAN)
+                self._listed.add(url)
+                self.known(url).began = began
 
-    def list(self, urls: Iterable[str]) -> None:
-        """These are all that should exist now; one that joins others that were known is new."""
-        added = [url for url in urls if url not in self._known]
-        since = self._now() if self._known else None
-        for url in added:
-            self._note(url, since)
-            self.known(url).began = since
+    def list(self, urls: Collection[str]) -> None:
+        """These are all that should exist now; one that joins others that were listed is new.
 
-    def _note(self, url: str, began: int | None) -> None:
-        mark = Mark.note(BEGAN + url, began)
-        self._store.fold([], self._now(), own=False, marks=[mark], epoch=self._epoch)
+        Where none of them was, nobody knows since when they are there, until they say so.
+        """
+        added = [url for url in urls if url not in self._listed]
+        if added:
+            self._note(added, self._now() if self._listed.intersection(urls) else None)
+            self._listed.update(added)
+
+    def _note(self, urls: Iterable[str], began: int | None) -> None:
+        marks = [Mark.note(BEGAN + url, began) for url in urls]
+        self._store.fold([], self._now(), own=False, marks=marks, epoch=self._epoch)
+        for url in urls:
+            self.known(url).began = began
 
     def known(self, url: str) -> Known:
         """How the collector at that address stands."""
@@ -182,8 +189,7 @@ class Exchange:
                 known.epoch = news.epoch
                 return False
             if news.began not in (None, known.began):
-                self._note(peer.url, news.began)
-                known.began = news.began
+                self._note([peer.url], news.began)
             if news.states or news.seq != known.seq:
                 self._store.fold(news.states, began, own=False, marks=[mark], epoch=self._epoch)
             self._registry.join(news.customers)

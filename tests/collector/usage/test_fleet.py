@@ -11,6 +11,10 @@ import pytest
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
 from usage_collector.ledger import sqlite
+from usage_collector.usage.exchange import Exchange
+from usage_collector.usage.registry import Registry
+from usage_collector.usage.store import Mark, Store
+from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +137,28 @@ def test_one_that_joins_is_not_missing_before(tmp_path: Path) -> None:
         old = days[20]["day"]
         answer = _usage(process, f"/v2/usage?since={old}&until={old}")
         assert "Usage-Partial" not in answer.headers
+
+
+def test_only_what_joins_others_is_new(tmp_path: Path) -> None:
+    """Not what a new index, or one of before, finds listed; and not when all addresses change."""
+    clock = [1_000]
+    store = Store(tmp_path)
+    registry, book = Registry(tmp_path, "c", lambda: clock[0]), Book(tmp_path)
+
+    def listed(*urls: str) -> list[int | None]:
+        exchange = Exchange(store, registry, book, lambda: clock[0])
+        exchange.list(urls)
+        exchange.list(urls)
+        clock[0] += 1
+        return [exchange.known(url).began for url in urls]
+
+    store.fold([], 0, own=False, marks=[Mark.peer("a", "a", "e", 1, 5, "z")], epoch=store.epoch)
+    assert listed("a", "b") == [None, None]
+    assert listed("a", "b", "c") == [None, None, 1_001]
+    assert listed("a", "c") == [None, 1_001]
+    assert listed("https-a", "https-c") == [None, None]
+    assert listed("https-a", "d", "c") == [None, 1_004, 1_001]
+    store.close()
 
 
 def _rows(path: Path, sql: str) -> list[Any]:
