@@ -26,7 +26,7 @@ _OFFER_SECONDS = 60.0
 """How soon the API server is asked again which kinds it knows."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-_PAGE = 250
+_PAGE = 100
 _SILENCE = 90.0
 """Seconds after which a watch that says nothing is taken for dead: a bookmark comes each minute."""
 
