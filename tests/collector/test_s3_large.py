@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -161,3 +164,42 @@ def test_a_large_file_arrives_whole_whatever_happened_before(
         assert place.deliver(parcel) == ["a.json.gz"]
         assert place.held("2026-10") == objects(tmp_path) == {"a.json.gz": digest}
         assert place.deliver(parcel) == []
+
+
+_DELIVER = """
+import os, sys
+from pathlib import Path
+from usage_collector.targets import Parcel, destination
+destination(sys.argv[1], os.environ).deliver(Parcel(folder="2026-10", files=[Path(sys.argv[2])]))
+"""
+
+
+def test_a_run_that_is_killed_between_the_parts_leaves_nothing_to_be_seen(
+    tmp_path: Path, gateway: Gateway, large: Path
+) -> None:
+    """What was uploaded is no object, and the next run sends the same bytes as if nothing was."""
+    digest = hashlib.sha256(large.read_bytes()).hexdigest()
+    with wire(gateway.address) as (way, address):
+        to = f"s3://months/usage?endpoint=http://{address}"
+        passed = threading.Event()
+
+        def tell(before: int, data: bytes) -> bytes:
+            if before < SIZE // 2 <= before + len(data):
+                passed.set()
+            return b"" if passed.is_set() else data
+
+        way.up = tell
+        run = subprocess.Popen(
+            [sys.executable, "-c", _DELIVER, to, str(large)], env={**os.environ, **KEYS}
+        )
+        try:
+            assert passed.wait(300), "half of it is on its way, and no more comes through"
+        finally:
+            run.kill()
+        assert run.wait() == -signal.SIGKILL
+        way.reset()
+        place = destination(to, KEYS)
+        assert (place.held("2026-10"), objects(tmp_path)) == ({}, {})
+        parcel = Parcel(folder="2026-10", files=[large])
+        assert place.deliver(parcel) == ["a.json.gz"]
+        assert place.held("2026-10") == objects(tmp_path) == {"a.json.gz": digest}
