@@ -17,11 +17,14 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from usage_collector.cli import INTERRUPTED
 from usage_collector.errors import InvalidInput
@@ -127,13 +130,23 @@ def write_summary(path: Path, text: bytes) -> None:
         click.echo(f"Error: {path} cannot be written: {error.strerror}", err=True)
 
 
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing while that is not known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
 def progress(*, quiet: bool = False, counts: bool = False) -> Progress:
     """A progress display on standard error, for people only: nothing where it is no terminal.
 
-    Of bytes, with their speed, or of whatever ``counts``.
+    Of bytes, or of whatever ``counts``, with their speed.
     """
     screen = Console(stderr=True)
-    amount = (MofNCompleteColumn(),) if counts else (DownloadColumn(), TransferSpeedColumn())
+    amount = (
+        (MofNCompleteColumn(), _Rate()) if counts else (DownloadColumn(), TransferSpeedColumn())
+    )
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

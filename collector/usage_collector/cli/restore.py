@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,7 +200,9 @@ def _source(where: Place, collector: str, key: Key | None) -> Source:
 
 
 def _send(source: Source, peer: Peer, one: Return, *, quiet: bool) -> Answer:
-    ledger = one.coming.ledger
+    ledger, began = one.coming.ledger, time.monotonic()
     with progress(quiet=quiet) as bar:
         task = bar.add_task(f"Restoring {ledger[:8]}", total=source.bytes(ledger))
-        return send(replace(source, say=lambda size: bar.advance(task, size)), peer, ledger)
+        answer = send(replace(source, say=lambda size: bar.advance(task, size)), peer, ledger)
+    seconds = round(time.monotonic() - began, 3)
+    return {**answer, "bytes": source.bytes(ledger), "seconds": seconds}

@@ -104,6 +104,7 @@ def test_a_lost_volume_comes_back(collector: Collector, tmp_path: Path) -> None:
     assert len(status(collector)["ledgers"]) == 1
     done = restore(collector, folder)
     assert (done.code, done.facts["restored"][0]["state"]) == (0, "restored")
+    assert min(done.facts["restored"][0][what] for what in ("bytes", "seconds")) > 0
     found = next(one for one in status(collector)["ledgers"] if one["id"] == ledger["id"])
     assert (found["head"], found["state"], found["restored"]) == (ledger["head"], "closed", True)
     load(collector, 400, seed=1)
