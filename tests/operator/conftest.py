@@ -127,7 +127,7 @@ class Operator:
         """End it as the kubelet does, and check that it ended well."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(timeout=10) == 0, self.log.read_text()
+        assert self._process.wait(timeout=30) == 0, self.log.read_text()
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

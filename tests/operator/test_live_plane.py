@@ -144,7 +144,7 @@ def test_an_api_server_that_dies_and_comes_back(
     monitoring = {"podMonitor": True, "rules": True}
     with running(operator):
         plane.apply(monitoring=monitoring, **FIELDS)
-        plane.ready()
+        plane.ready(timeout=120)
         assert not made(plane, "podmonitors")
         crds.install(plane.cluster, crds.PROMETHEUS)
         server = Local()
@@ -155,7 +155,7 @@ def test_an_api_server_that_dies_and_comes_back(
         third = {"name": "c", **SELECTOR}
         plane.apply(**FIELDS | {"monitoring": monitoring, "zones": [*ZONES, third]})
         plane.until("the budget is back", lambda: made(plane, "pdb"))
-        plane.ready()
+        plane.ready(timeout=120)
         assert len(plane.pods()) == 3
         plane.until("there is a PodMonitor", lambda: made(plane, "podmonitors"), 120)
         plane.until("there are alerts", lambda: made(plane, "prometheusrules"))
@@ -183,7 +183,7 @@ def test_a_resync_that_finds_nothing_writes_nothing(
     operator = Operator(rights, IMAGE, tmp_path / "log", "--resync-seconds=1")
     with running(operator):
         plane.apply(**FIELDS)
-        plane.ready()
+        plane.ready(timeout=120)
 
         def quiet() -> bool:
             looks, writes = asked(plane)
@@ -191,7 +191,7 @@ def test_a_resync_that_finds_nothing_writes_nothing(
             return asked(plane)[1] == writes
 
         # What was written last before it was Ready may still be under way.
-        plane.until("nothing is written", quiet)
+        plane.until("nothing is written", quiet, timeout=180)
         assert asked(plane)[1] > 20
 
 
@@ -241,7 +241,7 @@ def test_a_newer_operator_restarts_nothing(
     define(plane, tmp_path)
     with running(before):
         plane.apply(**FIELDS)
-        plane.ready()
+        plane.ready(timeout=120)
         found = collectors(plane)
         assert len(plane.pods()) == 2
     define(plane, ROOT)
@@ -251,5 +251,5 @@ def test_a_newer_operator_restarts_nothing(
         plane.until("the newer one works", lambda: made(plane, "pdb"))
         # A change that is none of the pods' tells that it looked at everything, and is content.
         plane.apply(**FIELDS, export={"at": "05:00"})
-        plane.ready()
+        plane.ready(timeout=120)
     assert collectors(plane) == found
