@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,9 @@ from tests.collector.usage import naive
 from tests.collector.usage.test_store import ALL, NOW, _ask, _event_of, _states, _table
 from usage_collector import usage
 from usage_collector.errors import InvalidInput
-from usage_collector.usage import answering, crowding
+from usage_collector.sessions import Place
+from usage_collector.usage import answering, crowding, exchange
+from usage_collector.usage.states import purged
 from usage_collector.usage.store import Mark, Store
 
 if TYPE_CHECKING:
@@ -163,6 +166,49 @@ def test_an_index_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
     reopened = Store(tmp_path)
     assert _groups(_ask(reopened, group_by="dimension:a"), "dimension:a") == {None: 1, "x": 2}
     reopened.close()
+
+
+class Before(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A job as the version before reads it."""
+
+    identity: bytes
+    collector: str
+    ledger: str
+    position: int
+    labels: tuple[str, ...]
+    final: bool
+    warm_up: bool
+    time: int | None
+    received: int
+    duration: int
+    speech: int
+    ended: bool
+    end: int | None
+    statuses: tuple[int, ...]
+
+
+def test_a_collector_of_the_version_before_reads_jobs_without_dimensions() -> None:
+    """While zones are upgraded one by one, and ours reads its jobs and those with dimensions."""
+    plain, told = _states(
+        [("one", NOW, _event_of(1, "a")), ("one", NOW, _event_of(1, "b", dimensions={"a": "x"}))],
+        "one",
+    )
+    members = exchange.encode(exchange.News("c", "z", "e", 1, False, [], {}, [plain], []))
+    (known,) = msgspec.convert(msgspec.msgpack.decode(members)[7], list[Before])
+    assert known.identity == plain.identity
+    whole = exchange.encode(exchange.News("c", "z", "e", 1, False, [], {}, [plain, told], []))
+    assert msgspec.msgpack.decode(whole, type=exchange.News).states == [plain, told]
+
+
+def test_what_was_purged_has_unknown_dimensions(tmp_path: Path) -> None:
+    """Nobody knows them any more, which is another thing than none."""
+    store = Store(tmp_path)
+    lost = purged(b"x" * 32, Place("c", "L", 1), "z", 3_600_000_000, NOW)
+    store.fold([lost], NOW, own=True, marks=[], epoch=store.epoch)
+    found = _groups(_ask(store, group_by="dimension:a"), "dimension:a")
+    assert found == {"unknown": 1}
+    assert "other_dimensions" not in _ask(store, group_by="dimension:a")
+    store.close()
 
 
 _SUMS = "count, duration, speech, estimated, estimated_duration"
