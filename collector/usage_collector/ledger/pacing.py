@@ -18,6 +18,8 @@ BUSY_SECONDS = 0.1
 """How long after a commit events are still taken to be coming in."""
 LONGEST = 3
 """How many times as long as its share of a whole processor demands a reader rests at most."""
+REST_SECONDS = 1.0
+"""Of the processor's time that the others get at most for one turn: more readers are waiting."""
 _SLICE_SECONDS = 0.002
 """Of the processor's time, between two rests."""
 _EVERY = 32
@@ -71,7 +73,7 @@ class Pace:
             return
         if self._busy():
             with self._resting:
-                self._wait(worked * (1 / SHARE - 1))
+                self._wait(min(worked * (1 / SHARE - 1), REST_SECONDS))
         self._turn.began = self._worked()
 
     def _wait(self, others: float) -> None:
