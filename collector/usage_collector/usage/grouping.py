@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 Table = dict[Key, list[int]]
 """Values of the groups to sums: how many, their duration and speech (µs), estimates of these."""
-_KEPT = 64
+_KEPT = 8
 
 
 class Groups:
