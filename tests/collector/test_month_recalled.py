@@ -95,7 +95,7 @@ def test_what_a_collector_cannot_tell_is_read_from_its_packages(
 def test_without_the_packages_it_is_counted_again_and_found_by_whoever_has_them(
     tmp_path: Path, two: list[Collector], clock: HandSet
 ) -> None:
-    """A package that is not as it was delivered tells nothing; the loss is a gap, and so is that."""
+    """A package not as it was delivered tells nothing; the loss is a gap, and so is that."""
     assert export(tmp_path, two, "--period", LAST).code == 0
     clock.set(microseconds(NOW))
     lose(two[0])
