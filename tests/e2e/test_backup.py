@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from dataclasses import replace
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.collector.places import KEYS, Gateway
 from tests.e2e.system import System, failed
 from tests.e2e.test_trouble import DAMAGE
 from tests.e2e.test_whole_way import periods
 from tests.kind_helper.errors import CommandFailed
+from tests.kind_helper.run import until
 from usage_collector.packages import Trust, key_id, read_public_keys, verify
 
 if TYPE_CHECKING:
@@ -241,3 +244,71 @@ def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> No
         raise failed("the next backup lacks what was shipped", json.dumps(done))
     assert (done["result"], done["verified_ok"]) == ("backed-up", True)
     assert condition(system, "BackedUp")[1] != "ShipperBehind"
+
+
+def give(system: System, **secrets: dict[str, str]) -> None:
+    """Secrets by their names."""
+    for name, values in secrets.items():
+        kind = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        system.apply({**kind, "stringData": values})
+
+
+def secrets(system: System) -> list[bytes]:
+    """Each line that the namespace's Secrets hold, but for certificates."""
+    found = system.get("secrets", "--field-selector=type=Opaque")["items"]
+    values = [base64.b64decode(text) for one in found for text in one["data"].values()]
+    lines = [line for one in values if b"CERTIFICATE" not in one for line in one.splitlines()]
+    return [line for line in lines if len(line) > 10 and not line.startswith(b"-----")]
+
+
+def test_an_encrypted_bucket_is_where_another_namespace_begins(
+    system: System, tmp_path: Path
+) -> None:
+    """Nobody reads events or keys in it; with its key all of it is there for a new resource."""
+    (tmp_path / "s3" / "usage").mkdir(parents=True)
+    server = Gateway(tmp_path / "s3", host=system.host)
+    heir = replace(system, namespace=f"{system.namespace}-heir")
+    key = {"backup.key": "of-the-backups-of-the-drill-" + "k" * 16}
+    sealed = {
+        "s3": {"bucket": "usage", "prefix": "eu", "endpoint": server.url, "secretName": "bucket"},
+        "encryption": {"secretName": "sealing"},
+    }
+    server.start()
+    try:
+        system.cluster.kubectl("delete", "namespace", heir.namespace, "--ignore-not-found")
+        heir.create_namespace()
+        system.install("--set", f"namespaces={{{system.namespace},{heir.namespace}}}")
+        for one in (system, heir):
+            give(one, bucket=KEYS, sealing=key)
+        fields = {"zones": [{"name": BROKEN}], "restore": {"from": sealed}}
+        wanted = {"destination": {"s3": sealed["s3"]}, "encryption": sealed["encryption"]}
+        system.apply(system.resource({"backup": BACKUP | wanted}))
+        system.wait_ready()
+        system.simulate("--jobs=60", "--sessions=0", "--seed=51")
+        args = "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].args}"
+        job = f"cronjob/{system.name}-{BROKEN}-backup"
+        until(
+            lambda: server.url in system.kubectl("get", job, f"--output={args}"),
+            "the CronJob is for the bucket",
+            seconds=60,
+        )
+        taken = backup(system, BROKEN)
+        assert (taken["result"], taken["verified_ok"]) == ("backed-up", True)
+        heir.apply(heir.resource(fields))
+        assert stored(tmp_path / "s3", secrets(system)) > 0
+        said = restored(heir, "spec.restore.from", "Restored")
+        assert said["events"] == taken["events"]
+        assert all("what came after" in one for one in said["lost"])
+    finally:
+        server.kill()
+        system.cluster.kubectl("delete", "namespace", heir.namespace, "--wait=false")
+
+
+def stored(folder: Path, secrets: list[bytes]) -> int:
+    """How many packages there are: all encrypted, and no object tells any of these secrets."""
+    objects = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert len(secrets) > 3
+    assert not [one for one in objects if any(secret in one for secret in secrets)]
+    sealed = [path for path in folder.rglob("packages/*") if path.is_file()]
+    assert all(path.read_bytes().startswith(b"USAGEBK1") for path in sealed)
+    return len(sealed)
