@@ -114,6 +114,14 @@ def test_a_zone_that_came_later_is_not_missing_before() -> None:
     assert {line["coverage"] for line in lines} == {1.0}
 
 
+def test_one_that_lost_its_volume_did_not_come_later() -> None:
+    """Its ledger began with the loss, but its gap is of any day: the ones before are not known."""
+    lines = _days([_source("a-0"), _source("b-0", START + DAY)], {"b-0"}, _month(2))
+    assert [(line["zone"], line["coverage"], line["count"]) for line in lines] == [
+        ("a", 1, 2), ("b", 0, None), ("a", 1, 0), ("b", 0, None)
+    ]  # fmt: skip
+
+
 @given(st.lists(st.none() | st.integers(-24, 60), min_size=1, max_size=3), st.sets(st.just("a-0")))
 def test_hours_that_are_known_decide(began: list[int | None], troubled: set[str]) -> None:
     """Coverage is the known part of the hours in which a collector could have been there."""
@@ -128,9 +136,10 @@ def test_hours_that_are_known_decide(began: list[int | None], troubled: set[str]
         for name, at in enumerate(began):
             hours = range(number * 24, number * 24 + 24)
             there = [h for h in hours if at is None or h >= at or h < nobody]
-            if there:
-                share = sum(h >= nobody for h in there) / len(there)
-                shares.append(0 if f"a-{name}" in troubled else share)
+            if f"a-{name}" in troubled:
+                shares.append(0.0)
+            elif there:
+                shares.append(sum(h >= nobody for h in there) / len(there))
         if shares:
             assert found[day] == round(sum(shares) / len(shares), 6)
         else:

@@ -37,7 +37,8 @@ def days(
     ``sources`` are the collectors that answered; of ``troubled`` ones something is missing. The
     zone of one that did not answer is not known, and stands as null. A gap may be of any day, so
     that it counts for all of them. Days from ``begin`` (µs) on when there was no collector yet are
-    not known; one that came later than others is not missing from the days before.
+    not known; one that came later than others is not missing from the days before, unless it is
+    troubled: a collector that lost its volume looks as if it began then.
     """
     silent: Counter[tuple[str, str]] = Counter()
     zones = {source.collector: source.zone for source in sources}
@@ -74,9 +75,9 @@ def _lines(
     day = f"{moment(number * DAY):%Y-%m-%d}"
     for zone, sources in sorted(zones.items()):
         shares = [
-            0.0 if one.collector in troubled else share
+            0.0 if share is None or one.collector in troubled else share
             for one in sources
-            if (share := _share(one, nobody, number * DAY)) is not None
+            if (share := _share(one, nobody, number * DAY)) is not None or one.collector in troubled
         ]
         count = counts.get((day, zone), 0)
         if not shares and not count:
