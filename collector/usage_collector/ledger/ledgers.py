@@ -94,7 +94,7 @@ class Ledgers:
         self._closed: dict[str, Status] = {}
         self._damage: dict[str, str] = {}
         self.writer = Writer(self._open_live(), self._replace, self.space, now, observe)
-        self.pace = Pace(self._storing)
+        self.pace = Pace(self._storing, self._is_waited_for)
 
     @property
     def live(self) -> str:
@@ -104,7 +104,11 @@ class Ledgers:
     def _storing(self) -> bool:
         """Whether events are coming in."""
         recent = time.monotonic() - self.writer.committed_at < BUSY_SECONDS
-        return recent or self.writer.waiting > 0
+        return recent or self._is_waited_for()
+
+    def _is_waited_for(self) -> bool:
+        """Whether somebody waits for events to be stored."""
+        return self.writer.waiting > 0
 
     async def prove(self, recent: float) -> None:
         """Return when a commit worked within the last ``recent`` seconds, or works now.

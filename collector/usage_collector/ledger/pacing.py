@@ -31,18 +31,22 @@ class Pace:
 
     A turn counts by the processor's time that it took, and is rested from until the rest of the
     process had its part: where that gets little of the processor, readers get little of little.
-    Only one rests at a time, so that several have no larger share than one.
+    Only one rests at a time, so that several have no larger share than one. Where nobody is
+    ``behind`` at the end of a rest, the others had what they wanted: a few events a second must
+    not make a month's export wait for hours.
     """
 
     def __init__(
         self,
         busy: Callable[[], bool],
+        behind: Callable[[], bool] | None = None,
         *,
         worked: Callable[[], float] = time.thread_time,
         process: Callable[[], float] = time.process_time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._busy = busy
+        self._behind = behind or busy
         self._worked = worked
         self._process = process
         self._sleep = sleep
@@ -81,5 +85,5 @@ class Pace:
         until = self._process() + others
         for _ in range(LONGEST):
             self._sleep(others)
-            if not self._busy() or self._process() >= until:
+            if not self._behind() or self._process() >= until:
                 return

@@ -38,10 +38,11 @@ class Machine:
         self.others += seconds * self.wanted
         self.rests.append(seconds)
 
-    def pace(self, busy: bool = True) -> Pace:
+    def pace(self, busy: bool = True, behind: bool = True) -> Pace:
         """A pace on this machine."""
         return Pace(
             lambda: busy,
+            lambda: behind,
             worked=lambda: self.mine,
             process=lambda: self.mine + self.others,
             sleep=self.sleep,
@@ -85,6 +86,29 @@ def test_nobody_rests_where_nothing_is_stored(turns: list[float]) -> None:
         with pace.turn():
             machine.mine += turn
     assert machine.rests == []
+
+
+@given(_TURNS)
+def test_where_nobody_waits_for_storage_a_rest_is_not_prolonged(turns: list[float]) -> None:
+    """Some events a second want little, and a month's export has its share of the whole time."""
+    machine = Machine(0.01)
+    pace = machine.pace(behind=False)
+    for turn in turns:
+        with pace.turn():
+            machine.mine += turn
+    assert sum(machine.rests) == pytest.approx((1 / pacing.SHARE - 1) * machine.mine)
+
+
+def test_an_event_that_was_stored_makes_nobody_rest_for_long(tmp_path: Path) -> None:
+    """A reader beside a ledger where nothing waits any more rests once at most."""
+    rests: list[float] = []
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: NOW)
+    ledgers.pace._sleep = rests.append
+    ledgers.writer.append_and_wait(events.parse(event(1)))
+    with ledgers.pace.turn():
+        pass
+    assert len(rests) <= 1
+    ledgers.close()
 
 
 def test_one_long_turn_keeps_nobody_waiting_for_long() -> None:
