@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class Inquiry:
-    """Asks when a resource may become Ready, and then once every resync."""
+    """Asks when a resource may become Ready, when a restore ended, and else once every resync."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._asked: dict[tuple[str, str], dt.datetime] = {}
+        self._asked: dict[tuple[str, str], tuple[dt.datetime, frozenset[str]]] = {}
+        """When a resource was asked last, and the restores that had ended by then."""
         self._history = filling.History()
 
     def forget(self, key: tuple[str, str]) -> None:
@@ -45,8 +46,11 @@ class Inquiry:
         asked = self._asked.get(key)
         if not was_ready or asked is None:
             return True
+        when, ended = asked
+        if not _ended(facts) <= ended:
+            return True
         # Looks come once every resync, a little sooner or later.
-        return (facts.now - asked).total_seconds() >= 0.8 * self._settings.resync_seconds
+        return (facts.now - when).total_seconds() >= 0.8 * self._settings.resync_seconds
 
     async def complete(
         self, context: Context, seen: Observed, facts: Facts, before: Mapping[str, Any]
@@ -63,7 +67,7 @@ class Inquiry:
             probe.reach(url, ca, mutual=spec.ingest.tls.client_ca is not None),
             asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones)),
         )
-        self._asked[key] = facts.now
+        self._asked[key] = facts.now, _ended(facts)
         zones = tuple(self._forecast(key, zone, facts.now) for zone in said)
         return replace(facts, unreachable=unreachable, zones=zones)
 
@@ -83,3 +87,7 @@ class Inquiry:
             for ordinal in range(zone.replicas)
         ]
         return replace(zone, said=await probe.ask(urls, ca))
+
+
+def _ended(facts: Facts) -> frozenset[str]:
+    return frozenset(run.job for run in facts.restores if run.state != "running")

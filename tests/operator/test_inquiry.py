@@ -1,0 +1,47 @@
+"""When collectors are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.operator.support import context
+from usage_operator import probe
+from usage_operator.conditions import Facts, Run, Said, ZoneFacts
+from usage_operator.plan import Ref
+from usage_operator.reconcile.inquiry import Inquiry
+from usage_operator.reconcile.observe import Observed
+from usage_operator.settings import Settings
+
+if TYPE_CHECKING:
+    import pytest
+
+NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+FACTS = Facts(generation=1, now=NOW, zones=(ZoneFacts("eu-1a", 1, 1),))
+RESTORE = Run("speech-restore-1", "2026-11-21T12:00:00Z", "running")
+
+
+def test_collectors_are_asked_again_when_a_restore_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restored ledger is damaged no more: that is told at once, and asked for once."""
+    asked: list[dt.datetime] = []
+
+    async def reach(*_: object, **__: object) -> None:
+        return None
+
+    async def ask(*_: object) -> Said:
+        asked.append(facts.now)
+        return Said()
+
+    monkeypatch.setattr(probe, "reach", reach)
+    monkeypatch.setattr(probe, "ask", ask)
+    ours = context()
+    seen = Observed(objects={Ref("ConfigMap", ours.names.ca): {"data": {"ca.crt": "a CA"}}})
+    inquiry = Inquiry(Settings())
+    looks = [(0, ()), (10, (RESTORE,)), (20, (replace(RESTORE, state="complete"),))]
+    for seconds, restores in [*looks, (30, looks[-1][1])]:
+        facts = replace(FACTS, now=NOW + dt.timedelta(seconds=seconds), restores=restores)
+        asyncio.run(inquiry.complete(ours, seen, facts, READY))
+    assert [(when - NOW).seconds for when in asked] == [0, 20]
