@@ -44,6 +44,7 @@ class CollectorProcess:
         self.ingest_port, self.reporting_port = free_port(), free_port()
         self.environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONFAULTHANDLER": "1",
             "EATS_PORT": str(self.ingest_port),
             "PANDAS_PORT": str(self.reporting_port),
             "USAGE_HOST": "127.0.0.1",
@@ -112,7 +113,9 @@ class CollectorProcess:
                 time.sleep(0.02)
             else:
                 return
-        raise AssertionError(f"no answer in time: {self.log.read_text()[-2000:]}")
+        self.process.send_signal(signal.SIGABRT)  # faulthandler tells where each thread was
+        self.process.wait()
+        raise AssertionError(f"no answer in time: {self.log.read_text()[-8000:]}")
 
     def kill(self) -> None:
         assert self.process is not None
