@@ -35,9 +35,10 @@ API_SERVER = "kubernetes.default.svc:443"
 
 
 def client(place: Place, namespace: str, name: str, labels: dict[str, str]) -> None:
-    """Start a pod that listens."""
-    metadata = {"name": name, "namespace": namespace, "labels": labels}
-    made = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod(LISTEN)}
+    """Start a pod that listens; it is ready once it does."""
+    metadata, spec = {"name": name, "namespace": namespace, "labels": labels}, pod(LISTEN)
+    spec["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     place.cluster.kubectl("create", "-f", "-", input=json.dumps(made))
     place.cluster.kubectl(
         *("wait", f"pod/{name}", "-n", namespace, "--for=condition=Ready", "--timeout=120s")
