@@ -44,13 +44,13 @@ class Try:
     refused: bool = False
 
 
-def is_old(received: int, now: int) -> bool:
-    """Whether what was notified then (µs) may have been counted in a month too long ago.
+def remembered_from(now: int) -> int:
+    """From when on (µs) whatever was counted is known to the month that takes in what comes now.
 
     A month knows what the two before it counted. One that is cut now is this month's or the next,
     so that what came in the month before this one, or in this, is safe.
     """
-    return received < Period.of(moment(now)).previous.start
+    return Period.of(moment(now)).previous.start
 
 
 def delay(answers: int, *, refused: bool) -> float:
@@ -66,7 +66,8 @@ def _jittered(seconds: float) -> float:
 class Desk:
     """Asks for all that is pending; ``store`` makes an event durable, ``now`` is in µs.
 
-    ``counted`` says whether any collector has counted a job, None while it cannot be told.
+    ``counted`` says whether any collector has counted a job, None while it cannot be told; which
+    of them did so later than the time it is given (µs) need not be known.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Desk:
         transcripts: Transcripts,
         store: Callable[[bytes], Awaitable[None]],
         now: Callable[[], int],
-        counted: Callable[[bytes], bool | None] = lambda _: False,
+        counted: Callable[[bytes, int], bool | None] = lambda _, __: False,
     ) -> None:
         self._counted = counted
         self._finder = finder
@@ -191,9 +192,12 @@ class Desk:
             self._start_due()
             self._woken.set()
 
-    async def _is_new(self, identity: bytes, known: Try) -> bool:
+    async def _is_new(self, identity: bytes, received: int, known: Try) -> bool:
         """Whether no other collector counted it in a month that no month looks back to any more."""
-        counted = await asyncio.to_thread(self._counted, identity)
+        remembered = remembered_from(self._now())
+        if received >= remembered:
+            return True
+        counted = await asyncio.to_thread(self._counted, identity, remembered)
         if counted:
             _log.info("a transcript of months ago was counted by another collector")
             self._finder.settle(identity)
@@ -220,7 +224,7 @@ class Desk:
         known = self._tries.setdefault(identity, Try())
         wait = None
         try:
-            if is_old(one.received, self._now()) and not await self._is_new(identity, known):
+            if not await self._is_new(identity, one.received, known):
                 return
             transcript = await self._transcripts.get(one.notice.transcript)
             self._answered(known, "AssemblyAI does not know its duration yet", refused=False)

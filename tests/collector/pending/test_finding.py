@@ -17,7 +17,12 @@ from tests.collector.samples import event
 from usage_collector import events
 from usage_collector.ledger import Ledgers, Origin, Part, restore
 from usage_collector.pending import Finder, finding
-from usage_collector.pending.asking import MOST_REFUSED_SECONDS, MOST_SECONDS, delay, is_old
+from usage_collector.pending.asking import (
+    MOST_REFUSED_SECONDS,
+    MOST_SECONDS,
+    delay,
+    remembered_from,
+)
 from usage_collector.periods import Period, moment
 from usage_collector.totals.month import DAY
 from usage_collector.vendors.assemblyai.notices import Notice
@@ -208,7 +213,7 @@ def test_waiting_gets_longer_up_to_a_limit(answers: int, refused: bool) -> None:
 def test_what_is_not_old_is_safe_from_being_counted_twice(day: int, later: int) -> None:
     """The month that takes it in, this one or the next, looks back to the one that had it."""
     received, now = day * DAY, (day + later) * DAY
-    if not is_old(received, now):
+    if received >= remembered_from(now):
         counting = Period.of(moment(now)).next
         had = Period.of(moment(received))
         assert had in (counting, counting.previous, counting.previous.previous)

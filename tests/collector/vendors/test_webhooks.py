@@ -28,6 +28,7 @@ from tests.collector.vendors.assemblyai import (
 )
 from usage_collector import events
 from usage_collector.ledger import Ledgers
+from usage_collector.usage.store import Mark, Store
 from usage_collector.vendors.assemblyai.notices import Notice
 from usage_collector.vendors.assemblyai.transcripts import Transcript
 
@@ -259,8 +260,14 @@ def test_a_person_can_settle_what_the_vendor_will_never_tell(tmp_path: Path) -> 
         setting.until({})
 
 
-def test_what_was_counted_months_ago_elsewhere_is_not_asked_for(tmp_path: Path) -> None:
-    """A month knows of two before it; so a collector that was away looks who has it, and waits."""
+@pytest.mark.parametrize("known", [False, True])
+def test_what_was_counted_months_ago_elsewhere_is_not_asked_for(
+    tmp_path: Path, known: bool
+) -> None:
+    """A month knows of two before it; so a collector that was away looks who has it, and waits.
+
+    Also where it had heard the other one before it went away.
+    """
     long_ago = round(time.time() - 150 * 86_400) * 1_000_000
     notice = Notice("a", "completed", "Acme", "", {})
     done = notice.outcome(Transcript("completed", 281.0, "", "", ""), long_ago)
@@ -273,6 +280,11 @@ def test_what_was_counted_months_ago_elsewhere_is_not_asked_for(tmp_path: Path) 
     other = CollectorProcess(tmp_path / "other", USAGE_NAME="other")
     peers = tmp_path / "peers"
     peers.write_text(f"{other.reporting_url}\n")
+    if known:
+        heard = Mark.peer(other.reporting_url, "other", "epoch", 1, long_ago, "eu-1a")
+        store = Store(tmp_path / "data")
+        store.fold([], long_ago, own=False, marks=[heard], epoch=store.epoch)
+        store.close()
     with (
         serving(a=[transcript()]) as api,
         collector(tmp_path, api, USAGE_PEERS=f"@{peers}") as setting,
