@@ -35,7 +35,7 @@ DIGEST = 32
 """Length of a register's digest; behind it stands that of the alerts that were sent."""
 PAGE = 5000
 """Rows looked at for one answer."""
-BEGAN = "began "
+BEGAN, TOLD = "began ", "told "
 STALE = 30_000_000
 """A collector that did not answer for this long (µs) is told to be away."""
 
@@ -66,6 +66,7 @@ class News(msgspec.Struct, frozen=True, array_like=True):
 _decode = msgspec.msgpack.Decoder(News).decode
 _encode = msgspec.msgpack.Encoder().encode
 _STATES = News.__struct_fields__.index("states")
+_decode_told = msgspec.msgpack.Decoder(tuple[list[Trouble], dict[int, int]]).decode
 
 
 def encode(news: News) -> bytes:
@@ -110,9 +111,11 @@ class Known:
     def source(self, now: int) -> Source:
         """It, with all that is not known of it."""
         troubles = self.troubles
-        if self.heard is None or now - self.heard > STALE:
+        # Our clock may have been wrong when it was heard: then nobody knows when that was.
+        ahead = self.heard is not None and self.heard > now + STALE
+        if self.heard is None or ahead or now - self.heard > STALE:
             why = self.error or "it was not asked yet"
-            since = self.began if self.heard is None else self.heard
+            since = None if ahead else self.began if self.heard is None else self.heard
             troubles = [*troubles, Trouble(why, since, kind=Kind.AWAY)]
         return Source(self.name, self.zone, troubles, self.early, self.began)
 
@@ -139,11 +142,14 @@ class Exchange:
             for url, collector, epoch, seq, heard, zone in rows
         }
         self._listed: set[str] = set()
-        for name, began in self._store.rows("SELECT name, value FROM meta"):
+        for name, value in self._store.rows("SELECT name, value FROM meta"):
             if name.startswith(BEGAN):
                 url = name.removeprefix(BEGAN)
                 self._listed.add(url)
-                self.known(url).began = began
+                self.known(url).began = value
+            elif name.startswith(TOLD):
+                known = self.known(name.removeprefix(TOLD))
+                known.troubles, known.early = _decode_told(value)
 
     def list(self, urls: Collection[str]) -> None:
         """These are all that should exist now; one that joins others that were listed is new.
@@ -193,14 +199,18 @@ class Exchange:
         try:
             news = _decode(answer)
             heard = known.heard if news.more else began
-            mark = Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard, news.zone)
+            marks = [Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard, news.zone)]
             if news.epoch == self._store.epoch:
                 known.epoch = news.epoch
                 return False
             if news.began not in (None, known.began):
                 self._note([peer.url], news.began)
-            if news.states or news.seq != known.seq:
-                self._store.fold(news.states, began, own=False, marks=[mark], epoch=self._epoch)
+            told = (news.troubles, news.early)
+            if told != (known.troubles, known.early):
+                # It may be away after our next start, and lack the same.
+                marks.append(Mark.note(TOLD + peer.url, _encode(told)))
+            if news.states or news.seq != known.seq or len(marks) > 1:
+                self._store.fold(news.states, began, own=False, marks=marks, epoch=self._epoch)
             self._registry.join(news.customers)
             self._book.join(news.told)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:

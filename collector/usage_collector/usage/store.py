@@ -54,7 +54,7 @@ class Mark(msgspec.Struct, frozen=True):
         return cls(sql, (url, collector, epoch, seq, heard, zone))
 
     @classmethod
-    def note(cls, name: str, value: int | None) -> Mark:
+    def note(cls, name: str, value: int | bytes | None) -> Mark:
         """Something to be remembered by that name."""
         return cls("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 

@@ -13,6 +13,7 @@ from usage_collector.periods import Period
 from usage_collector.upkeep import Purger
 from usage_collector.upkeep.purging import DAY_US
 from usage_collector.usage import answering
+from usage_collector.usage.coverage import Kind
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.store import Store
 
@@ -152,3 +153,15 @@ def test_what_is_not_counted_yet_is_not_purged(setup: Setup) -> None:
     assert setup.purge() == 0
     setup.feeder.run(LATER)
     assert setup.purge() == 400
+
+
+def test_a_clock_that_ran_ahead_hides_no_backlog(setup: Setup) -> None:
+    """Once it is right again, events that are not counted yet are told within a minute."""
+    now = OCTOBER.start
+    setup.feeder.run(LATER)
+    setup.feeder.run(now)
+    setup.send(0, 3)
+    (trouble,) = setup.feeder.troubles(now + 61 * 10**6)
+    assert trouble.kind == Kind.BEHIND
+    setup.feeder.run(now + 61 * 10**6)
+    assert setup.feeder.troubles(now + 61 * 10**6) == []

@@ -1,0 +1,61 @@
+"""What is known of another collector from what it told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usage_collector.usage.coverage import Kind, Trouble
+from usage_collector.usage.exchange import STALE, Exchange, News, encode
+from usage_collector.usage.registry import Registry
+from usage_collector.usage.store import Store
+from usage_collector.usage.told import Book
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_800_000_000_000_000
+LOST = Trouble("ledger L: it lost its end", 5, 9)
+
+
+class Told:
+    """A collector that says of itself what it lacks."""
+
+    url = "https://b-0"
+    troubles: tuple[Trouble, ...] = (LOST,)
+
+    def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
+        return encode(
+            News("b-0", "z", "epoch", after, False, [*self.troubles], {3: 4}, [], [], began=1)
+        )
+
+
+def _exchange(folder: Path, store: Store, now: int) -> Exchange:
+    return Exchange(store, Registry(folder, "a-0", lambda: now), Book(folder), lambda: now)
+
+
+def test_what_another_lacks_is_known_after_a_start(tmp_path: Path) -> None:
+    """It may be away by then; what it no longer lacks is forgotten as well."""
+    store, peer = Store(tmp_path), Told()
+    _exchange(tmp_path, store, NOW).ask(peer)
+    again = _exchange(tmp_path, store, NOW + 1)
+    source = again.known(peer.url).source(NOW + 1)
+    assert (source.troubles, source.early) == ([LOST], {3: 4})
+    away = again.known(peer.url).source(NOW + STALE + 1)
+    assert [one.kind for one in away.troubles] == [Kind.GAP, Kind.AWAY]
+    peer.troubles = ()
+    again.ask(peer)
+    assert _exchange(tmp_path, store, NOW).known(peer.url).source(NOW).troubles == []
+    store.close()
+
+
+def test_one_heard_by_a_wrong_clock_is_away_until_it_answers(tmp_path: Path) -> None:
+    """A clock that ran a day ahead hides no collector for a day; nobody knows since when."""
+    store, peer = Store(tmp_path), Told()
+    peer.troubles = ()
+    _exchange(tmp_path, store, NOW + 86_400 * 10**6).ask(peer)
+    later = _exchange(tmp_path, store, NOW)
+    (trouble,) = later.known(peer.url).source(NOW).troubles
+    assert (trouble.kind, trouble.since) == (Kind.AWAY, None)
+    later.ask(peer)
+    assert later.known(peer.url).source(NOW).troubles == []
+    store.close()
