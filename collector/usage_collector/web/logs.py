@@ -53,13 +53,14 @@ class AccessLogger(AbstractAccessLogger):
         """Write the line; the event loop's own ``time`` is too coarse."""
         assert self._output is not None  # noqa: S101
         now = clock.perf_counter()
+        # No more of a text is remembered than is written.
         what = _what(
             request.method,
-            request.rel_url.raw_path,
+            request.rel_url.raw_path[:_MAX_TEXT],
             request.version,
             response.status,
             response.get(BODY_BYTES, 0),
-            request.headers.get("User-Agent", "-"),
+            request.headers.get("User-Agent", "-")[:_MAX_TEXT],
         )
         self._output.gather(self.logger.name, f"{what} {now - request.get(STARTED, now):.6f}")
 
