@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class Metrics:
 
     def __init__(self, version: str, collector: str, zone: str, retention_days: int) -> None:
         self.registry = CollectorRegistry()
+        self._scrape = threading.Lock()
         self._retention = retention_days * 86_400
         info = self._gauge(
             "usage_collector_info", "Which collector this is", "version", "collector", "zone"
@@ -184,7 +186,11 @@ class Metrics:
         self._expiry.set(timestamp)
 
     def text(self, ledgers: Ledgers) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Everything, in Prometheus' text format; one at a time, since each begins some anew."""
+        with self._scrape:
+            return self._text(ledgers)
+
+    def _text(self, ledgers: Ledgers) -> bytes:
         statuses = ledgers.all()
         for status in statuses:
             self._head.labels(status.id).set(status.last)
