@@ -23,6 +23,8 @@ MOST_VALUES = 5_000
 """Of one dimension."""
 MOST_TOGETHER = 30_000
 """Combinations of dimensions and labels."""
+MOST_CHARACTERS = 10_000_000
+"""Of the dimensions of all combinations, which are kept in memory."""
 CROWD = "\0"
 """Stands for values of which there are too many, or for the dimensions altogether."""
 NOTHING = "\1"
@@ -34,7 +36,7 @@ class Crowd:
 
     def __init__(self, written: Iterable[str]) -> None:
         self._values: dict[str, set[str]] = defaultdict(set)
-        self._together = 0
+        self._together = self._characters = 0
         for one in filter(None, written):
             self._note(one)
 
@@ -52,13 +54,15 @@ class Crowd:
 
     def take(self, written: str) -> str:
         """The same for a new combination: itself, or `CROWD` where there are too many of them."""
-        if self._together >= MOST_TOGETHER and written.startswith("{"):
+        full = self._together >= MOST_TOGETHER or self._characters >= MOST_CHARACTERS
+        if full and written.startswith("{"):
             return CROWD
         self._note(written)
         return written
 
     def _note(self, written: str) -> None:
         self._together += 1
+        self._characters += len(written)
         for name, value in read(written).items():
             self._values[name].add(value)
 

@@ -82,6 +82,22 @@ def test_no_answer_is_without_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(_ask(store, until="2026-10-08", group_by="day")["groups"]) == 8
 
 
+def test_long_dimensions_take_no_more_room_than_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too long altogether is one of the crowd, also after a start; no job is lost."""
+    monkeypatch.setattr(crowding, "MOST_CHARACTERS", 1000)
+    store = Store(tmp_path)
+    for n in range(9):
+        _fold(store, [_event_of(1, str(n), dimensions={"a": str(n) * 200})])
+    store.close()
+    store = Store(tmp_path)
+    _fold(store, [_event_of(1, "last", dimensions={"a": "new"})])
+    found = _groups(_ask(store, group_by="dimension:a"), "dimension:a")
+    assert found == {**{str(n) * 200: 1 for n in range(5)}, "other": 5}
+    store.close()
+
+
 _job = st.tuples(
     st.integers(0, 15),
     st.integers(1, 4),
