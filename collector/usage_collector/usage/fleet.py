@@ -114,13 +114,18 @@ class Fleet:
     def early(self) -> dict[str, int] | None:
         """Events that came here before the time that they say, by day of their receipt.
 
-        None where not all that is stored was looked at, even after waiting a little.
+        None where not all that is stored was looked at, even after waiting a little, or where the
+        index cannot be read: a month is cut without it.
         """
         began = self._now()
-        self.feeder.catch_up(began, WAIT_SECONDS)
-        if not self.feeder.is_complete(began):
+        try:
+            self.feeder.catch_up(began, WAIT_SECONDS)
+            if not self.feeder.is_complete(began):
+                return None
+            return {text(day): count for day, count in self.feeder.early().items()}
+        except UsageError as error:
+            _log.error("events from the future are not known: %s", error)
             return None
-        return {text(day): count for day, count in self.feeder.early().items()}
 
     def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
         """Customers in events that are not in that register, and what is missing from the list."""

@@ -202,6 +202,23 @@ def test_damage_to_the_index_heals_while_it_runs(fleet: list[CollectorProcess]) 
     assert "made anew" in one.log.read_text()
 
 
+def test_a_month_is_cut_though_the_index_is_damaged(tmp_path: Path) -> None:
+    """What only people look at is then not known; the events are all there."""
+    process = CollectorProcess(tmp_path / "data", EATS_SECURE="false")
+    process.patch("usage_collector.usage.fleet.FEED_SECONDS", 3600.0)
+    with process:
+        url = process.reporting_url
+        httpx.post(f"{process.ingest_url}/v1/log", content=event(1)).raise_for_status()
+        assert httpx.get(f"{url}{PATH}").json()["summary"][0]["count"] == 1
+        for path in process.folder.glob("usage-*.db*"):
+            if path.suffix != ".db-shm":
+                path.write_bytes(b"\xff" * path.stat().st_size)
+        assert httpx.get(f"{url}{PATH}").status_code == 500
+        cut = httpx.post(f"{url}/v1/periods/2026-01")
+        assert (cut.status_code, cut.json()["count"]) == (200, 1), cut.text
+        assert httpx.get(f"{url}/v1/periods").json()["periods"][0]["early_events"] is None
+
+
 def test_questions_are_answered_or_refused_with_the_reason(fleet: list[CollectorProcess]) -> None:
     """CSV, tokens, unknown parameters: the documented statuses and bodies."""
     _send(fleet[0], [event(1)])
