@@ -96,7 +96,7 @@ class Customers:
         body: dict[str, Any] = {**found}
         headers = partial(body, missing)
         if wanted == "csv":
-            text = usage.as_csv(found["usage"])
+            text = await asyncio.to_thread(usage.as_csv, found["usage"])
             return web.Response(text=text, content_type=CSV, headers=headers)
         return web.Response(
             body=msgspec.json.encode(body), content_type="application/json", headers=headers

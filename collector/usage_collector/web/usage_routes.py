@@ -76,7 +76,8 @@ def routes(fleet: Fleet) -> list[Route]:
         answered, missing = await asyncio.to_thread(fleet.answer, query)
         headers = partial(answered, missing)
         if wanted == "csv":
-            text = usage.as_csv(usage.flat(answered))
+            # Fifty thousand lines take an eighth of a second, in which no event is taken.
+            text = await asyncio.to_thread(usage.as_csv, usage.flat(answered))
             return web.Response(text=text, content_type=CSV, headers=headers)
         body = msgspec.json.encode(answered)
         return web.Response(body=body, content_type="application/json", headers=headers)
