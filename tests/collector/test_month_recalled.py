@@ -86,7 +86,8 @@ def test_what_a_collector_cannot_tell_is_read_from_its_packages(
     if gone != "given up":
         # What is lost may be of any day.
         days = manifest(tmp_path)["coverage"]["days"]
-        assert {line["day"][8:] for line in days if line["coverage"] < 1} >= {"01", "02"}
+        partly = {line["day"] for line in days if line["coverage"] < 1}
+        assert partly == {line["day"] for line in days}
     report = command("verify", tmp_path / "out", "--json").facts
     assert [one["kind"] for one in report["findings"]] == ["gap"] * done.code
     assert report["notes"] == []

@@ -151,14 +151,14 @@ def test_a_restore_that_is_cut_short_brings_nothing_back(tmp_path: Path) -> None
         url = f"http://{one.address}/v1/ledgers/{ledger}"
         before = sorted(path.name for path in (one.data / "ledgers").iterdir())
         for size in (0, 700, len(body) // 2, len(body) - 3000):
-            assert httpx.put(url, content=body[:size]).status_code == 400, size
+            assert httpx.put(url, content=body[:size], timeout=60).status_code == 400, size
             # One that is killed sends less than it announced.
             with socket.create_connection(("127.0.0.1", one.reporting)) as client:
                 head = (
                     f"PUT /v1/ledgers/{ledger} HTTP/1.1\r\nHost: c\r\nContent-Length: {len(body)}"
                 )
                 client.sendall(f"{head}\r\n\r\n".encode() + body[:size])
-        while (answer := httpx.put(url, content=body)).status_code == 409:
+        while (answer := httpx.put(url, content=body, timeout=60)).status_code == 409:
             assert "another ledger is being restored" in answer.text
         assert (answer.status_code, answer.json()["state"]) == (201, "restored"), answer.text
         after = sorted(path.name for path in (one.data / "ledgers").iterdir())
