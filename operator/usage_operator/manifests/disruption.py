@@ -15,7 +15,8 @@ def build(context: Context, collectors: Mapping[str, int]) -> Manifest:
     """Build the budget over the collectors of all zones; ``collectors`` says how many run in each.
 
     A zone's collectors may all be on one node, and their volumes with them: a budget of fewer
-    would let its drain wait for ever.
+    would let its drain wait for ever. Where zones are not of one size it is that of the largest,
+    and may do for two small ones at a time.
     """
     kind = ("policy/v1", "PodDisruptionBudget")
     manifest = base(context, kind, context.names.collector, naming.COLLECTOR)
