@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec.structs import astuple
@@ -34,7 +34,10 @@ _log = logging.getLogger(__name__)
 DIGEST = 32
 """Length of a register's digest; behind it stands that of the alerts that were sent."""
 PAGE = 5000
-"""Rows looked at for one answer."""
+"""Rows looked at for one answer, at most."""
+PAGE_CHARACTERS = 4_000_000
+"""Of their dimensions, after which an answer ends too."""
+_SINCE = "SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?"
 BEGAN, TOLD = "began ", "told "
 STALE = 30_000_000
 """A collector that did not answer for this long (µs) is told to be away."""
@@ -233,7 +236,15 @@ def news(
     """
     if epoch != store.epoch:
         after = 0
-    rows = store.rows("SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE)
-    states = [store.words.state(row) for row in rows if everything or row[OWN]]
-    seq = rows[-1][0] if rows else after
-    return seq, len(rows) == PAGE, states
+    seq, looked, size = after, 0, 0
+    states: list[State] = []
+    with store.reading() as connection:
+        found: Iterable[Any] = connection.execute(_SINCE, (after, PAGE))
+        for row in found:
+            seq, looked = row[0], looked + 1
+            if everything or row[OWN]:
+                states.append(store.words.state(row))
+                size += len(states[-1].dimensions)
+            if size >= PAGE_CHARACTERS:
+                break
+    return seq, looked == PAGE or size >= PAGE_CHARACTERS, states

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.collector.samples import event
+from usage_collector import events
+from usage_collector.sessions import Place
+from usage_collector.usage import exchange
 from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.exchange import STALE, Exchange, News, encode
 from usage_collector.usage.registry import Registry
+from usage_collector.usage.states import state
 from usage_collector.usage.store import Store
 from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 NOW = 1_800_000_000_000_000
 LOST = Trouble("ledger L: it lost its end", 5, 9)
@@ -58,4 +65,22 @@ def test_one_heard_by_a_wrong_clock_is_away_until_it_answers(tmp_path: Path) -> 
     assert (trouble.kind, trouble.since) == (Kind.AWAY, None)
     later.ask(peer)
     assert later.known(peer.url).source(NOW).troubles == []
+    store.close()
+
+
+def test_an_answer_has_no_more_dimensions_than_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long ones take more answers, of which each goes on where the one before ended."""
+    store = Store(tmp_path)
+    jobs = [event(session_id=str(n), dimensions={"a": str(n) * 90}) for n in range(9)]
+    places = [Place("c", "L", n) for n in range(9)]
+    told = [state(events.read(raw), at, "z", NOW) for raw, at in zip(jobs, places, strict=True)]
+    store.fold(filter(None, told), NOW, own=True, marks=[], epoch=store.epoch)
+    monkeypatch.setattr(exchange, "PAGE_CHARACTERS", 290)
+    pages, after, more = [], 0, True
+    while more:
+        after, more, states = exchange.news(store, store.epoch, after, everything=False)
+        pages.append([one.position for one in states])
+    assert pages == [[0, 1, 2], [3, 4, 5], [6, 7, 8], []]
     store.close()
