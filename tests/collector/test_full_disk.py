@@ -15,10 +15,13 @@ from tests.bench.soak import stored
 from tests.collector import disks
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import array, event
+from tests.collector.usage.test_dimensions import _BEFORE
 from usage_collector import events
 from usage_collector.errors import StorageUnavailable
 from usage_collector.ledger import Ledgers
 from usage_collector.upkeep import check
+from usage_collector.usage import fleet
+from usage_collector.usage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +127,24 @@ def test_purging_works_on_a_full_disk_and_makes_room(small_disk: Path) -> None:
     assert (ledgers.all()[0].first, ledgers.all()[0].last) == (end + 1, stored + 1)
     ledgers.close()
     assert not check(small_disk / "data", lambda *_: None).findings
+
+
+def test_an_index_of_the_version_before_is_brought_up_on_a_full_disk(small_disk: Path) -> None:
+    """In what is kept back: a collector whose disk is full starts after an upgrade too."""
+    ledgers = Ledgers(small_disk, "c", "z", lambda: time.time_ns() // 1000, reserve=2**22)
+    store = Store(small_disk)
+    with store._writing() as connection:
+        connection.execute(_BEFORE).fetchall()
+    store.close()
+    _fill(small_disk)
+    with (small_disk / "more").open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            os.write(file.fileno(), bytes(512))
+    with pytest.raises(StorageUnavailable, match="full"):
+        Store(small_disk)
+    brought_up = fleet._store(small_disk, ledgers)
+    assert brought_up.rows("SELECT * FROM cells") == []
+    with pytest.raises(StorageUnavailable):
+        ledgers.space.check()
+    brought_up.close()
+    ledgers.close()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from usage_collector import files, peers
-from usage_collector.errors import UsageError
+from usage_collector.errors import StorageUnavailable, UsageError
 from usage_collector.periods import rfc3339
 from usage_collector.usage import (
     answering,
@@ -41,6 +41,7 @@ from usage_collector.usage.told import Book
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from usage_collector.ledger import Ledgers
     from usage_collector.settings import Settings
@@ -70,7 +71,7 @@ class Fleet:
     """The day index of a collector, its feeding, and its exchange with the others."""
 
     def __init__(self, settings: Settings, ledgers: Ledgers, now: Callable[[], int]) -> None:
-        self.store = Store(settings.data_dir)
+        self.store = _store(settings.data_dir, ledgers)
         self.feeder = Feeder(ledgers, self.store, settings.name, settings.zone)
         self.registry = Registry(settings.data_dir, settings.name, now)
         self.limits_file = PolicyFile(settings.limits_file)
@@ -371,6 +372,15 @@ class Fleet:
             self.store.renew(self.store.damage)
             self.feeder.recall()
             self._exchange.recall()
+
+
+def _store(folder: Path, ledgers: Ledgers) -> Store:
+    """The index; that of a version before is brought up, if need be in what the disk keeps back."""
+    try:
+        return Store(folder)
+    except StorageUnavailable as error:
+        ledgers.space.ran_out(error)
+        return Store(folder)
 
 
 def _token(settings: Settings) -> str | None:
