@@ -64,10 +64,7 @@ def resumed(manifest: Manifest, name: str = "resumed") -> list[Use]:
 
     With ``name`` `carried` those that it left to the next one. `Malformed` where they are none.
     """
-    try:
-        return [msgspec.convert(line, Carried).use for line in manifest.lines(name)]
-    except (msgspec.ValidationError, ValueError) as error:
-        raise Malformed(f"a session that was {name} is none: {error}") from None
+    return _uses(manifest, name, Carried, "session")
 
 
 def announced(manifest: Manifest, name: str = "announced") -> list[Use]:
@@ -75,10 +72,14 @@ def announced(manifest: Manifest, name: str = "announced") -> list[Use]:
 
     With ``name`` `pending` those that it left to the next one. `Malformed` where they are none.
     """
+    return _uses(manifest, name, Pending, "job")
+
+
+def _uses(manifest: Manifest, name: str, form: type[Carried | Pending], what: str) -> list[Use]:
     try:
-        return [msgspec.convert(line, Pending).use for line in manifest.lines(name)]
+        return [msgspec.convert(line, form).use for line in manifest.lines(name)]
     except (msgspec.ValidationError, ValueError) as error:
-        raise Malformed(f"a job that was {name} is none: {error}") from None
+        raise Malformed(f"a {what} that was {name} is none: {error}") from None
 
 
 def compare(
