@@ -43,7 +43,7 @@ class Pace:
         *,
         worked: Callable[[], float] = time.thread_time,
         process: Callable[[], float] = time.process_time,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = threading.Event().wait,
     ) -> None:
         self._busy = busy
         self._behind = behind or busy
