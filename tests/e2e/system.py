@@ -213,6 +213,12 @@ class System:
         """What a collector says of itself, by way of the API server."""
         return self._reported(f"pods/https:{pod}:8000", "metrics")
 
+    def operator_metrics(self) -> str:
+        """What all of the operator's pods say of themselves, one after the other."""
+        pods = self.get("pods", "--selector=app.kubernetes.io/name=usage-operator")["items"]
+        path = "/api/v1/namespaces/{namespace}/pods/{name}:8080/proxy/metrics"
+        return "".join(self.kubectl("get", "--raw", path.format(**one["metadata"])) for one in pods)
+
     def proof_key(self) -> str:
         """The public keys that a collector serves, by way of the API server."""
         return self._reported(f"services/https:{self.name}-reporting:8000", "v1/proof-key")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.collector.places import KEYS, Gateway
+from tests.contract.promql import told, unknown
+from tests.contract.test_monitoring import expressions
 from tests.e2e.system import System, failed
 from tests.e2e.test_trouble import DAMAGE
 from tests.e2e.test_whole_way import periods
@@ -114,6 +116,10 @@ def test_lost_and_damaged_ledgers_cost_what_came_after_their_backups(
         assert said["events"] == ledger["last"]
     system.kubectl("wait", "--for=condition=BackedUp", f"uc/{system.name}", "--timeout=90s")
     system.kubectl("wait", "--for=condition=BackupVerified", f"uc/{system.name}", "--timeout=30s")
+    known = told(system.operator_metrics())
+    read = [one for one in expressions() if "resource_backup_" in one]
+    assert read
+    assert not {one: lacking for one in read if (lacking := unknown(one, known))}
 
     system.simulate("--jobs=300", "--sessions=0", "--connections=12", "--reconnect", "--seed=32")
     heads = periods(system)

@@ -228,13 +228,9 @@ def test_monitoring_comes_with_the_kinds(quick: System) -> None:
     for kind in ("podmonitor", "prometheusrule"):
         until(lambda kind=kind: made(kind), f"there is a {kind}", seconds=90)  # type: ignore[misc]
     watched.wait_ready()
-    label = "--selector=app.kubernetes.io/name=usage-operator"
-    known: dict[str, set[str]] = {}
-    for one in quick.get("pods", label)["items"]:
-        name = f"pods/{one['metadata']['name']}:8080"
-        path = f"/api/v1/namespaces/{quick.namespace}/{name}/proxy/metrics"
-        for metric, labels in told(quick.kubectl("get", "--raw", path)).items():
-            known.setdefault(metric, set()).update(labels)
-    read = [one for one in expressions() if OPERATOR in one and "failures" not in one]
+    known = told(quick.operator_metrics())
+    # What is told of backups is read where some were taken.
+    others = ("failures", "resource_backup_")
+    read = [one for one in expressions() if OPERATOR in one and not any(map(one.count, others))]
     missing = {one: lacking for one in read if (lacking := unknown(one, known))}
     assert not missing

@@ -49,7 +49,7 @@ def test_a_zone_is_emptied_goes_and_comes_back(system: System) -> None:
             seconds=10,
         )
         said = "not exported yet"
-        until(lambda: said in row(system).get("waitsFor", ""), "it says why it stays", seconds=150)
+        until(lambda: said in row(system).get("waitsFor", ""), "it says why it stays", seconds=250)
     assert told["lost"] == 0
     summary = system.export("--period", f"{datetime.now(UTC):%Y-%m}")
     assert summary["result"] == "exported"
