@@ -43,13 +43,13 @@ class Pace:
         *,
         worked: Callable[[], float] = time.thread_time,
         process: Callable[[], float] = time.process_time,
-        sleep: Callable[[float], object] = threading.Event().wait,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._busy = busy
         self._behind = behind or busy
         self._worked = worked
         self._process = process
-        self._sleep = sleep
+        self._sleep = sleep or threading.Event().wait
         self._turn = threading.local()
         self._resting = threading.Lock()
 
