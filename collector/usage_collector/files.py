@@ -75,6 +75,13 @@ def keep(path: Path, data: bytes, what: str) -> None:
         ) from None
 
 
+def read_only(what: str) -> StorageUnavailable:
+    """The error of what cannot be written because its file system is read-only."""
+    return StorageUnavailable(
+        f"{what} is on a read-only file system", "look at the volume and its node's kernel log"
+    )
+
+
 def lock(path: Path) -> int:
     """Take an exclusive lock that ends with the process; returns the descriptor to keep.
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import StorageUnavailable
-from usage_collector.files import FULL, write_durably
+from usage_collector.files import FULL, read_only, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,10 +85,7 @@ def _put(descriptor: int, head: Head, slot: int) -> None:
         os.pwrite(descriptor, _encode(head), slot * _SLOT)
     except OSError as error:
         if error.errno == errno.EROFS:
-            raise StorageUnavailable(
-                "the head is on a read-only file system",
-                "look at the volume and its node's kernel log",
-            ) from None
+            raise read_only("the head") from None
         if error.errno in FULL:
             raise StorageUnavailable(
                 f"the head cannot be written: {error.strerror}", "free space or mend the volume"

@@ -16,6 +16,7 @@ import apsw
 import apsw.sqlite_extra
 
 from usage_collector.errors import Damaged, StorageUnavailable
+from usage_collector.files import read_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,9 +146,7 @@ def translated(what: str) -> Iterator[None]:
     except apsw.FullError:
         raise _full() from None
     except apsw.ReadOnlyError:
-        raise StorageUnavailable(
-            f"{what} is on a read-only file system", "look at the volume and its node's kernel log"
-        ) from None
+        raise read_only(what) from None
     except (apsw.BusyError, apsw.LockedError):
         raise Busy(f"{what} is in use by another program", "try again shortly") from None
     # Our statements are fixed: one that cannot even be prepared meets tables that are not ours.

@@ -90,12 +90,12 @@ def sources(standing: Standing | None, fetched: Sequence[Source]) -> list[Source
     """The collectors of the month: those that gave their part now, and those that did before."""
     found = {one.collector: one for one in fetched}
     for line in standing.manifest.lines("collectors") if standing else ():
-        name, ledgers = str(line.get("collector")), line.get("ledgers")
-        named = tuple(map(str, ledgers)) if isinstance(ledgers, list) else ()
-        if now := found.get(name):
-            found[name] = replace(now, ledgers=tuple(dict.fromkeys((*now.ledgers, *named))))
+        before = source(line)
+        if now := found.get(before.collector):
+            ledgers = tuple(dict.fromkeys((*now.ledgers, *before.ledgers)))
+            found[before.collector] = replace(now, ledgers=ledgers)
         else:
-            found[name] = source(line)
+            found[before.collector] = before
     return list(found.values())
 
 
