@@ -134,6 +134,9 @@ def assemble(settings: Settings) -> Parts:
     folder = settings.data_dir
     # SQLite sorts large results in files; the usual places may be read-only in a container.
     os.environ.setdefault("SQLITE_TMPDIR", str(folder / _SCRATCH))
+    # numpy, which comes with the first question, would put this there and take it away again. The
+    # process would crash if another thread read the environment then, to look up an address, say.
+    os.environ.setdefault("OPENBLAS_MAIN_FREE", "1")
     metrics = Metrics(
         version("usage-operator"), settings.name, settings.zone, settings.retention_days
     )

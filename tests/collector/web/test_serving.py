@@ -56,6 +56,24 @@ def _until(condition: object, seconds: float = 12.0) -> None:
     raise AssertionError("it did not happen in time")
 
 
+_FIRST_QUESTION = """
+import os
+from usage_collector import settings
+from usage_collector.web.serving import assemble
+parts = assemble(settings.load(os.environ, {}))
+os.putenv = os.unsetenv = lambda *_: os._exit(1)
+import usage_collector.usage.columns
+os._exit(0)
+"""
+
+
+def test_the_first_question_leaves_the_environment_alone(tmp_path: Path) -> None:
+    """What it loads would change it for a moment while threads read it, which ends processes."""
+    environment = {"USAGE_DATA_DIR": str(tmp_path / "data"), "USAGE_RESERVE_MB": "1"}
+    run = [sys.executable, "-c", _FIRST_QUESTION]
+    assert subprocess.run(run, env=environment, timeout=30, check=False).returncode == 0
+
+
 def test_wrong_settings_end_with_2_and_name_the_variable() -> None:
     """A bad value is one line that names it, and exit 2."""
     done = _run("serve", EATS_PORT="x")
