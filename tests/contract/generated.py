@@ -14,7 +14,8 @@ _CHART = ROOT / "charts" / "usage-operator" / "files"
 _HEAD = """# The custom resource
 
 `usagecollectors.usage-operator.io`, kind `UsageCollector`, version `v1`, namespaced, short name
-`uc`. Only `spec.zones` is required. Samples are in [deploy/samples](../deploy/samples).
+`uc`. Only `spec.zones` is required; other fields marked so are wherever what holds them is given.
+Samples are in [deploy/samples](../deploy/samples).
 
 Zones and replicas that leave the resource keep running until all that they hold was exported;
 [operations](operations.md#removing-a-zone) says how.
@@ -44,19 +45,20 @@ def reference(definition: Mapping[str, Any]) -> str:
     ):
         rule = "|".join("---" for _ in columns.split("|"))
         parts.append(f"\n## {part}\n\n| {columns} |\n|{rule}|\n")
-        for path, schema in _fields(part, properties[part]):
-            cells = [f"`{path}`", _type(schema)]
+        for path, schema, required in _fields(part, properties[part]):
+            cells = [f"`{path}`", _type(schema) + _bounds(schema)]
             if part == "spec":
-                cells.append(_default(schema))
+                cells.append("required" if required else _default(schema))
             parts.append(
                 f"| {' | '.join([*cells, schema.get('description', '').replace('|', '/')])} |\n"
             )
     return "".join(parts)
 
 
-def _fields(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _fields(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Each field below, with whether what holds it must have it."""
     for name, member in schema.get("properties", {}).items():
-        yield f"{path}.{name}", member
+        yield f"{path}.{name}", member, name in schema.get("required", ())
         inner, place = (
             (member["items"], f"{path}.{name}[]")
             if "items" in member
@@ -75,6 +77,21 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "additionalProperties" in schema:
         return "map"
     return str(schema.get("type", "any"))
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    """How large a number may be, or how many a list may hold."""
+    if schema.get("type") == "array":
+        many = _range(schema.get("minItems"), schema.get("maxItems"))
+        return _bounds(schema["items"]) + (f"; {many} of them" if many else "")
+    span = _range(schema.get("minimum"), schema.get("maximum"))
+    return f", {span}" if span else ""
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if most is None:
+        return f"at least {least}" if least else ""
+    return f"at most {most:.0f}" if least is None else f"{least} to {most:.0f}"
 
 
 def _default(schema: Mapping[str, Any]) -> str:
