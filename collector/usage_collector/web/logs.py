@@ -11,18 +11,19 @@ import time as clock
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
+from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 if TYPE_CHECKING:
-    from aiohttp import HttpVersion, web
+    from aiohttp import HttpVersion
 
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 34, *range(127, 160)]}
 _CONTROL.update({0x2028: "\\u2028", 0x2029: "\\u2029", 92: "\\\\"})
 _MAX_TEXT = 200
 
-STARTED = "started"
+STARTED = web.RequestKey("started", float)
 """Key of a request: when it came, by `time.perf_counter`."""
-BODY_BYTES = "body_bytes"
+BODY_BYTES = web.ResponseKey("body_bytes", int)
 """Key of a response: bytes of its body as sent."""
 
 
