@@ -207,6 +207,7 @@ def test_a_start_on_a_read_only_volume_waits_for_it(tmp_path: Path) -> None:
                 command, env=collector.environment, stdout=subprocess.PIPE
             ) as process:
                 assert process.stdout is not None
+                assert b" starts on " in process.stdout.readline()
                 assert b"is on a read-only file system" in process.stdout.readline()
                 if ending is not None:
                     process.send_signal(ending)

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import click
@@ -77,6 +78,7 @@ def command(**flags: str | None) -> None:
     _few_arenas()
     chosen = settings.load(os.environ, flags)
     web.configure(chosen.log_format)
+    _log.info("version %s starts on %s", version("usage-operator"), chosen.data_dir)
     _claim(chosen.data_dir)
     parts = web.assemble(chosen)
 

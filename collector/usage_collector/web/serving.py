@@ -40,6 +40,7 @@ from usage_collector.web.rates import Rates
 from usage_collector.web.reporting_routes import Reporting
 from usage_collector.web.restore_routes import Restoring
 from usage_collector.web.routing import Router
+from usage_collector.web.starting import told
 from usage_collector.web.tokens import Guard
 from usage_collector.web.webhooks import Webhooks
 
@@ -109,9 +110,10 @@ def claim(folder: Path) -> None:
         UsageError: it cannot be used, and why.
     """
     try:
-        files.make_folder(folder)
-        files.make_folder(folder / _SCRATCH)
-        files.lock(folder / "lock")
+        with told("taking the data folder"):
+            files.make_folder(folder)
+            files.make_folder(folder / _SCRATCH)
+            files.lock(folder / "lock")
     except OSError as error:
         # Where there is no folder a volume was forgotten, and nothing comes back.
         if error.errno == errno.EROFS and folder.is_dir():
@@ -140,18 +142,21 @@ def assemble(settings: Settings) -> Parts:
     metrics = Metrics(
         version("usage-operator"), settings.name, settings.zone, settings.retention_days
     )
-    keystore = Keystore(folder / "keys", settings.signing_key_file, settings.proof_key_file)
-    guard = Guard(settings.tokens_file)
-    clock = Clock(folder / "clock.json", host)
-    ledgers = Ledgers(
-        folder,
-        settings.name,
-        settings.zone,
-        clock.now,
-        reserve=settings.reserve_mb * 10**6,
-        observe=metrics.observe_commit,
-    )
-    fleet = Fleet(settings, ledgers, clock.now)
+    with told("reading keys, tokens and the clock's file"):
+        keystore = Keystore(folder / "keys", settings.signing_key_file, settings.proof_key_file)
+        guard = Guard(settings.tokens_file)
+        clock = Clock(folder / "clock.json", host)
+    with told("opening the ledgers"):
+        ledgers = Ledgers(
+            folder,
+            settings.name,
+            settings.zone,
+            clock.now,
+            reserve=settings.reserve_mb * 10**6,
+            observe=metrics.observe_commit,
+        )
+    with told("opening the index of usage by day"):
+        fleet = Fleet(settings, ledgers, clock.now)
     return Parts(settings, clock, ledgers, keystore, guard, metrics, fleet)
 
 
@@ -216,7 +221,8 @@ class Collector:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         settings = self._parts.settings
-        ingest, reporting = self._parts.contexts()
+        with told("reading certificates"):
+            ingest, reporting = self._parts.contexts()
         await self._ingest.start(settings.host, settings.eats_port, ingest)
         await self._reporting.start(settings.host, settings.pandas_port, reporting)
         await self._webhooks.start()
