@@ -7,6 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -16,8 +17,6 @@ from usage_operator.manifests import service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
 
 SERVICE = as_observed(service.ingest(context()))
 
@@ -114,11 +113,12 @@ async def test_it_lists_in_pages_and_follows() -> None:
 
 
 async def test_an_expired_version_is_listed_anew() -> None:
-    """What vanished meanwhile is told of, whether the answer or an event says 410."""
-    said, told = Api(), Api()
+    """All is there in the end, whether a watch, its event or the list's second page says 410."""
+    said, told, midway = Api(), Api(), Api()
     said.refused = [0, 0, 410]
     told.script = [[{"type": "ERROR", "object": {"code": 410, "message": "too old"}}]]
-    for api in (said, told):
+    midway.refused = [0, 410]
+    for api in (said, told, midway):
         async with reflected(api) as (mirror, _):
             assert names(mirror) == ["a", "b"]
         assert api.lists == 2
@@ -172,10 +172,14 @@ async def test_refusals_are_survived() -> None:
     assert api.lists == 1
 
 
-async def test_a_missing_right_makes_nobody_wait() -> None:
-    """Who may not watch a kind has to ask for it, and knows that soon."""
+@pytest.mark.parametrize("refused", [[403], [500] * 1000, [200] * 1000])
+async def test_a_kind_that_is_not_listed_makes_nobody_wait(
+    refused: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may not list a kind, gets no answer or one that is no list, has to ask for it."""
+    monkeypatch.setattr(reflector, "_PAUSES", (0.0, 0.001))
     api = Api()
-    api.refused = [403]
+    api.refused = list(refused)
     app = web.Application()
     app.router.add_get("/api/v1/namespaces/metering/services", api.handle)
     mirror = Mirror(["Service"])

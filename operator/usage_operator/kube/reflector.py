@@ -27,6 +27,8 @@ _PAUSES = (0.1, 10.0)
 """Seconds between attempts: the first and the longest."""
 _TOLD = 5
 """After so many failures in a row somebody should know."""
+_PATIENCE = 8
+"""After so many, 6 to 13 s, nobody waits for the first list: this kind alone may fail, for ever."""
 _BLIND = 60.0
 """Seconds without a watch after which all is listed anew."""
 _DENIED = 60.0
@@ -45,7 +47,7 @@ class Reflector:
         self._failures = 0
         self._seen = 0.0
         self.tried = asyncio.Event()
-        """Set when the first list is there, or will not come soon."""
+        """Set when the first list is there, or may not come for long."""
 
     async def run(self) -> None:
         """Go on for ever."""
@@ -71,8 +73,7 @@ class Reflector:
             _log.log(
                 level, "%s is listed at each look, for it is not watched: %s", self._kind, error
             )
-            self._version = None
-            self._mirror.whole(self._kind, self._namespace, known=False)
+            self._unknown()
             self.tried.set()
             return _DENIED * random.uniform(0.9, 1.1)  # noqa: S311
         except errors.ApiError as error:
@@ -80,17 +81,24 @@ class Reflector:
         except Exception:
             # Without its watch the operator would be blind, and would not know it.
             _log.exception("the watch of %s failed", self._kind)
-            self._version = None
+            self._unknown()
+            self.tried.set()
             return _PAUSES[1] * random.uniform(0.5, 1)  # noqa: S311
         self._failures = 0
         return 0.0
 
+    def _unknown(self) -> None:
+        """List anew next time; what was known is of long ago, and whoever needs it has to ask."""
+        self._version = None
+        self._mirror.whole(self._kind, self._namespace, known=False)
+
     def _failed(self, error: errors.ApiError) -> float:
         """Count a failure; give the seconds until the next attempt."""
         self._failures += 1
+        if self._failures >= _PATIENCE:
+            self.tried.set()
         if self._version is None:
-            # What was known is of long ago, and whoever needs it has to ask.
-            self._mirror.whole(self._kind, self._namespace, known=False)
+            self._unknown()
         elif asyncio.get_running_loop().time() - self._seen > _BLIND:
             self._version = None
         level = logging.WARNING if self._failures == _TOLD else logging.DEBUG

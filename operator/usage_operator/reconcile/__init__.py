@@ -186,7 +186,7 @@ class Reconciler:
             backup_troubles=facts.backup_troubles + classes.of(lacking, naming.BACKUP),
         )
         unwatched = [*seen.of("Secret"), *references.secrets, *references.authority]
-        return facts, None if taken else versions(unwatched)
+        return facts, None if taken or seen.silent else versions(unwatched)
 
 
 def context_of(resource: Resource, settings: Settings, seen: Observed) -> manifests.Context:

@@ -11,7 +11,7 @@ from usage_operator import errors, naming
 from usage_operator.plan import Ref, ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from usage_operator.kube import Client, Mirror
     from usage_operator.plan import Object
@@ -37,7 +37,9 @@ class Observed:
     backup_jobs: list[Object] = field(default_factory=list)
     restore_pods: list[Object] = field(default_factory=list)
     offered: frozenset[str] = frozenset()
-    """The kinds of other projects that the cluster knows."""
+    """The kinds of other projects that the cluster knows, and lists."""
+    silent: Mapping[str, errors.ApiError] = field(default_factory=dict)
+    """Those that it knows but does not list now, and why."""
 
     def of(self, kind: str) -> list[Object]:
         """Give the objects of a kind."""
@@ -63,14 +65,21 @@ async def _list(
 
 async def _others(
     client: Client, mirror: Mirror | None, names: naming.Names
-) -> dict[str, list[Object]]:
-    """List our objects of other projects' kinds, where the cluster knows them and lets us."""
-    found = {}
+) -> tuple[dict[str, list[Object]], dict[str, errors.ApiError]]:
+    """List our objects of other projects' kinds, where the cluster knows them and lets us.
+
+    Give also why it does not answer for a kind, as where the conversion webhook of its definition
+    is broken: only who needs that kind has to mind.
+    """
+    found, silent = {}, {}
     for kind in sorted(await client.offered()):
         # A definition may go at any time, and an older role does not name all kinds.
         with contextlib.suppress(errors.NotFound, errors.Forbidden):
-            found[kind] = await _list(client, mirror, names, kind)
-    return found
+            try:
+                found[kind] = await _list(client, mirror, names, kind)
+            except errors.ApiUnavailable as error:
+                silent[kind] = error
+    return found, silent
 
 
 async def observe(client: Client, names: naming.Names, mirror: Mirror | None = None) -> Observed:
@@ -79,7 +88,7 @@ async def observe(client: Client, names: naming.Names, mirror: Mirror | None = N
     They are not where a mirror shows nothing at all: creating them tells whether they are there.
     """
     kinds = (*_LISTED, "Pod", "Job")
-    lists, others = await asyncio.gather(
+    lists, (others, silent) = await asyncio.gather(
         asyncio.gather(*(_list(client, mirror, names, kind) for kind in kinds)),
         _others(client, mirror, names),
     )
@@ -101,6 +110,7 @@ async def observe(client: Client, names: naming.Names, mirror: Mirror | None = N
         backup_jobs=_component(jobs, naming.BACKUP),
         restore_pods=_component(pods, naming.RESTORE),
         offered=frozenset(others),
+        silent=silent,
     )
 
 

@@ -156,6 +156,8 @@ async def _issued(
 ) -> tuple[Object | None, Trouble | None]:
     """Look up the Secret that cert-manager makes; say why it is not there yet."""
     name, field = context.names.issued, "spec.ingest.tls.issuerRef"
+    if "Certificate" in seen.silent:
+        raise seen.silent["Certificate"]
     if "Certificate" not in seen.offered:
         text = f"{field}: the cluster does not know cert-manager.io: install cert-manager"
         return None, Trouble("CertificatePending", text)
