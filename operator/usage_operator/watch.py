@@ -37,6 +37,8 @@ _TOGETHER = 0.3
 
 _CHUNK = 100
 """So many resources kopf lists at once: each takes some 40 KiB until it is looked at."""
+_IDLE = 0.2
+"""Seconds for which kopf keeps an event after it was looked at, in case another comes."""
 _SPREAD = 0.1
 """The part of a resync over which looks are spread, so that they come one after the other."""
 
@@ -121,6 +123,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.watching.chunk_size = _CHUNK
+    settings.queueing.idle_timeout = _IDLE
     settings.networking.error_backoffs = [0.1, 0.5, 1, 2, 5, 10]
     return settings
 
