@@ -56,6 +56,17 @@ def test_the_proof_key_of_the_collector_pins_the_export(tmp_path: Path, one: Col
     assert command("verify", out, "--signing-key", secret).code == 1
 
 
+def test_a_ledger_is_checked_while_it_is_in_use(tmp_path: Path, one: Collector) -> None:
+    """The table names the whole ledger, also in a file; a folder without one is named."""
+    facts = command("check", "--data-dir", one.data, "--json").facts
+    told = command("check", "--data-dir", one.data)
+    assert (told.code, facts["ok"]) == (0, True)
+    assert facts["ledgers"][0]["id"] in told.out
+    assert f"{facts['events']} events, all as they were stored" in told.out
+    none = command("check", "--data-dir", tmp_path)
+    assert (none.code, str(tmp_path) in none.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import Progress
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from usage_collector import upkeep
+from usage_collector.cli.clients import (
+    console,
+    interruptible,
+    json_option,
+    print_json,
+    progress,
+)
 
 if TYPE_CHECKING:
     from usage_collector.upkeep import Report
@@ -26,40 +31,46 @@ if TYPE_CHECKING:
     default="/data",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="the collector's data folder; it may be in use",
+    help="The collector's data folder; it may be in use.",
 )
-@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
+@json_option
+@interruptible
 def command(data_dir: Path, as_json: bool) -> None:
     """Read every page and event, recompute the chains, compare the heads. Changes nothing."""
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    with progress(quiet=as_json, counts=True) as bar:
         tasks = {}
 
         def show(ledger: str, done: int, total: int) -> None:
             if ledger not in tasks:
-                tasks[ledger] = progress.add_task(f"ledger {ledger[:8]}", total=total)
-            progress.update(tasks[ledger], completed=done)
+                tasks[ledger] = bar.add_task(f"Ledger {ledger[:8]}", total=total)
+            bar.update(tasks[ledger], completed=done)
 
         report = upkeep.check(data_dir, show)
-    print(_json(report)) if as_json else _show(report)
+    print_json(_facts(report)) if as_json else _show(report)
     sys.exit(1 if report.findings else 0)
 
 
-def _json(report: Report) -> str:
+def _facts(report: Report) -> dict[str, object]:
     value = asdict(report)
     for status in value["ledgers"]:
         status["head"] = status["head"].hex()
-    return json.dumps({"ok": not report.findings, **value})
+    return {"ok": not report.findings, **value}
 
 
 def _show(report: Report) -> None:
-    console = Console()
-    table = Table("ledger", "state", "first", "last", "head")
+    screen = console()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("ledger", overflow="fold")
+    table.add_column("state")
+    for name in ("first", "last"):
+        table.add_column(name, justify="right")
+    table.add_column("head")
     for status in report.ledgers:
         state = "live" if status.live else "closed"
         table.add_row(status.id, state, str(status.first), str(status.last), status.head.hex()[:16])
-    console.print(table)
+    screen.print(table)
     for finding in report.findings:
         place = f"ledger {finding.ledger}: " if finding.ledger else ""
-        console.print(f"[red]wrong[/red] {place}{finding.what}", soft_wrap=True)
+        click.echo(f"Wrong: {place}{finding.what}")
     if not report.findings:
-        console.print(f"{report.events} events, all as they were stored.")
+        click.echo(f"{report.events} events, all as they were stored.")
