@@ -45,6 +45,10 @@ def command(
     """
     manifest = _read(_newest(path, period))
     body = manifest.body
+    if period and manifest.period != period:
+        raise InvalidInput(
+            f"{path} is of {manifest.period}, not of {period}", "give the folder of all months"
+        )
     if csv_file:
         _write(csv_file, as_csv(body), "--csv")
     if html_file:
