@@ -150,9 +150,10 @@ def command(
         tally = Tally(record=_record(stack, record))
         sender = Sender(line, timeline(plan, Random(seed)), tally)  # noqa: S311 - nothing secret
         began = time.monotonic()
-        asyncio.run(_run(sender, duration))
-    took = time.monotonic() - began
-    _tell(tally, took, as_json=as_json)
+        try:
+            asyncio.run(_run(sender, duration))
+        finally:  # also after Ctrl-C: that much the collectors have
+            _tell(tally, time.monotonic() - began, as_json=as_json)
     sys.exit(0 if not (tally.lost or tally.refused) else 1)
 
 
