@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from usage_collector.backup import catalog, place
@@ -87,8 +88,8 @@ def _print(rows: list[tuple[Index, Index | None]]) -> None:
         proof = index.verified
         said = "never" if proof is None else _span(_age(proof.at)) + " ago"
         table.add_row(
-            index.collector,
-            index.zone,
+            escape(index.collector),
+            escape(index.zone),
             str(index.events),
             str(len(index.packages)),
             f"{index.stored_bytes / 1e6:.1f}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 import msgspec
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from usage_collector.cli.clients import console, print_json
@@ -107,7 +108,8 @@ def tell(told: Told, *, as_json: bool) -> None:
         table.add_column(name)
     for one in told.planned:
         words = (told.came(one) or "nothing", told.lost(one) or "nothing known")
-        table.add_row(one.backup.collector, one.to, one.coming.ledger, one.coming.state, *words)
+        names = (escape(one.backup.collector), escape(one.to))
+        table.add_row(*names, one.coming.ledger, one.coming.state, *words)
     console().print(table)
     if told.taken:
         click.echo(f"The oldest of these backups was taken {told.taken:%Y-%m-%dT%H:%M:%SZ}.")
