@@ -111,7 +111,13 @@ def test_monitoring_needs_a_word_and_the_kinds(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "field"),
-    [("namespaces=one", "namespaces"), ("logFormat=xml", "logFormat"), ("replicas=3", "replicas")],
+    [
+        ("namespaces=one", "namespaces"),
+        ("logFormat=xml", "logFormat"),
+        ("replicas=3", "replicas"),
+        ("collectorImage.pullPolicy=Always", "pullPolicy"),
+        ("certificates.days=4000", "days"),
+    ],
 )
 def test_bad_values_are_refused_by_name(cluster: Cluster, flag: str, field: str) -> None:
     """The values schema names the value that is wrong, also a misspelt one."""
