@@ -1,7 +1,8 @@
 """Backups in a bucket of anything that speaks S3; an object is there whole or not at all.
 
 Two at once are kept apart by an object that only one of them can make (If-None-Match), and that
-whoever works renews; one that was not renewed for long is taken over (If-Match).
+whoever works renews; one that was not renewed for long is taken over (If-Match). How long that is
+the server's clock says alone: those of two hosts may be minutes apart.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Bucket:
             yield
         finally:
             # One that another took over is not ours to remove.
+            with self._told(), contextlib.suppress(Conflict):
+                self._renew()
             if self._held is not None:
                 self._held = None
                 with self._told():
@@ -112,6 +115,7 @@ class Bucket:
         """Removes objects."""
         with self._told():
             for name in names:
+                self._renew()
                 obstore.delete(self._store, self._key(name))
 
     def _key(self, name: str) -> str:
@@ -120,28 +124,40 @@ class Bucket:
     def _take(self) -> UpdateVersion:
         key = self._key(self._part)
         try:
-            made = obstore.put(self._store, key, _whose(), mode="create")
+            return _this(obstore.put(self._store, key, _whose(), mode="create"))
         except AlreadyExistsError:
-            found = obstore.get(self._store, key)
-            age = time.time() - found.meta["last_modified"].timestamp()
-            # One of our own that could not be removed, since the server was away, holds up nobody.
-            ours = bytes(found.bytes()).startswith(_whose())
-            if age < _STALE_SECONDS and not ours:
-                raise self._busy() from None
-            try:
-                made = obstore.put(self._store, key, _whose(), mode=_this(found.meta))
-            except PreconditionError:
-                raise self._busy() from None
-        return _this(made)
+            with contextlib.suppress(PreconditionError, FileNotFoundError):
+                return _this(self._take_over(key))
+            raise self._busy() from None
+
+    def _take_over(self, key: str) -> PutResult:
+        """Take the place of a process that is gone; an exception where it changes meanwhile."""
+        found = obstore.get(self._store, key)
+        age = self._now() - found.meta["last_modified"].timestamp()
+        # One of our own that could not be removed, since the server was away, holds up nobody.
+        ours = bytes(found.bytes()).startswith(_whose())
+        if age < _STALE_SECONDS and not ours:
+            raise self._busy()
+        return obstore.put(self._store, key, _whose(), mode=_this(found.meta))
+
+    def _now(self) -> float:
+        """The server's clock, as it dates an object that is made for that."""
+        key = f"{self._key(self._part)}.{_PROCESS}"
+        obstore.put(self._store, key, _whose())
+        moment = obstore.head(self._store, key)["last_modified"]
+        obstore.delete(self._store, key)
+        return moment.timestamp()
 
     def _renew(self) -> None:
         """Say that the lock is still held; `Conflict` when another took it over."""
         if self._held is None or time.monotonic() - self._renewed < _RENEW_SECONDS:
             return
-        text = _whose() + b" %d" % time.time()
+        text = _whose() + b" %d" % time.monotonic()
         try:
             made = obstore.put(self._store, self._key(self._part), text, mode=self._held)
-        except PreconditionError:
+        except (PreconditionError, FileNotFoundError) as error:
+            if "NoSuchBucket" in str(error):
+                raise
             self._held = None
             raise self._busy() from None
         self._held = _this(made)

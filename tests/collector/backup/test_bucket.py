@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from tests.collector.backup.test_backup import backup, live, load, lose, restore
 from tests.collector.backup.test_shipping import level, shipper
 from tests.collector.process import free_port
 from tests.collector.processes import collectors, command
+from tests.collector.year.clock import HandSet
 from tests.kind_helper import binaries, versions
 from usage_collector.backup import taking
 from usage_collector.backup.bucket import Bucket, BucketPlace
@@ -144,6 +148,59 @@ def test_only_one_writes_at_a_time(server: Server, monkeypatch: pytest.MonkeyPat
                 one.write("packages/y", [b"y"])
             other.write("packages/z", [b"z"])
     assert one.files("packages") == {"packages/x", "packages/z"}
+
+
+HOLD = """
+import sys
+from usage_collector.backup.bucket import BucketPlace
+with BucketPlace(sys.argv[1]).of("c").lock():
+    pass
+"""
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_wrong_clock_takes_nobody_s_lock(server: Server, tmp_path: Path, minutes: int) -> None:
+    """A host whose clock is minutes off waits like any other, and writes when it may."""
+    moment = int((time.time() + minutes * 60) * 1e6)
+    clock = HandSet(tmp_path / "clock", moment).from_now
+
+    def hold() -> subprocess.CompletedProcess[bytes]:
+        program = [sys.executable, "-c", HOLD, str(place(server))]
+        return subprocess.run(
+            program, env={**os.environ, **clock}, capture_output=True, check=False
+        )
+
+    store = BucketPlace(place(server)).of("c")
+    with store.lock():
+        refused = hold()
+        assert b"Conflict: another backup" in refused.stderr, refused.stderr
+    assert hold().returncode == 0
+    assert not list((server.folder / "bucket").rglob("*lock*"))
+
+
+def test_a_lock_that_went_stale_unnoticed_is_left_to_its_new_holder(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who slept so long that another took over removes neither its files nor its lock."""
+    process = ["one"]
+    monkeypatch.setattr("usage_collector.backup.bucket._whose", lambda: process[0].encode())
+    monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
+    monkeypatch.setattr("usage_collector.backup.bucket._STALE_SECONDS", -1.0)
+    where = BucketPlace(place(server))
+    one, other, third = (where.of("c") for _ in range(3))
+    with ExitStack() as stack:
+        with one.lock():
+            process[0] = "other"
+            stack.enter_context(other.lock())
+            other.write("packages/x", [b"x"])
+            with pytest.raises(Conflict, match="another backup"):
+                one.remove(["packages/x"])
+        process[0] = "third"
+        with third.lock():
+            stack.close()
+            assert third.read("lock") == b"third"
+    assert third.files("packages") == {"packages/x"}
+    assert third.read("lock") is None
 
 
 def test_wrong_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
