@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from tests.collector.debian import lacking, needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def make(image: Path, size: int) -> None:
     """A sparse image of that many bytes with an ext4 in it."""
-    if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
-        pytest.skip("mounting a file system needs root and mkfs.ext4")
+    if os.geteuid() != 0:
+        lacking("mounting a file system needs root")
+    needed("e2fsprogs", lambda: shutil.which("mkfs.ext4"))
     with image.open("wb") as file:
         file.truncate(size)
     subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
@@ -34,7 +35,7 @@ def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
     )
     if done.returncode:
         folder.rmdir()
-        pytest.skip(f"no loop devices here: {done.stderr.strip()}")
+        lacking(f"no loop devices here: {done.stderr.strip()}")
     try:
         yield folder
     finally:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.collector.debian import needed
 from tests.collector.process import CollectorProcess
-from tests.collector.samples import event
+from tests.collector.samples import array, event
 from usage_collector.upkeep import clock
 from usage_collector.upkeep.clock import JUMP_WAIT, START_WAIT, Clock, Moment, looked, started
 
@@ -142,16 +142,22 @@ def test_a_real_process_whose_clock_jumps_goes_on_as_before(tmp_path: Path, fake
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "EATS_SECURE": "false",
+        "USAGE_HOLD_UNEXPORTED": "false",
     }
     raws = [event(number) for number in range(3)]
     collector = CollectorProcess(tmp_path / "data", **variables)
+    collector.patch("usage_collector.upkeep.clock.START_WAIT", 0.0)
     with collector.patch("usage_collector.web.serving.PURGE_SECONDS", 0.2):
 
         def post(raw: bytes) -> int:
+            """How many there are beyond the first hundred, which nothing but its age keeps."""
             httpx.post(collector.ingest_url + "/v1/log", content=raw).raise_for_status()
             ledgers = httpx.get(collector.reporting_url + "/v1/periods").json()["ledgers"]
-            return int(ledgers[-1]["last"])
+            assert ledgers[-1]["first"] == 1, "purged by a clock that jumped"
+            return int(ledgers[-1]["last"]) - 100
 
+        assert post(array([event(number) for number in range(100, 200)])) == 0
+        _until(lambda: _metric(collector, "usage_uncounted_events") == 0)
         assert post(raws[0]) == 1
         for jumps, jump in enumerate(("+400d", "-30d", "+0"), 1):
             offset.write_text(jump)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.collector.debian import lacking
 from tests.collector.places import KEYS, LOGIN, Mailbox, certificate, mail_server, s3_server
 from usage_collector.errors import DeliveryFailed, InvalidInput
 from usage_collector.targets import Letter, Parcel, destination, sha256
@@ -91,7 +92,7 @@ def small_disk(tmp_path: Path) -> Iterator[None]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        lacking(f"no file system can be mounted here: {done.stderr.strip()}")
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.collector.debian import lacking
 from usage_collector.errors import DeliveryFailed, InvalidInput
 from usage_collector.targets import Folder, Parcel, destination
 
@@ -34,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        lacking(f"no file system can be mounted here: {done.stderr.strip()}")
     try:
         yield disk
     finally:

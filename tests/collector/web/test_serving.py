@@ -9,8 +9,11 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
 from typing import TYPE_CHECKING
 
 import httpx
@@ -172,6 +175,66 @@ def test_a_connection_is_closed_after_its_requests(tmp_path: Path) -> None:
     ):
         found = [client.get("/healthz").headers.get("Connection") == "close" for _ in range(6)]
     assert found == [False, False, True, False, False, True]
+
+
+def test_a_connection_is_closed_at_its_age(tmp_path: Path) -> None:
+    """However busy it is: an answer after that time, and none before it, carries the close."""
+    limits = {"USAGE_KEEPALIVE_REQUESTS": "1000000", "USAGE_KEEPALIVE_SECONDS": "1"}
+    with (
+        CollectorProcess(tmp_path / "data", EATS_SECURE="false", **limits) as collector,
+        httpx.Client(base_url=collector.ingest_url) as client,
+    ):
+        began = time.monotonic()
+        while client.get("/healthz").headers.get("Connection") != "close":
+            assert time.monotonic() - began < 30
+        assert time.monotonic() - began >= 1
+
+
+def test_no_connection_suffers_when_certificates_change(tmp_path: Path) -> None:
+    """One that is kept and one after the other that is new: each gets its answer all the while."""
+    pairs = [_pair(tmp_path / name, name) for name in "abc"]
+    used = _pair(tmp_path / "used", "used")
+    trusted = ssl.create_default_context()
+    for pair in [*pairs, used]:
+        trusted.load_verify_locations(pair.certificate)
+    collector = CollectorProcess(
+        tmp_path / "data",
+        USAGE_TLS_CERT_FILE=str(used.certificate),
+        USAGE_TLS_KEY_FILE=str(used.key),
+        USAGE_KEEPALIVE_REQUESTS="1000000",
+        USAGE_KEEPALIVE_SECONDS="0",
+    )
+    over = threading.Event()
+
+    def post(*, kept: bool) -> int:
+        """How many were taken; unlike httpx this does not quietly connect again."""
+        port, count = collector.ingest_port, 0
+        client = HTTPSConnection("127.0.0.1", port, context=trusted, timeout=60)
+        while not over.is_set():
+            client.request("POST", "/v1/log", event(count))
+            with client.getresponse() as answer:
+                answer.read()
+                assert answer.status == 201
+            count += 1
+            if not kept:
+                client.close()
+        client.close()
+        return count
+
+    with (
+        collector.patch("usage_collector.web.serving.REFRESH_SECONDS", 0.1),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        taken = [pool.submit(post, kept=kept) for kept in (True, False)]
+        try:
+            for pair in pairs:
+                before = _serial(collector.ingest_port)
+                used.key.write_bytes(pair.key.read_bytes())
+                used.certificate.write_bytes(pair.certificate.read_bytes())
+                _until(lambda before=before: _serial(collector.ingest_port) != before, 60)
+        finally:
+            over.set()
+        assert all(one.result() > 0 for one in taken)
 
 
 def test_certificates_and_tokens_are_read_again(tmp_path: Path) -> None:
