@@ -78,6 +78,42 @@ def test_what_is_read_of_operators_has_its_labels() -> None:
     assert not missing
 
 
+def listed(heading: str) -> dict[str, tuple[set[str], str]]:
+    """The metrics that the document lists there: labels and meaning."""
+    text = (ROOT / "docs" / "metrics.md").read_text().split(f"\n## {heading}\n")[1]
+    rows = re.findall(
+        r"^\| `(usage_\w+)` \| (.*?) \| (.+) \|$", text.split("\n## ")[0], re.MULTILINE
+    )
+    return {name: (set(re.findall(r"`(\w+)`", labels)), said) for name, labels, said in rows}
+
+
+def helped(text: str) -> dict[str, str]:
+    """The metrics of ours that a process tells, and what it says of them."""
+    found = re.findall(r"^# HELP (usage_\w+) (.*?)\.?$", text, re.MULTILINE)
+    return {name: said for name, said in found if not name.endswith("_created")}
+
+
+def test_every_metric_is_listed(collector: Collector) -> None:
+    """With the labels it has and the words that it comes with; nothing else is."""
+    assert collector.ingest.post("/v1/log", content=event(2)).status_code == 201
+    texts = {
+        "Collectors": collector.anyone.get("/metrics").text,
+        "Shippers": generate_latest(Lag(["http://c:8000"], 60.0).registry).decode(),
+        "The operator": generate_latest().decode(),
+    }
+    for heading, text in texts.items():
+        documented = listed(heading)
+        assert {name: said for name, (_, said) in documented.items()} == helped(text)
+        for name, labels in told(text).items():
+            if name in documented:
+                assert documented[name][0] == labels, name
+    operators = {name: labels for name, (labels, _) in listed("The operator").items()}
+    for one in vars(metrics).values():
+        if hasattr(one, "_labelnames"):
+            name = one._name if one._name in operators else f"{one._name}_total"
+            assert operators[name] == set(one._labelnames)
+
+
 def test_every_panel_shows_something() -> None:
     """No expression is without a metric, and no title stands twice."""
     panels = dashboard()

@@ -178,7 +178,7 @@ class Metrics:
         ).set_function(pending)
         self._gauge(
             "usage_transcripts_stuck",
-            "Those that the vendor refuses, or that are pending for over an hour",
+            "Transcripts that the vendor refuses, or that are pending for over an hour",
         ).set_function(stuck)
 
     def set_expiry(self, timestamp: float) -> None:
