@@ -70,5 +70,9 @@ class LeaseLost(OperatorError):
     """Another operator works now, or nobody can tell; this one has stopped."""
 
 
+class WatchLost(OperatorError):
+    """Nobody tells of changes of the resources any more; this operator has stopped."""
+
+
 class Conflict(ApiError):
     """The object is not as it was when it was read; reading again resolves it."""

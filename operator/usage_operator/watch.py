@@ -39,6 +39,8 @@ _CHUNK = 100
 """So many resources kopf lists at once: each takes some 40 KiB until it is looked at."""
 _IDLE = 0.2
 """Seconds for which kopf keeps an event after it was looked at, in case another comes."""
+_BACKOFFS = [0.1, 0.5, 1.0, 2.0, 5.0, *[10.0] * 30]
+"""Seconds between kopf's attempts at a request; after five minutes of refusals it gives up."""
 _SPREAD = 0.1
 """The part of a resync over which looks are spread, so that they come one after the other."""
 
@@ -124,7 +126,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.watching.chunk_size = _CHUNK
     settings.queueing.idle_timeout = _IDLE
-    settings.networking.error_backoffs = [0.1, 0.5, 1, 2, 5, 10]
+    settings.networking.error_backoffs = _BACKOFFS
     return settings
 
 
@@ -150,17 +152,27 @@ async def watch(
     ready: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Watch until ``stop`` is set; sets ``ready`` when it has begun."""
-    await kopf.operator(
-        registry=Watch(enqueue).registry(access),
-        settings=_settings(),
-        clusterwide=settings.all_namespaces,
-        namespaces=() if settings.all_namespaces else namespaces,
-        # kopf would ask for the user's name, and an image's user need not have one.
-        identity=Identity(naming.FIELD_MANAGER),
-        ready_flag=ready,
-        stop_flag=stop,
-    )
+    """Watch until ``stop`` is set; sets ``ready`` when it has begun.
+
+    WatchLost when that ends by itself. kopf then ends whatever was begun meanwhile, so that only
+    a process that begins anew can go on: after five minutes of refusals, or when a list took so
+    long that the API server does not know its version any more (410).
+    """
+    try:
+        await kopf.operator(
+            registry=Watch(enqueue).registry(access),
+            settings=_settings(),
+            clusterwide=settings.all_namespaces,
+            namespaces=() if settings.all_namespaces else namespaces,
+            # kopf would ask for the user's name, and an image's user need not have one.
+            identity=Identity(naming.FIELD_MANAGER),
+            ready_flag=ready,
+            stop_flag=stop,
+        )
+    except Exception as error:
+        raise errors.WatchLost(
+            f"the resources are not watched any more ({error!r})", "the operator begins anew"
+        ) from error
 
 
 async def relist(
