@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="usage-operator", description="Runs usage collectors on Kubernetes."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {settings.VERSION}")
     common = argparse.ArgumentParser(add_help=False)
     for flag, text in _FLAGS.items():
         variable = settings.PREFIX + flag.removeprefix("--").replace("-", "_").upper()
@@ -83,7 +84,7 @@ def _access(read: settings.Settings) -> Access:
 
 def _main(flags: argparse.Namespace) -> int:
     if flags.command == "crd":
-        print(crd.text(), end="")
+        print(crd.text(), end="", flush=True)
         return 0
     read = _settings(flags)
     logs.configure(read.log_format, read.log_level)
@@ -100,7 +101,7 @@ def _main(flags: argparse.Namespace) -> int:
 
 
 def main() -> None:
-    """Run the command line; exit 1 when something is wrong, 2 for wrong usage."""
+    """Run the command line; exit 1 when something is wrong, 2 for wrong usage, 130 by Ctrl-C."""
     flags = _parser().parse_args()
     try:
         sys.exit(_main(flags))
@@ -110,6 +111,13 @@ def main() -> None:
     except errors.OperatorError as error:
         print(f"usage-operator: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python must not fail once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("usage-operator: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

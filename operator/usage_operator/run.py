@@ -130,7 +130,14 @@ class _Operator:
             settings.host, settings.port, lambda: self._waiting or self._ready.is_set()
         )
         try:
-            await _installed(self._client, self._namespaces, everywhere=settings.all_namespaces)
+            # The first process of a container is ended by no signal that it does not take.
+            self._listen()
+            looking = await self._unless_asked(
+                _installed(self._client, self._namespaces, everywhere=settings.all_namespaces)
+            )
+            if looking.cancelled():
+                return
+            looking.result()
             if self._leader is None or await self._lead(self._leader):
                 await self._work()
         finally:
@@ -166,7 +173,6 @@ class _Operator:
 
     async def _lead(self, leader: Leader) -> bool:
         """Wait for the Lease; tell whether it is ours, not so when told to stop before."""
-        self._listen()
         self._waiting = True
         _log.info("waiting for the Lease %s", self._settings.lease)
         acquiring = await self._unless_asked(leader.acquire())
