@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.collector.test_plan import NOVEMBER, OCTOBER, SEAL, SEPTEMBER, cut, day, status
 from usage_collector.monthly import gaps
 from usage_collector.packages.manifest import Manifest
-from usage_collector.peers.answers import CutFile, Ledger, Status
+from usage_collector.peers.answers import CutFile, Ledger, Loss, Status
 
 if TYPE_CHECKING:
     from usage_collector.periods import Period
@@ -117,3 +117,36 @@ def test_a_ledger_of_the_month_before_must_still_be_there() -> None:
     before = Manifest({"collectors": [{"collector": "c", "ledgers": ["L0", "L1"]}]}, SEAL)
     told = found(status(cut(OCTOBER)), OCTOBER, before)
     assert told == ["L0: a ledger of the period before is no longer there"]
+
+
+def anew(one: Status, period: Period, *losses: Loss, before: Manifest | None = None) -> list[str]:
+    """What others remember of its losses, as gaps of that period."""
+    return [gap.reason[-20:] for gap in gaps.began_anew(one, period, losses, [before, None])]
+
+
+def test_a_loss_in_a_first_month_is_known_from_the_others() -> None:
+    """No manifest tells of what was lost before the first one; only others had heard of it."""
+    twice = [Loss("c", day(9, 3), day(10, 5)), Loss("c", day(10, 5), day(10, 7))]
+    other = Loss("d", day(9, 3), day(10, 6))
+    late = status(cut(OCTOBER), began=day(10, 7))
+    assert anew(late, OCTOBER, *twice, *twice, other) == [
+        "2026-10-05T12:00:00Z",
+        "2026-10-07T12:00:00Z",
+    ]
+    assert anew(status(cut(OCTOBER), began=day(10, 7)), OCTOBER, other) == []
+    # One that began anew after the month has none of it, and nothing of it was cut.
+    assert anew(status(began=day(10, 7)), SEPTEMBER, *twice) == ["2026-10-05T12:00:00Z"]
+    assert anew(status(began=day(10, 7)), SEPTEMBER, twice[1]) == []
+    # The month after is whole.
+    assert anew(status(cut(OCTOBER), cut(NOVEMBER), began=day(10, 7)), NOVEMBER, *twice) == []
+
+
+def test_a_loss_is_named_once() -> None:
+    """Not where a manifest lists what is gone, nor where it came back beside what began anew."""
+    loss = Loss("c", day(9, 3), day(10, 12))
+    before = Manifest({"collectors": [{"collector": "c", "ledgers": ["L0"]}]}, SEAL)
+    assert anew(status(cut(OCTOBER), began=day(10, 12)), OCTOBER, loss) != []
+    assert anew(status(cut(OCTOBER), began=day(10, 12)), OCTOBER, loss, before=before) == []
+    both = status(cut(OCTOBER), more=[SECOND])
+    assert anew(both, OCTOBER, loss) == []
+    assert "a ledger began anew" in found(both, OCTOBER)[0]

@@ -5,17 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from usage_collector.monthly.plan import covered_from
+from usage_collector.monthly.plan import covered_from, previous_cut
 from usage_collector.packages.manifest import Gap
-from usage_collector.periods import microseconds
+from usage_collector.periods import Period, microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from usage_collector.packages.manifest import Manifest
-    from usage_collector.peers import Cut, Status
-    from usage_collector.peers.answers import Ledger
-    from usage_collector.periods import Period
+    from usage_collector.peers import Cut, Ledger, Loss, Status
 
 _ENDLESS = 2**62
 
@@ -123,6 +121,35 @@ def lost(status: Status, before: Manifest | None) -> list[Gap]:
         for ledger in _texts(line.get("ledgers"))
         if ledger not in known
     ]
+
+
+def began_anew(
+    status: Status,
+    period: Period,
+    losses: Iterable[Loss],
+    manifests: Iterable[Manifest | None],
+) -> list[Gap]:
+    """That a collector lost, in or after the period, what no manifest can have told of.
+
+    ``losses`` are what all collectors remember of each other. ``manifests`` are those of the period
+    before and of this one as it was delivered: of what these list `lost` tells, now or next month.
+    """
+    if any(lost(status, manifest) for manifest in manifests):
+        return []
+    before, made = previous_cut(status, period), status.cut(str(period))
+    since = microseconds(before.cut_at) if before else 0
+    # Not where a ledger of before came back: that the next one began anew is a gap by itself.
+    ends = [microseconds(one.began) for one in status.ledgers]
+    until = min([*ends, *([microseconds(made.cut_at)] if made else [])], default=0)
+    anew = {
+        one.anew
+        for one in losses
+        if one.collector == status.collector
+        and microseconds(one.began) < period.end
+        and since < microseconds(one.anew) <= until
+    }
+    reason = "it lost what it held, and began anew at {:%Y-%m-%dT%H:%M:%SZ}"
+    return [Gap(status.collector, reason.format(one)) for one in sorted(anew)]
 
 
 def _texts(value: object) -> list[str]:

@@ -119,6 +119,8 @@ def run(order: Order, period: Period) -> Outcome:
                 parts.gaps += [gap for gap in lost if gap.ledger not in held]
         there = look_there(order, period, parts)
         standing = find(order, period, peers, _proofs(order, parts), there.known)
+        known = (before.manifest, standing.manifest if standing else None)
+        parts.gaps += _begun_anew(period, answered, parts, known)
         if standing:
             complete(order, standing, parts, spool / "kept", uses)
         recalled = _recall(order, before, parts, stack)
@@ -175,6 +177,22 @@ def _prove_all(
         events = sum(file.contents.count for file in files)
         order.say(f"{name}: {len(files)} packages with {events} events, verified")
     parts.fetched = proved
+
+
+def _begun_anew(
+    period: Period,
+    answered: Sequence[tuple[Peer, Status]],
+    parts: Parts,
+    manifests: Sequence[Manifest | None],
+) -> list[Gap]:
+    """Who lost what it held, by what the others remember: also of those that owe nothing any more.
+
+    Of one whose part could not be had that is a gap already.
+    """
+    losses = [loss for _, status in answered for loss in status.losses]
+    found = [fetched.status for _, fetched in parts.fetched]
+    found += [status for _, status in answered if plan.first_owed(status) > period]
+    return [gap for one in found for gap in gaps.began_anew(one, period, losses, manifests)]
 
 
 def _proofs(order: Order, parts: Parts) -> dict[str, bytes]:

@@ -22,10 +22,12 @@ from usage_collector.peers.answers import (
     Cut,
     CutFile,
     Ledger,
+    Notes,
     Problem,
     Receipt,
     Status,
     read_cut,
+    read_notes,
     read_object,
     read_problem,
     read_receipt,
@@ -41,6 +43,7 @@ __all__ = [
     "Cut",
     "CutFile",
     "Ledger",
+    "Notes",
     "Peer",
     "Receipt",
     "Refused",
@@ -48,6 +51,8 @@ __all__ = [
     "address",
     "addresses",
     "listed",
+    "read_notes",
+    "read_status",
 ]
 
 _log = logging.getLogger(__name__)
@@ -58,6 +63,8 @@ FIRST_PAUSE = 0.5
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _LONG = httpx.Timeout(3600.0, connect=5.0)
 """For what says nothing until a whole month was read, slowly where events come in meanwhile."""
+BRIEFLY = httpx.Timeout(4.0, connect=2.0)
+"""For what somebody waits for who looks at a page."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -132,9 +139,13 @@ class Peer:
         """Give its connections back."""
         self._client.close()
 
-    def status(self) -> Status:
+    def status(self, timeout: httpx.Timeout = _TIMEOUT) -> Status:
         """Its ledgers, cuts and receipts."""
-        return self._decoded(read_status, self._ask("GET", "/v1/periods"))
+        return self._decoded(read_status, self._ask("GET", "/v1/periods", timeout=timeout))
+
+    def notes(self, timeout: httpx.Timeout = _TIMEOUT) -> Notes:
+        """What jobs told it of backups and of the next month."""
+        return self._decoded(read_notes, self._ask("GET", "/v1/notes", timeout=timeout))
 
     def cut(self, period: str, limits: Mapping[str, float]) -> list[CutFile]:
         """Fixes a period's cut, once and for all; the packages it comes to."""

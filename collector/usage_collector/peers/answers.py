@@ -77,17 +77,51 @@ class Cut(msgspec.Struct, frozen=True):
     early_events: dict[str, int] | None = None
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """A collector that was there since ``began``, lost what it held, and began ``anew``."""
+
+    collector: str
+    began: Moment
+    anew: Moment
+
+
 class Status(msgspec.Struct, frozen=True):
-    """A collector, its ledgers and its cuts."""
+    """A collector, its ledgers and its cuts; ``losses`` are those of any collector it knows of."""
 
     collector: str
     ledgers: list[Ledger]
     periods: list[Cut]
     zone: str = ""
+    losses: list[Loss] = []
 
     def cut(self, period: str) -> Cut | None:
         """Its cut of that period, None when there is none."""
         return next((cut for cut in self.periods if cut.period == period), None)
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """A backup of a collector, and how many of its events are not in it."""
+
+    place: str
+    taken: Moment
+    missing_events: int
+    verified: Moment | None = None
+    verified_ok: bool | None = None
+    continuous: bool = False
+
+
+class Export(msgspec.Struct, frozen=True):
+    """The month that is to be delivered next, and when it is due."""
+
+    period: str
+    due: Moment
+
+
+class Notes(msgspec.Struct, frozen=True):
+    """What jobs told a collector of its backups and of the next month."""
+
+    backups: list[Backup] = []
+    export: Export | None = None
 
 
 class NewCut(msgspec.Struct, frozen=True):
@@ -117,6 +151,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 # Made here, once: msgspec 0.22 crashes where several threads are the first to decode into a type.
 read_status = msgspec.json.Decoder(Status).decode
+read_notes = msgspec.json.Decoder(Notes).decode
 read_cut = msgspec.json.Decoder(NewCut).decode
 read_receipt = msgspec.json.Decoder(Receipt).decode
 read_problem = msgspec.json.Decoder(Problem).decode

@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 from usage_collector.errors import PeerUnavailable, UsageError
 from usage_collector.usage.coverage import Kind, Source, Trouble
 from usage_collector.usage.customers import Customer  # noqa: TC001 - decoders read it
+from usage_collector.usage.losses import Loss, remembered
 from usage_collector.usage.states import State  # noqa: TC001 - decoders read it
 from usage_collector.usage.store import Mark
 from usage_collector.usage.texts import OWN
@@ -38,7 +39,7 @@ PAGE = 5000
 PAGE_CHARACTERS = 4_000_000
 """Of their dimensions, after which an answer ends too."""
 _SINCE = "SELECT * FROM sessions WHERE seq > ? ORDER BY seq LIMIT ?"
-BEGAN, TOLD = "began ", "told "
+BEGAN, TOLD, LOST = "began ", "told ", "lost "
 STALE = 30_000_000
 """A collector that did not answer for this long (µs) is told to be away."""
 
@@ -50,7 +51,8 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     the alerts that were sent.
 
     ``troubles`` says why what it knows of itself is not all, ``early`` how many events came from
-    the future, by day, ``began`` (µs) since when it is there; ``more``: ask again at once.
+    the future, by day, ``began`` (µs) since when it is there, ``losses`` which collectors it knows
+    to have begun anew; ``more``: ask again at once.
     """
 
     collector: str
@@ -64,12 +66,14 @@ class News(msgspec.Struct, frozen=True, array_like=True):
     customers: list[Customer]
     told: list[Told] = []
     began: int | None = None
+    losses: list[Loss] = []
 
 
 _decode = msgspec.msgpack.Decoder(News).decode
 _encode = msgspec.msgpack.Encoder().encode
 _STATES = News.__struct_fields__.index("states")
 _decode_told = msgspec.msgpack.Decoder(tuple[list[Trouble], dict[int, int]]).decode
+_decode_loss = msgspec.msgpack.Decoder(Loss).decode
 
 
 def encode(news: News) -> bytes:
@@ -145,6 +149,7 @@ class Exchange:
             for url, collector, epoch, seq, heard, zone in rows
         }
         self._listed: set[str] = set()
+        self._losses: dict[tuple[str, int], Loss] = {}
         for name, value in self._store.rows("SELECT name, value FROM meta"):
             if name.startswith(BEGAN):
                 url = name.removeprefix(BEGAN)
@@ -153,6 +158,18 @@ class Exchange:
             elif name.startswith(TOLD):
                 known = self.known(name.removeprefix(TOLD))
                 known.troubles, known.early = _decode_told(value)
+            elif name.startswith(LOST):
+                loss = _decode_loss(value)
+                self._losses[loss.collector, loss.anew] = loss
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The collectors that are known to have lost what they held."""
+        return sorted(self._losses.values())
+
+    def remembered(self, sources: Iterable[Source]) -> list[Source]:
+        """These collectors with what they lost."""
+        return [remembered(one, self.losses) for one in sources]
 
     def list(self, urls: Collection[str]) -> None:
         """These are all that should exist now; one that joins others that were listed is new.
@@ -206,8 +223,11 @@ class Exchange:
             if news.epoch == self._store.epoch:
                 known.epoch = news.epoch
                 return False
+            losses = self._changed([*news.losses, *_lost(known, news)])
+            for (collector, anew), loss in losses.items():
+                marks.append(Mark.note(f"{LOST}{collector} {anew}", _encode(loss)))
             if news.began not in (None, known.began):
-                self._note([peer.url], news.began)
+                marks.append(Mark.note(BEGAN + peer.url, news.began))
             told = (news.troubles, news.early)
             if told != (known.troubles, known.early):
                 # It may be away after our next start, and lack the same.
@@ -222,9 +242,32 @@ class Exchange:
             ) from None
         known.collector, known.epoch, known.seq = news.collector, news.epoch, news.seq
         known.zone, known.troubles, known.early = news.zone, news.troubles, news.early
+        known.began = known.began if news.began is None else news.began
+        self._losses |= losses
         if not news.more:
             known.heard = began
         return news.more
+
+    def _changed(self, told: Iterable[Loss]) -> dict[tuple[str, int], Loss]:
+        """What is new in these, by collector and when it began anew."""
+        found: dict[tuple[str, int], Loss] = {}
+        for one in told:
+            key = (one.collector, one.anew)
+            known = self._losses.get(key)
+            merged = one.merged(found.get(key, known))
+            if merged != known:
+                found[key] = merged
+        return found
+
+
+def _lost(known: Known, news: News) -> list[Loss]:
+    """What a collector says without knowing it: that it lost what it held before."""
+    began, anew = known.began, news.began
+    if known.collector != news.collector or known.epoch == news.epoch:
+        return []
+    if known.heard is None or began is None or anew is None or anew <= began:
+        return []
+    return [Loss(news.collector, anew, known.heard, began)]
 
 
 def news(

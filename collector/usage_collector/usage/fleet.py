@@ -128,6 +128,10 @@ class Fleet:
             _log.error("events from the future are not known: %s", error)
             return None
 
+    def losses(self) -> list[Line]:
+        """Collectors that lost what they held, as far as any collector remembers."""
+        return [loss.line for loss in self._exchange.losses]
+
     def unknown_customers(self, register: Register) -> tuple[list[Line], list[Missing]]:
         """Customers in events that are not in that register, and what is missing from the list."""
         query = Query(None, self.today)
@@ -223,6 +227,7 @@ class Fleet:
                 customers=self.registry.news(register[: exchange.DIGEST]),
                 told=self._alerting.book.news(register[exchange.DIGEST :]),
                 began=self.feeder.began(),
+                losses=self._exchange.losses,
             )
         )
 
@@ -264,7 +269,8 @@ class Fleet:
         found = [Source(name, zone, feeder.troubles(needed), feeder.early(), feeder.began())]
         if self._list_problem:
             found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
-        return found + [one.source(now) for one in self._others()]
+        found += [one.source(now) for one in self._others()]
+        return self._exchange.remembered(found)
 
     def _others(self) -> list[Known]:
         others = [url for url in self._peers if not self._exchange.is_self(url)]

@@ -43,6 +43,7 @@ class Reporting:
     now: Callable[[], int]
     pending: Callable[[], int | None] = int
     early: Callable[[], Mapping[str, int] | None] = dict
+    losses: Callable[[], list[dict[str, object]]] = list
     cutting: asyncio.Lock = field(default_factory=asyncio.Lock)
     room: Room = field(default_factory=Room)
 
@@ -99,7 +100,8 @@ class Reporting:
         described = await asyncio.to_thread(
             export.describe_periods, self.ledgers, exporter.collector, exporter.zone
         )
-        return _json({**described, "pending": pending, "clock": _clock(self.clock)})
+        more = {"pending": pending, "losses": self.losses(), "clock": _clock(self.clock)}
+        return _json({**described, **more})
 
     async def post_receipts(
         self, request: web.BaseRequest, path: Mapping[str, str]

@@ -171,7 +171,7 @@ class Collector:
         self._webhooks = Webhooks(parts, gate)
         reporting = Reporting(
             *(ledgers, exporter, parts.keystore, metrics, parts.clock, now),
-            *(self._webhooks.pending, parts.fleet.early),
+            *(self._webhooks.pending, parts.fleet.early, parts.fleet.losses),
         )
         metrics.watch_usage(parts.fleet.figures(), parts.fleet.at_quota, parts.fleet.days)
         self._rates = Rates(0, 0)

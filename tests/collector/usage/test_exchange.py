@@ -10,8 +10,9 @@ from usage_collector.sessions import Place
 from usage_collector.usage import exchange
 from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.exchange import STALE, Exchange, News, encode
+from usage_collector.usage.losses import Loss, remembered
 from usage_collector.usage.registry import Registry
-from usage_collector.usage.states import state
+from usage_collector.usage.states import DAY, state
 from usage_collector.usage.store import Store
 from usage_collector.usage.told import Book
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
 NOW = 1_800_000_000_000_000
+HOUR = DAY // 24
 LOST = Trouble("ledger L: it lost its end", 5, 9)
 
 
@@ -29,10 +31,17 @@ class Told:
 
     url = "https://b-0"
     troubles: tuple[Trouble, ...] = (LOST,)
+    epoch = "epoch"
+    began = 1
+    losses: tuple[Loss, ...] = ()
 
     def usage_news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         return encode(
-            News("b-0", "z", "epoch", after, False, [*self.troubles], {3: 4}, [], [], began=1)
+            News(
+                *("b-0", "z", self.epoch, after, False, [*self.troubles], {3: 4}, [], []),
+                began=self.began,
+                losses=[*self.losses],
+            )
         )
 
 
@@ -66,6 +75,40 @@ def test_one_heard_by_a_wrong_clock_is_away_until_it_answers(tmp_path: Path) -> 
     later.ask(peer)
     assert later.known(peer.url).source(NOW).troubles == []
     store.close()
+
+
+def test_one_that_lost_its_volume_was_there_before(tmp_path: Path) -> None:
+    """Nobody knows what came after it was heard last; who was not there is told by others."""
+    clock, peer = [NOW], Told()
+    peer.troubles = ()
+    store, elsewhere = Store(tmp_path), tmp_path / "elsewhere"
+    exchange = Exchange(
+        store, Registry(tmp_path, "a-0", lambda: 0), Book(tmp_path), lambda: clock[0]
+    )
+    exchange.ask(peer)
+    assert exchange.losses == []
+    # An index that is made anew loses no events, whatever the clock.
+    peer.epoch = "another index"
+    exchange.ask(peer)
+    assert exchange.losses == []
+    clock[0], peer.epoch, peer.began = NOW + DAY, "another volume", NOW + HOUR
+    exchange.ask(peer)
+    assert exchange.losses == [Loss("b-0", NOW + HOUR, NOW, 1)]
+    again = _exchange(tmp_path, store, NOW + DAY)
+    assert again.losses == exchange.losses
+    source = remembered(again.known(peer.url).source(NOW + DAY), again.losses)
+    assert source.began == 1
+    assert [(one.kind, one.since, one.until) for one in source.troubles] == [
+        (Kind.GAP, NOW, NOW + HOUR)
+    ]
+    elsewhere.mkdir()
+    young, peer.losses = Store(elsewhere), tuple(again.losses)
+    other = _exchange(elsewhere, young, NOW + DAY)
+    other.ask(peer)
+    assert other.losses == again.losses
+    assert _exchange(elsewhere, young, NOW + DAY).losses == again.losses
+    store.close()
+    young.close()
 
 
 def test_an_answer_has_no_more_dimensions_than_fit(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from tests.collector.process import CollectorProcess
+from tests.collector.processes import command, make_keys
 from tests.collector.samples import array, event
 from usage_collector.ledger import sqlite
+from usage_collector.periods import Period
 from usage_collector.usage.exchange import Exchange
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.store import Mark, Store
@@ -180,6 +184,40 @@ def test_a_lost_index_is_learnt_again(fleet: list[CollectorProcess]) -> None:
     fleet[0].start()
     assert _until(fleet[0], 60).json() == before
     assert _until(fleet[1], 60).json() == before
+
+
+def test_a_lost_volume_is_remembered_by_the_others(
+    fleet: list[CollectorProcess], tmp_path: Path
+) -> None:
+    """Nobody knows what came after its last answer: usage and its first month say so."""
+    lost, ca = fleet[2], tmp_path / "ca"
+    _send(lost, [event(1, session_id="told")])
+    for one in fleet:
+        _until(one, 1)
+    assert lost.stop() == 0
+    shutil.rmtree(lost.folder)
+    lost.start()
+    ca.write_text("".join(one.ca_file.read_text() for one in fleet))
+    for one in fleet:
+        # Away at first, as far as the others know.
+        while "until" not in (gap := _until(one, 1, "b-0").json()["partial"][0]):
+            time.sleep(0.05)
+        assert "it lost what it held, and began anew" in gap["reason"]
+        assert gap["as_of"] < gap["until"]
+        days = [d for d in _usage(one, "/v1/coverage").json()["days"] if d["zone"] == "eu-1b"]
+        assert len(days) == 30
+        assert {day["coverage"] for day in days[:20]} == {1.0}
+        assert min(day["coverage"] for day in days) < 1
+    words = [
+        *("export-month", "--json", "--period", Period.of(datetime.now(UTC))),
+        *("--peers", f"@{tmp_path / 'peers'}", "--to", tmp_path / "out", "--ca-file", ca),
+    ]
+    environment = make_keys(tmp_path) | {"USAGE_TOKEN": "boss"}
+    done = [command(*words, environment=environment) for _ in range(2)]
+    assert [one.code for one in done] == [1, 1]
+    assert "0 of 3 files were new" in done[1].err
+    (gap,) = done[1].facts["gaps"]
+    assert gap.startswith("b-0: it lost what it held, and began anew at ")
 
 
 def test_damage_to_the_index_heals_while_it_runs(fleet: list[CollectorProcess]) -> None:

@@ -1,0 +1,66 @@
+"""Collectors that lost their volume, as the others remember them.
+
+One that begins anew knows nothing of the time before; whoever had heard it does. Of what it told
+nothing is missing here; of what came after that nobody knows anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from usage_collector.periods import moment, rfc3339
+from usage_collector.usage.coverage import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from usage_collector.usage.coverage import Source
+
+
+class Loss(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """A collector that has nothing of before ``anew``: there since ``began``, last ``heard`` then.
+
+    All are µs.
+    """
+
+    collector: str
+    anew: int
+    heard: int
+    began: int
+
+    def merged(self, other: Loss | None) -> Loss:
+        """What both say of one loss; a collector may have been heard by one longer than by another.
+
+        Not all that one was told has come to the other, so that the shorter time counts.
+        """
+        if other is None:
+            return self
+        heard, began = min(self.heard, other.heard), min(self.began, other.began)
+        return Loss(self.collector, self.anew, heard, began)
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is not known because of it."""
+        why = f"it lost what it held, and began anew at {moment(self.anew):%Y-%m-%d %H:%M:%S} UTC"
+        return Trouble(why, self.heard, self.anew)
+
+    @property
+    def line(self) -> dict[str, object]:
+        """As ``GET /v1/periods`` lists it."""
+        times = {"began": self.began, "heard": self.heard, "anew": self.anew}
+        return {"collector": self.collector, **{name: rfc3339(at) for name, at in times.items()}}
+
+
+def remembered(source: Source, losses: Iterable[Loss]) -> Source:
+    """That collector with what it lost; it is there since it first was."""
+    own = [loss for loss in losses if loss.collector == source.collector]
+    if not own:
+        return source
+    began = min(loss.began for loss in own)
+    return msgspec.structs.replace(
+        source,
+        troubles=[*source.troubles, *(loss.trouble for loss in own)],
+        began=began if source.began is None else min(began, source.began),
+    )
