@@ -166,8 +166,9 @@ def test_the_parts_of_the_compose_file_fit_together() -> None:
     servers = re.findall(r"^\s+server (\S+) (\S+)$", CONFIG.read_text(), re.MULTILINE)
     assert servers == [(name, f"{name}:9090") for name in SERVING]
     job = FILE["services"]["export-month"]
-    peers = job["environment"]["USAGE_PEERS"].split(",")
-    assert peers == [f"https://{name}:8000" for name in SERVING]
+    for service in (job, *SERVING.values()):
+        peers = service["environment"]["USAGE_PEERS"].split(",")
+        assert peers == [f"https://{name}:8000" for name in SERVING]
     words = [*job["entrypoint"][1:], "--help"]
     assert command(*words).code == 0
 
