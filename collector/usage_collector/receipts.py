@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-SENT = frozenset({"sent", "acknowledged"})
+STATES = ("exported", "sent", "acknowledged")
+SENT = frozenset(STATES[1:])
 _NOBODY = "usage-collector export-month"
 """Who signed receipts when there was one destination only: no destination of that name waits."""
 
@@ -75,3 +76,18 @@ def complete(receipts: Iterable[Receipt], destinations: Collection[str] | None =
     return bool(arrived(receipts)) and not waiting & set(
         waiting if destinations is None else destinations
     )
+
+
+def state(receipts: Iterable[Receipt]) -> str:
+    """How far files are at one destination, by all receipts in its name: one of `STATES`.
+
+    The least that holds for all that it was promised last; `exported` while any of that is not
+    there, or where there are no receipts.
+    """
+    receipts = list(receipts)
+    if awaited(receipts) or not arrived(receipts):
+        return "exported"
+    said = [one for one in receipts if one.state == "acknowledged"]
+    promised = [one for one in receipts if one.state == "exported"][-1:]
+    names = {file.name for one in promised or receipts for file in one.files}
+    return "acknowledged" if names <= {f.name for one in said for f in one.files} else "sent"

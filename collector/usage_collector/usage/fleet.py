@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from usage_collector import files, peers
 from usage_collector.errors import StorageUnavailable, UsageError
 from usage_collector.periods import rfc3339
 from usage_collector.usage import (
@@ -32,6 +31,7 @@ from usage_collector.usage.asking import FIRST_DAY, Query, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.limits import HISTORY_DAYS
+from usage_collector.usage.members import Members
 from usage_collector.usage.missing import Missing, lacking
 from usage_collector.usage.policy import PolicyFile
 from usage_collector.usage.registry import Registry
@@ -81,10 +81,8 @@ class Fleet:
         self._began = now()
         self._settings = settings
         self._now = now
-        self._peers: dict[str, peers.Peer] = {}
-        self._stamp: object = None
+        self.members = Members(settings, self._exchange.list)
         self._threads = ThreadPoolExecutor(THREADS, "usage")
-        self._list_problem = ""
 
     async def run(self) -> None:
         """Keep the index up to date until cancelled."""
@@ -267,13 +265,17 @@ class Fleet:
         name, zone = self._settings.name, self._settings.zone
         feeder = self.feeder
         found = [Source(name, zone, feeder.troubles(needed), feeder.early(), feeder.began())]
-        if self._list_problem:
-            found.append(Source("unknown", "", [Trouble(self._list_problem)], {}))
+        if self.members.problem:
+            found.append(Source("unknown", "", [Trouble(self.members.problem)], {}))
         found += [one.source(now) for one in self._others()]
         return self._exchange.remembered(found)
 
+    def others(self) -> dict[str, str]:
+        """What the other collectors that should exist are called, by their addresses."""
+        return {one.url: one.name for one in self._others()}
+
     def _others(self) -> list[Known]:
-        others = [url for url in self._peers if not self._exchange.is_self(url)]
+        others = [url for url in self.members.peers if not self._exchange.is_self(url)]
         return [self._exchange.known(url) for url in others]
 
     def _missing(self, query: Query) -> list[Missing]:
@@ -296,7 +298,7 @@ class Fleet:
     @property
     def is_listed(self) -> bool:
         """Whether it is known by now who the others are."""
-        return not self._settings.peers or bool(self._stamp)
+        return self.members.is_known
 
     @property
     def today(self) -> int:
@@ -306,8 +308,7 @@ class Fleet:
     def close(self) -> None:
         """Give everything back."""
         self.store.close()
-        for peer in self._peers.values():
-            peer.close()
+        self.members.close()
 
     async def _feed(self) -> None:
         await self._work(self._renew)
@@ -318,8 +319,8 @@ class Fleet:
         await self._work(self.store.seal, self.today)
 
     async def _ask(self) -> None:
-        await self._work(self._refresh)
-        asking = [self._work(self._exchange.ask, peer) for peer in self._peers.values()]
+        await self._work(self.members.refresh)
+        asking = [self._work(self._exchange.ask, peer) for peer in self.members.peers.values()]
         await asyncio.gather(*asking)
 
     async def _alert(self) -> None:
@@ -337,26 +338,6 @@ class Fleet:
     def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:
         """In threads of its own: collectors that are away must not keep exports waiting."""
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
-
-    def _refresh(self) -> None:
-        """Read again who the others are, and with which token and CA they are asked."""
-        settings = self._settings
-        if not settings.peers:
-            return
-        try:
-            urls = peers.addresses(settings.peers, secure=settings.pandas_secure)
-            stamp = (urls, files.fingerprint([settings.ca_file, settings.tokens_file]))
-            if stamp == self._stamp:
-                return
-            token, tls = _token(settings), peers.trust(settings.ca_file)
-        except (UsageError, OSError) as error:
-            self._list_problem = str(error)
-            return
-        for old in self._peers.values():
-            old.close()
-        self._exchange.list(urls)
-        self._peers = {url: peers.Peer(url, token=token, tls=tls, attempts=1) for url in urls}
-        self._stamp, self._list_problem = stamp, ""
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         trouble = ""
@@ -387,13 +368,3 @@ def _store(folder: Path, ledgers: Ledgers) -> Store:
     except StorageUnavailable as error:
         ledgers.space.ran_out(error)
         return Store(folder)
-
-
-def _token(settings: Settings) -> str | None:
-    """A token that the others know too, since all of a fleet have the same file."""
-    if settings.tokens_file is None:
-        return None
-    lines = [line.split() for line in settings.tokens_file.read_text("utf-8").splitlines()]
-    # "read" sorts behind "admin", and is enough.
-    tokens = sorted(words for words in lines if len(words) == 2 and words[0] in ("read", "admin"))
-    return tokens[-1][1] if tokens else None

@@ -24,18 +24,10 @@ def routes(kept: notes.Notes, ledgers: Ledgers, collector: str) -> list[Route]:
     """``GET /v1/notes``, ``PUT /v1/notes/backup`` and ``PUT /v1/notes/export``."""
     room = Room()
 
-    def described() -> dict[str, Any]:
-        there = [(one.id, one.first, one.last) for one in ledgers.all()]
-        return {
-            "collector": collector,
-            "backups": [_backup(one, notes.missing(one, there)) for one in kept.backups],
-            "export": kept.export,
-        }
-
     async def get(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         queries.only(request)
-        body = msgspec.json.encode(await asyncio.to_thread(described))
-        return web.Response(body=body, content_type="application/json")
+        told = await asyncio.to_thread(described, kept, ledgers, collector)
+        return web.Response(body=msgspec.json.encode(told), content_type="application/json")
 
     def put(kind: type[notes.Backup | notes.Export]) -> Any:
         async def take(request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
@@ -67,6 +59,16 @@ def routes(kept: notes.Notes, ledgers: Ledgers, collector: str) -> list[Route]:
             body="period, due", errors=errors,
         ),
     ]  # fmt: skip
+
+
+def described(kept: notes.Notes, ledgers: Ledgers, collector: str) -> dict[str, Any]:
+    """The notes that a collector has."""
+    there = [(one.id, one.first, one.last) for one in ledgers.all()]
+    return {
+        "collector": collector,
+        "backups": [_backup(one, notes.missing(one, there)) for one in kept.backups],
+        "export": kept.export,
+    }
 
 
 def _backup(backup: notes.Backup, missing: int) -> dict[str, object]:

@@ -40,6 +40,7 @@ from usage_collector.web.rates import Rates
 from usage_collector.web.reporting_routes import Reporting
 from usage_collector.web.restore_routes import Restoring
 from usage_collector.web.routing import Router
+from usage_collector.web.standing_routes import Standing
 from usage_collector.web.starting import told
 from usage_collector.web.tokens import Guard
 from usage_collector.web.webhooks import Webhooks
@@ -178,12 +179,14 @@ class Collector:
         self._limit()
         healthy = health.routes(ledgers, lambda: self._draining)
         restoring = Restoring(ledgers, now)
+        notes = Notes(settings.data_dir)
         described = [
             *reporting.routes(),
             *usage_routes.routes(parts.fleet),
             *overview_routes.routes(parts.fleet),
             *page.routes(),
-            *note_routes.routes(Notes(settings.data_dir), ledgers, settings.name),
+            *note_routes.routes(notes, ledgers, settings.name),
+            *Standing(settings, ledgers, notes, parts.fleet).routes(),
             *Customers(parts.fleet).routes(),
             *restoring.routes(),
             *gate.routes(),

@@ -178,10 +178,11 @@ def test_it_shows_what_the_collector_counts(used: CollectorProcess, open_page: A
     assert "of 1 h" in quota
     months = page.inner_text("#months")
     assert "s3://b sent" in months
-    assert "mailto:v@v waits for 1 file" in months
-    assert "0 events at collector-0 are in no month yet" in months
+    assert "mailto:v@v waits for 1 file of collector-0" in months
+    assert "0 events are in no month yet" in months
     assert page.inner_text("#next") == f"{TODAY:%Y-%m} is due at {_day(-40)} 06:00 UTC."
-    assert _table(page, "#backups")[1:] == [[EVIL, f"{_day(1)} 02:17", "90", "never"]]
+    backup = ["collector-0", EVIL, f"{_day(1)} 02:17", "90", "never"]
+    assert _table(page, "#backups")[1:] == [backup]
     assert len(_table(page, "#latest")) == 21
     assert "All collectors answer" in page.inner_text("#coverage")
     assert page.query_selector("#partial *") is None
@@ -343,34 +344,6 @@ def test_it_waits_where_requests_are_limited(
         page = open_page(process)
         assert page.inner_text("#state").startswith("As of")
         assert '" 429 ' in process.log.read_text()
-
-
-def test_deliveries_are_read_as_the_collector_reads_them(
-    used: CollectorProcess, open_page: Any
-) -> None:
-    """Promised again, and not there yet, is waiting; acknowledged by somebody else is not."""
-    page = open_page(used, token="reader")
-    script = "receipts => import('/page/figures.js').then(m => m.destinations(receipts))"
-
-    def receipt(state: str, by: str, *names: str) -> dict[str, Any]:
-        return {"state": state, "by": by, "at": "t", "files": [{"name": one} for one in names]}
-
-    found = page.evaluate(
-        script,
-        [
-            receipt("exported", "a", "1", "2"),
-            receipt("sent", "a", "1", "2"),
-            receipt("exported", "b", "1", "2"),
-            receipt("sent", "b", "1"),
-            receipt("acknowledged", "c", "1"),
-            receipt("exported", "a", "1", "2", "3"),
-        ],
-    )
-    assert {one["by"]: (one["state"], one["waiting"]) for one in found} == {
-        "a": ("exported", 1),
-        "b": ("sent", 1),
-        "c": ("acknowledged", 0),
-    }
 
 
 CONTRAST = """

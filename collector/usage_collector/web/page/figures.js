@@ -117,27 +117,3 @@ export function problems(lines) {
   }
   return [...found.values()];
 }
-
-// Each destination of a month: what it was promised last and still waits for, as receipts.py has it.
-export function destinations(receipts) {
-  const found = new Map();
-  for (const one of receipts) {
-    const to = found.get(one.by) ?? { by: one.by, state: one.state, at: one.at, has: new Set(), promised: [] };
-    if (one.state === "exported") to.promised = one.files.map((file) => file.name);
-    else for (const file of one.files) to.has.add(file.name);
-    Object.assign(to, { state: one.state, at: one.at });
-    found.set(one.by, to);
-  }
-  return [...found.values()].map(({ has, promised, ...rest }) => ({
-    ...rest,
-    waiting: promised.filter((name) => !has.has(name)).length,
-  }));
-}
-
-// How many events of this collector are in no month yet.
-export function unreported(periods) {
-  return periods.ledgers.reduce((sum, ledger) => {
-    const ends = periods.periods.map((period) => period.ends[ledger.id] ?? 0);
-    return sum + Math.max(0, ledger.last - Math.max(ledger.first - 1, ...ends));
-  }, 0);
-}

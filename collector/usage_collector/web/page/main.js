@@ -26,8 +26,7 @@ async function ask() {
   const questions = {
     coverage: get("v1/coverage", days),
     limits: get("v1/limits"),
-    periods: get("v1/periods"),
-    notes: get("v1/notes"),
+    collectors: get("v1/collectors"),
     latest: get("v1/usage/latest", { count: 20 }),
   };
   for (const by of series) questions[by] = get("v1/usage/series", { ...days, by, top: 20 });
@@ -72,7 +71,9 @@ function render() {
   const known = figures.known(lines ?? []);
   const days = lines !== null && [...known.values()].every((day) => day.whole);
   const missing = new Map();
-  for (const { value } of Object.values(answers)) {
+  for (const [name, { value }] of Object.entries(answers)) {
+    // Months and backups say in their own place what is missing.
+    if (name === "collectors") continue;
     for (const one of value?.partial ?? []) missing.set(JSON.stringify(one), one);
   }
   const lacking = (name) => Boolean(answers[name].value?.partial?.length);
@@ -86,9 +87,9 @@ function render() {
   for (const [name, id] of Object.entries(LISTS)) fill(id, answers[name], (value) => sections.totals(value, name, whole(name)));
   fill("quotas", answers.limits, (value) => sections.quotas(value.limits, lacking("limits")));
   fill("coverage", answers.coverage, (value) => sections.coverage(value.days));
-  fill("months", answers.periods, sections.months);
-  fill("next", answers.notes, (value) => sections.next(value.export, answers.periods.value, new Date().toISOString()));
-  fill("backups", answers.notes, sections.backups);
+  fill("months", answers.collectors, sections.months);
+  fill("next", answers.collectors, (value) => sections.next(value, new Date().toISOString()));
+  fill("backups", answers.collectors, sections.backups);
   fill("latest", answers.latest, (value) => sections.latest(value.latest, lacking("latest")));
 }
 

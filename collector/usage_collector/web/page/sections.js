@@ -1,9 +1,7 @@
 // The parts of the page below the plot: each a function from answers to elements.
 
 import { make, table, tag } from "./dom.js";
-import {
-  UNKNOWN, big, count, destinations, duration, hours, minute, nameOf, percent, plural, problems, runs, told, unreported,
-} from "./figures.js";
+import { UNKNOWN, big, count, duration, hours, minute, nameOf, percent, plural, problems, runs, told } from "./figures.js";
 
 const soft = (text) => make("p", { className: "soft" }, text);
 const card = (figure, text) => make("div", { className: "card" }, make("b", {}, figure), text);
@@ -128,49 +126,63 @@ function remarks(lines) {
   return found;
 }
 
-export function months(periods) {
-  const rows = [...periods.periods].reverse().map((one) => [
+// Which collectors did not say how it stands there, and why: none of the lists below has theirs.
+function silent(partial = []) {
+  return partial.map((one) => make("p", { className: "told bad" }, make("b", {}, one.collector), ` is not in this list: ${one.reason}`));
+}
+
+export function months({ collectors, months, partial = [] }) {
+  const rows = months.map((one) => [
     one.period,
     minute(one.cut_at),
     count(one.count),
-    make("span", {}, ...spaced(destinations(one.receipts))),
+    make("span", {}, ...whereabouts(one)),
   ]);
-  const waiting = unreported(periods);
+  const waiting = collectors.reduce((sum, one) => sum + one.unreported, 0);
+  const least = partial.length ? "at least; not all is known" : "";
   const found = rows.length
-    ? [table(`As told by ${periods.collector}`, [["month", ""], ["cut at (UTC)", ""], ["events", "n"], ["destinations", ""]], rows)]
-    : [soft(`${periods.collector} was not asked for any month yet.`)];
-  return [...found, soft(`${plural(waiting, "event")} at ${periods.collector} ${waiting === 1 ? "is" : "are"} in no month yet, and will be in the next.`)];
+    ? [table(least, [["month", ""], ["cut at (UTC)", ""], ["events", "n"], ["destinations", ""]], rows)]
+    : [soft(partial.length ? "No month is known to have been cut; not all is known." : "No month was cut yet.")];
+  const more = `${partial.length ? "At least " : ""}${plural(waiting, "event")} ${waiting === 1 ? "is" : "are"} in no month yet, and will be in the next.`;
+  return [...silent(partial), ...found, soft(more)];
 }
 
-function spaced(all) {
-  if (!all.length) return [tag("not delivered yet", "warn")];
-  return all.flatMap((one) => [
-    make("span", {}, `${one.by} `, one.waiting ? tag(`waits for ${plural(one.waiting, "file")}`, "bad") : tag(one.state, "good"), ` ${minute(one.at)} `),
-    make("br"),
-  ]);
+function whereabouts({ destinations, not_cut: late }) {
+  const places = destinations.length ? destinations.map(destination) : [tag("not delivered yet", "warn")];
+  const all = [...places, ...late.map((name) => tag(`not cut at ${name}`, "bad"))];
+  return all.flatMap((one, at) => (at ? [make("br"), one] : [one]));
+}
+
+function destination({ by, state, at, lacking }) {
+  const lacks = lacking.map((one) => tag(one.files === null ? `has nothing of ${one.collector}` : `waits for ${plural(one.files, "file")} of ${one.collector}`, "bad"));
+  const parts = lacks.length ? lacks : [tag(state, state === "exported" ? "warn" : "good")];
+  return make("span", {}, `${by} `, ...parts.flatMap((one) => [one, " "]), minute(at));
 }
 
 // Which month is due next, as the last run of the export told; a month that was sent since is not.
-export function next(told, periods, now) {
-  const sent = (periods?.periods ?? []).filter((one) => {
-    const all = destinations(one.receipts);
-    return all.some((to) => to.state !== "exported") && all.every((to) => !to.waiting);
+export function next({ export: told, months }, now) {
+  const sent = months.filter(({ destinations, not_cut: late }) => {
+    return destinations.length && !late.length && destinations.every((to) => to.state !== "exported" && !to.lacking.length);
   });
   if (!told || sent.some((one) => one.period >= told.period)) return [soft("When the next month is due was not told yet; the daily run of the export tells.")];
   const late = told.due <= now;
   return [make("p", {}, `${told.period} is due at ${minute(told.due)} UTC. `, late ? tag("not delivered yet", "bad") : "")];
 }
 
-export function backups({ collector, backups }) {
-  if (!backups.length) return [soft(`No backup of ${collector} told of itself here: whether there is one is not known.`)];
-  const columns = [["place", ""], ["complete (UTC)", ""], ["events since", "n"], ["proven (UTC)", ""]];
-  const rows = backups.map((one) => [
-    one.continuous ? `${one.place}, continuous` : one.place,
-    minute(one.taken),
-    count(one.missing_events),
-    make("span", {}, one.verified ? `${minute(one.verified)} ` : "", one.continuous ? "as it comes" : proof(one)),
-  ]);
-  return [table(`Of ${collector}`, columns, rows)];
+export function backups({ collectors, partial }) {
+  const columns = [["collector", ""], ["place", ""], ["complete (UTC)", ""], ["events since", "n"], ["proven (UTC)", ""]];
+  const rows = collectors.flatMap(({ collector, backups }) =>
+    backups.map((one) => [
+      collector,
+      one.continuous ? `${one.place}, continuous` : one.place,
+      minute(one.taken),
+      count(one.missing_events),
+      make("span", {}, one.verified ? `${minute(one.verified)} ` : "", one.continuous ? "as it comes" : proof(one)),
+    ]),
+  );
+  const without = collectors.filter((one) => !one.backups.length).map((one) => one.collector);
+  const told = without.length ? [soft(`No backup of ${without.join(", ")} told of itself: whether there is one is not known.`)] : [];
+  return [...silent(partial), ...(rows.length ? [table("", columns, rows)] : []), ...told];
 }
 
 function proof(one) {
