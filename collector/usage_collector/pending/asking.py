@@ -15,7 +15,7 @@ from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.vendors.assemblyai import notices
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from usage_collector.pending.finding import Finder, Pending
     from usage_collector.vendors.assemblyai.transcripts import Transcripts
@@ -44,13 +44,14 @@ class Try:
     refused: bool = False
 
 
-def remembered_from(now: int) -> int:
+def remembered_from(now: int, cuts: Sequence[int]) -> int:
     """From when on (µs) whatever was counted is known to the month that takes in what comes now.
 
     A month knows what the two before it counted. One that is cut now is this month's or the next,
-    so that what came in the month before this one, or in this, is safe.
+    so that what came in the month before this one, or in this, is safe; unless months were cut
+    late: then only what came since the last ``cuts`` (µs) but one.
     """
-    return Period.of(moment(now)).previous.start
+    return max([Period.of(moment(now)).previous.start, *cuts[-2:-1]])
 
 
 def delay(answers: int, *, refused: bool) -> float:
@@ -194,7 +195,8 @@ class Desk:
 
     async def _is_new(self, identity: bytes, received: int, known: Try) -> bool:
         """Whether no other collector counted it in a month that no month looks back to any more."""
-        remembered = remembered_from(self._now())
+        cuts = await asyncio.to_thread(self._finder.cuts)
+        remembered = remembered_from(self._now(), cuts)
         if received >= remembered:
             return True
         counted = await asyncio.to_thread(self._counted, identity, remembered)

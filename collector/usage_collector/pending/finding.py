@@ -115,6 +115,10 @@ class Finder:
         if time.monotonic() - self._saved >= SAVE_SECONDS or not self._path.exists():
             self.save()
 
+    def cuts(self) -> list[int]:
+        """When (µs) the periods were cut, in their order."""
+        return [cut.cut_at for cut in self._ledgers.cuts.all()]
+
     def settle(self, identity: bytes) -> None:
         """What came of it is stored."""
         self.pending.pop(identity, None)

@@ -213,9 +213,25 @@ def test_waiting_gets_longer_up_to_a_limit(answers: int, refused: bool) -> None:
 def test_what_is_not_old_is_safe_from_being_counted_twice(day: int, later: int) -> None:
     """The month that takes it in, this one or the next, looks back to the one that had it."""
     received, now = day * DAY, (day + later) * DAY
-    if received >= remembered_from(now):
+    if received >= remembered_from(now, []):
         counting = Period.of(moment(now)).next
         had = Period.of(moment(received))
         assert had in (counting, counting.previous, counting.previous.previous)
     else:
         assert later > 27
+
+
+@given(
+    st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True).map(sorted),
+    st.integers(0, 100),
+    st.integers(0, 100),
+)
+def test_months_that_were_cut_late_look_back_less_far(
+    cuts: list[int], received: int, later: int
+) -> None:
+    """What came before a late cut is in the month before; the next may be cut while it is asked."""
+    now = received + later
+    made = [at * DAY for at in cuts if at <= now]
+    if received * DAY >= remembered_from(now * DAY, made):
+        had = sum(at <= received for at in cuts)
+        assert len(made) + 1 - had <= 2
