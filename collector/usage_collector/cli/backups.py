@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("backups")
-@click.argument("target", metavar="FOLDER")
+@click.argument("target", metavar="FOLDER|s3://…")
 @json_option
 def command(target: str, as_json: bool) -> None:
     """Lists the backups in a place: sizes, ages, when they were last restored and compared.
