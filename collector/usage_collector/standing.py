@@ -69,7 +69,8 @@ def answer(told: Iterable[Told]) -> dict[str, Any]:
 def months(all_: Sequence[Status]) -> list[dict[str, Any]]:
     """Each month that any of them cut: how many events, who did not cut it, and where it is.
 
-    Who began after a month was first cut has nothing in it, and is not among ``not_cut``.
+    Who began after a month was first cut has nothing in it, and is not among ``not_cut``. Who is
+    known to have been there, and lost since what it held, is among ``lost``.
     """
     periods = {cut.period for one in all_ for cut in one.periods}
     return [_month(period, all_) for period in sorted(periods, reverse=True)]
@@ -83,12 +84,20 @@ def _month(period: str, all_: Sequence[Status]) -> dict[str, Any]:
         for one in all_
         if one.cut(period) is None and any(ledger.began < cut_at for ledger in one.ledgers)
     ]
+    cutting = {collector for collector, _ in cuts}
+    lost = {
+        loss.collector
+        for one in all_
+        for loss in one.losses
+        if loss.began < cut_at < loss.anew and loss.collector not in cutting
+    }
     places = dict.fromkeys(receipt.by for _, cut in cuts for receipt in cut.receipts)
     return {
         "period": period,
         "cut_at": cut_at,
         "count": sum(cut.count for _, cut in cuts),
         "not_cut": sorted(late),
+        "lost": sorted(lost),
         "destinations": [_destination(by, cuts) for by in places],
     }
 

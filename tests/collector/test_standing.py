@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from usage_collector import standing
 from usage_collector.errors import PeerUnavailable
 from usage_collector.peers import Cut, Ledger, Notes, Receipt, Status, read_notes
-from usage_collector.peers.answers import Sent
+from usage_collector.peers.answers import Loss, Sent
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 CUT = datetime(2026, 11, 2, tzinfo=UTC)
@@ -70,6 +70,21 @@ def test_a_collector_without_a_cut_is_named_if_it_was_there() -> None:
     ]
     found = [(one["period"], one["not_cut"]) for one in standing.months(told)]
     assert found == [("2026-10", ["there"]), ("2026-09", [])]
+
+
+def test_a_collector_that_lost_its_cut_is_named() -> None:
+    """Whoever remembers it; not where the cut came back, nor for months of before or after it."""
+    hour = timedelta(hours=1)
+    losses = [Loss("b", BEGAN, CUT + hour), Loss("b", CUT + 2 * hour, CUT + 3 * hour)]
+    told = msgspec.structs.replace(_status("a", _cut()), losses=losses)
+    anew = _status("b", began=CUT + 3 * hour)
+    (month,) = standing.months([told, anew])
+    assert (month["lost"], month["not_cut"], month["count"]) == (["b"], [], 5)
+    (month,) = standing.months([told, _status("b", _cut())])
+    assert (month["lost"], month["not_cut"], month["count"]) == ([], [], 10)
+    later = msgspec.structs.replace(told, losses=[Loss("b", CUT + hour, CUT + 2 * hour)])
+    (month,) = standing.months([later, anew])
+    assert month["lost"] == []
 
 
 _STATES = ("exported", "sent", "acknowledged")

@@ -78,6 +78,7 @@ class Standing:
     def _own(self) -> standing.Told:
         name, zone = self._settings.name, self._settings.zone
         periods = export.describe_periods(self._ledgers, name, zone)
+        periods["losses"] = self._fleet.losses()
         notes = note_routes.described(self._notes, self._ledgers, name)
         return standing.Told(
             peers.read_status(msgspec.json.encode(periods)),

@@ -302,6 +302,9 @@ def test_what_nobody_knows_is_no_zero(
         assert "not all is known" in page.inner_text("#key")
         assert "but not all is known" in page.inner_text("#zones")
         assert "not all is known" in page.inner_text("#latest")
+        for part in ("#months", "#backups"):
+            assert f"{away} is not in this list" in page.inner_text(part)
+        assert "No month is known to have been cut" in page.inner_text("#months")
         page.click("#days summary")
         page.wait_for_selector("#days table")
         assert {row[1] for row in _table(page, "#days")[1:]} == {"not known"}
@@ -313,6 +316,44 @@ def test_what_nobody_knows_is_no_zero(
         with page.expect_download() as download:
             page.click("#csv")
         assert download.value.suggested_filename.endswith("-partial.csv")
+
+
+def test_months_and_backups_are_those_of_all(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Any
+) -> None:
+    """The page of one collector shows another's, and says when nothing is known of them."""
+    folder = tmp_path_factory.mktemp("fleet")
+    one, asked = (
+        CollectorProcess(folder / name, EATS_SECURE="false", USAGE_NAME=name)
+        for name in ("a-0", "b-0")
+    )
+    asked.patch("usage_collector.web.standing_routes.REUSED_SECONDS", 0.0)
+    for process in (one, asked):
+        process.environment["USAGE_PEERS"] = f"{one.reporting_url},{asked.reporting_url}"
+        process.there_since(400 * 86_400)
+    with one, asked:
+        boss = one.reporting_url
+        httpx.post(one.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
+        httpx.post(f"{boss}/v1/periods/2026-01").raise_for_status()
+        sent = {"state": "sent", "by": "s3://b", "files": [{"name": "x", "sha256": "a" * 64}]}
+        httpx.post(f"{boss}/v1/periods/2026-01/receipts", json=sent).raise_for_status()
+        backup = {"place": "s3://c", "taken": "2026-02-01T02:17:00Z", "ends": {}}
+        httpx.put(f"{boss}/v1/notes/backup", json=backup).raise_for_status()
+        _asked(asked, "/v1/collectors", lambda found: len(found["collectors"]) == 2)
+        page = open_page(asked)
+        month, cut_at, count, where = _table(page, "#months")[1]
+        assert (month, bool(cut_at), count) == ("2026-01", True, "90")
+        assert "s3://b sent" in where
+        assert "not cut at b-0" in where
+        (row,) = _table(page, "#backups")[1:]
+        assert row[:4] == ["a-0", "s3://c", "2026-02-01 02:17", "90"]
+        assert "No backup of b-0 told of itself" in page.inner_text("#backups")
+        one.kill()
+        page.click("#refresh")
+        for part in ("#months", "#backups"):
+            expect(page.locator(part)).to_contain_text("a-0 is not in this list")
+            assert "cannot be reached" in page.inner_text(part)
+        assert "At least 0 events" in page.inner_text("#months")
 
 
 def test_an_answer_that_fails_is_told_in_its_place(

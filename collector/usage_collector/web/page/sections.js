@@ -147,9 +147,9 @@ export function months({ collectors, months, partial = [] }) {
   return [...silent(partial), ...found, soft(more)];
 }
 
-function whereabouts({ destinations, not_cut: late }) {
+function whereabouts({ destinations, not_cut: late, lost }) {
   const places = destinations.length ? destinations.map(destination) : [tag("not delivered yet", "warn")];
-  const all = [...places, ...late.map((name) => tag(`not cut at ${name}`, "bad"))];
+  const all = [...places, ...late.map((name) => tag(`not cut at ${name}`, "bad")), ...lost.map((name) => tag(`${name} lost what it had of it`, "warn"))];
   return all.flatMap((one, at) => (at ? [make("br"), one] : [one]));
 }
 
