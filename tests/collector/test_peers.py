@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.collector.processes import free_port
+from usage_collector import peers
 from usage_collector.errors import InvalidInput, NotFound, PeerUnavailable, TooLarge
 from usage_collector.peers import Peer, Refused, address, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import httpx
 
 
 @contextmanager
@@ -178,9 +178,29 @@ def test_a_whole_month_may_be_read_before_the_answer_begins(tmp_path: Path) -> N
         peer.sessions("2026-10", tmp_path / "sessions")
     assert seen == {
         "/v1/periods": (60, 1, 15),
-        "/v1/periods/2026-10": (3600, 1, 15),
-        "/v1/periods/2026-10/sessions": (3600, 1, 15),
+        "/v1/periods/2026-10": (7200, 1, 15),
+        "/v1/periods/2026-10/sessions": (7200, 1, 15),
     }
+
+
+def test_a_whole_month_is_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be read from the beginning once more, and the job would not end."""
+    monkeypatch.setattr(peers, "_LONG", httpx.Timeout(0.2, connect=60))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        with Peer(f"http://127.0.0.1:{deaf.getsockname()[1]}", sleep=lambda _: None) as peer:
+            for ask in (
+                lambda: peer.cut("2026-10", {}),
+                lambda: peer.sessions("2026-10", tmp_path / "sessions"),
+            ):
+                with pytest.raises(PeerUnavailable, match="did not answer in time"):
+                    ask()
+        deaf.setblocking(False)
+        for _ in range(2):
+            deaf.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            deaf.accept()
 
 
 def test_addresses_are_read_from_a_list_or_a_file(tmp_path: Path) -> None:

@@ -87,13 +87,12 @@ def _files(ledgers: Ledgers, status: Status, limits: Limits) -> list[CutFile]:
     if status.restored:
         # What could not be read when its period was cut may have come back since.
         runs = [*unreported(ledgers.cuts.all(), status.id), *runs]
+    kept = [(max(first, status.first), min(last, status.last)) for first, last in runs]
     with ledgers.reader(status.id) as reader:
         return [
             file
-            for first, last in runs
-            for file in _readable(
-                *(reader, ledgers.pace, max(first, status.first), min(last, status.last), limits)
-            )
+            for first, last in kept
+            for file in _readable(reader, ledgers.pace, first, last, limits)
         ]
 
 

@@ -61,8 +61,11 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-_LONG = httpx.Timeout(3600.0, connect=5.0)
-"""For what says nothing until a whole month was read, slowly where events come in meanwhile."""
+_LONG = httpx.Timeout(7200.0, connect=5.0)
+"""For what says nothing until a whole month was read, slowly where events come in meanwhile.
+
+It is not waited for again: it would be read from the beginning, and jobs have to end.
+"""
 BRIEFLY = httpx.Timeout(4.0, connect=2.0)
 """For what somebody waits for who looks at a page."""
 _KEEPALIVE = [
@@ -297,6 +300,8 @@ class Peer:
                     f"{self.url} has a certificate that is not trusted: {untrusted}",
                     "give the CA's certificate (--ca-file)",
                 ) from error
+            if timeout is _LONG and isinstance(error, httpx.ReadTimeout):
+                raise self._unavailable(_reason(error)) from error
             if answered:
                 raise _TryAgain("broke off its answer", Refused) from error
             raise _TryAgain(_reason(error)) from error
@@ -313,6 +318,11 @@ class Peer:
                 return TooLarge(said, "ask for the windows listed", problem.windows)
         return Refused(said)
 
+    def _unavailable(
+        self, said: str, kind: type[PeerUnavailable] = PeerUnavailable
+    ) -> PeerUnavailable:
+        return kind(f"{self.url} {said}", "check that it runs and can be reached from here")
+
     def _patiently(self, once: Callable[[], _T], attempts: int = 0) -> _T:
         attempts = attempts or self._attempts
         for attempt in range(1, attempts + 1):
@@ -320,9 +330,7 @@ class Peer:
                 return once()
             except _TryAgain as error:
                 if attempt == attempts:
-                    raise error.lasting(
-                        f"{self.url} {error}", "check that it runs and can be reached from here"
-                    ) from error
+                    raise self._unavailable(str(error), error.lasting) from error
                 _log.info("%s %s; attempt %d", self.url, error, attempt)
                 self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
         raise AssertionError("unreachable")

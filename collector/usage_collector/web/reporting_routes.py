@@ -59,16 +59,12 @@ class Reporting:
             window = parse_window(query.get("since"), query.get("until"))
             package = await asyncio.to_thread(self.exporter.window, window)
         name = package.name if gzip else package.name.removesuffix(".gz")
-        return await streaming.send(
-            request,
-            package.gzipped() if gzip else package.plain,
-            package.close,
-            {
-                "Content-Type": _GZIP if gzip else _JSON,
-                "Content-Disposition": f'attachment; filename="{name}"',
-            },
-            self.ledgers.pace,
-        )
+        headers = {
+            "Content-Type": _GZIP if gzip else _JSON,
+            "Content-Disposition": f'attachment; filename="{name}"',
+        }
+        chunks = package.gzipped() if gzip else package.plain
+        return await streaming.send(request, chunks, package.close, headers, self.ledgers.pace)
 
     def _positions(self, query: dict[str, str]) -> export.Package:
         if query.keys() & {"since", "until"}:
@@ -138,10 +134,8 @@ class Reporting:
         """The period's billing identities."""
         queries.only(request)
         lines = export.sessions(self.ledgers, Period.parse(path["period"]))
-        return await streaming.send(
-            *(request, lines, lines.close, {"Content-Type": "application/x-ndjson"}),
-            self.ledgers.pace,
-        )
+        headers = {"Content-Type": "application/x-ndjson"}
+        return await streaming.send(request, lines, lines.close, headers, self.ledgers.pace)
 
     async def get_proof_key(self, _: web.BaseRequest, __: Mapping[str, str]) -> web.Response:
         """The public keys."""
