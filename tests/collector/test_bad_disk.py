@@ -128,6 +128,38 @@ def test_a_flush_that_fails_ends_the_process_and_is_not_tried_again(
     assert not check(tmp_path / "data", lambda *_: None).findings
 
 
+def _told(collector: CollectorProcess, text: str, times: int = 1) -> None:
+    deadline = time.monotonic() + 30
+    while collector.log.read_text().count(text) < times:
+        assert time.monotonic() < deadline, f"nothing says {text!r}"
+        time.sleep(0.05)
+
+
+def test_what_goes_on_beside_outlives_any_trouble(tmp_path: Path) -> None:
+    """While no file can be opened purging and checking fail; afterwards they go on by themselves.
+
+    One that purged no more until its next start would fill its volume without a word.
+    """
+    traced.wrapper(tmp_path / "trace", 0)
+    variables = {"USAGE_RETENTION_DAYS": "1", "USAGE_HOLD_UNEXPORTED": "false"}
+    collector = CollectorProcess(tmp_path / "data", EATS_SECURE="false", **variables)
+    collector.patch("usage_collector.web.serving.PURGE_SECONDS", 0.1)
+    collector.patch("usage_collector.web.serving.SCRUB_SECONDS", 0.1)
+    collector.patch("usage_collector.upkeep.clock.START_WAIT", 0.0)
+    with collector.patch("usage_collector.upkeep.purging.DAY_US", 10**6):
+        client = _Client(collector)
+        assert client.post().status_code == 201
+        with _tampered(collector, "openat:error=EMFILE"):
+            _told(collector, "nothing was purged")
+            _told(collector, "the background check ended early")
+        checks = collector.log.read_text().count("background check: ")
+        assert client.post(100).status_code == 201
+        _told(collector, "purged up to position 100")
+        _told(collector, "background check: ", checks + 1)
+        assert collector.stop() == 0
+    assert not check(tmp_path / "data", lambda *_: None).findings
+
+
 def _fail_journal(folder: Path) -> None:
     (Path("/sys/fs/ext4") / disks.device(folder) / "trigger_fs_error").write_text("1")
 

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from importlib.metadata import version
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _M_ARENA_MAX = -8
 """glibc's `mallopt(3)`: in how many places its threads allocate."""
 _ARENAS = 2
+_FILES = 65_536
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 _RETRY_SECONDS = 1.0
 _TELL_EVERY = 60
@@ -37,6 +39,17 @@ def _few_arenas() -> None:
     """Lets all threads share their memory: else each keeps what its largest export once took."""
     with contextlib.suppress(AttributeError, OSError):  # other C libraries have no such thing
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def _many_files() -> None:
+    """Lets connections be many: else 1,024 of them, a usual limit, leave no file for the ledgers.
+
+    The Go runtime does the same (https://go.dev/issue/46279).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _claim(folder: Path) -> None:
@@ -76,6 +89,7 @@ def _flags(function: Callable[..., None]) -> Callable[..., None]:
 def command(**flags: str | None) -> None:
     """Take events, keep them safe, export them signed. Needs no arguments."""
     _few_arenas()
+    _many_files()
     chosen = settings.load(os.environ, flags)
     web.configure(chosen.log_format)
     _log.info("version %s starts on %s", version("usage-operator"), chosen.data_dir)

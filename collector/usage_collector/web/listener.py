@@ -13,6 +13,7 @@ from aiohttp import web
 
 from usage_collector.errors import Conflict
 from usage_collector.web import errors
+from usage_collector.web.connections import Server
 from usage_collector.web.created import CREATED, suits
 from usage_collector.web.logs import BODY_BYTES, STARTED, AccessLogger
 from usage_collector.web.routing import NoSuchMethod
@@ -32,42 +33,6 @@ LINGER_SECONDS = 3.0
 """How long the rest of a refused body is read, so that the client gets to the answer."""
 FINISH_SECONDS = 8.0
 """How long requests under way may take once the listener stops."""
-
-
-class Connection(web.RequestHandler):
-    """One client connection, which knows its age and how much it was used."""
-
-    __slots__ = ("born", "served")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.born = time.monotonic()
-        self.served = 0
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What is not even a request gets the same kind of body as everything else."""
-        if status >= 500:
-            _log.error("a request failed", exc_info=exc)
-        # The parser's messages go on with the offending bytes and an arrow below them.
-        why = (message or "the request cannot be read").strip().splitlines()[0].rstrip(":")
-        response = errors.body(status, why)
-        response.force_close()
-        return response
-
-
-class _Server(web.Server):
-    def __init__(self, handler: Any, **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self._options = kwargs
-
-    def __call__(self) -> Connection:
-        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
 class Listener:
@@ -108,7 +73,7 @@ class Listener:
         """
         self._socket = _bind(host, port)
         asyncio.get_running_loop().set_task_factory(_task)
-        server = _Server(
+        server = Server(
             self._handle,
             access_log_class=AccessLogger,
             access_log=_log,
@@ -128,11 +93,9 @@ class Listener:
         """Take new connections with that context; those there are go on as they are."""
         assert self._socket is not None  # noqa: S101
         assert self._runner is not None  # noqa: S101
-        old = self._site
-        self._site = web.SockSite(
-            self._runner, self._socket.dup(), ssl_context=tls, backlog=_BACKLOG
-        )
-        await self._site.start()
+        site = web.SockSite(self._runner, self._socket.dup(), ssl_context=tls, backlog=_BACKLOG)
+        await site.start()
+        old, self._site = self._site, site
         if old is not None:
             await old.stop()
 
@@ -174,10 +137,11 @@ class Listener:
 
     def _is_over(self, connection: Any) -> bool:
         connection.served += 1
+        connection.used = now = time.monotonic()
         return (
             self.draining
             or 0 < self._requests <= connection.served
-            or 0 < self._seconds <= time.monotonic() - connection.born
+            or 0 < self._seconds <= now - connection.born
         )
 
 

@@ -295,16 +295,16 @@ class Collector:
         try:
             ingest, reporting = self._parts.contexts()
             webhooks = self._webhooks.context()
+            if ingest:
+                await self._ingest.use(ingest)
+            if reporting:
+                await self._reporting.use(reporting)
+            if webhooks:
+                await self._webhooks.use(webhooks)
         except (UsageError, ValueError, OSError) as error:
             _log.error("the old certificate stays in use: %s", error)
-            return
-        if ingest:
-            await self._ingest.use(ingest)
-        if reporting:
-            await self._reporting.use(reporting)
-        if webhooks:
-            await self._webhooks.use(webhooks)
-        _log.info("certificates were read again")
+        else:
+            _log.info("certificates were read again")
 
     async def _purge(self) -> None:
         parts, settings = self._parts, self._parts.settings
@@ -322,21 +322,31 @@ class Collector:
                     await asyncio.to_thread(purger.run, parts.clock.now())
             except UsageError as error:
                 _log.error("nothing was purged: %s", error)
+            except Exception:
+                # Whatever it is: one that purged no more would fill its volume in silence.
+                _log.exception("nothing was purged")
 
     async def _scrub(self) -> None:
-        metrics = self._parts.metrics
         while True:
-            steps = scrub(self._parts.ledgers)
-            events = 0
-            began = time.monotonic()
-            while (found := await asyncio.to_thread(next, steps, None)) is not None:
-                events += found
-                metrics.set_checked(events)
-                await asyncio.sleep(SCRUB_REST * (time.monotonic() - began))
-                began = time.monotonic()
-            metrics.set_checked(events, ended=time.time())
-            _log.info("background check: %d events are as they were stored", events)
+            try:
+                await self._check_all()
+            except Exception:
+                # Likewise: the next one may get to the end.
+                _log.exception("the background check ended early")
             await asyncio.sleep(SCRUB_SECONDS)
+
+    async def _check_all(self) -> None:
+        metrics = self._parts.metrics
+        steps = scrub(self._parts.ledgers)
+        events = 0
+        began = time.monotonic()
+        while (found := await asyncio.to_thread(next, steps, None)) is not None:
+            events += found
+            metrics.set_checked(events)
+            await asyncio.sleep(SCRUB_REST * (time.monotonic() - began))
+            began = time.monotonic()
+        metrics.set_checked(events, ended=time.time())
+        _log.info("background check: %d events are as they were stored", events)
 
 
 def _attempt(refresh: Callable[[], None]) -> None:
