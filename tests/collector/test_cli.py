@@ -6,11 +6,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from tests.collector.made import ledger
 from tests.collector.processes import Collector, collectors, command, simulate
-from usage_collector.cli import next_export
+from usage_collector.cli import cli, next_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +126,28 @@ def test_wrong_flags_are_wrong_usage(arguments: list[str], named: str) -> None:
     """Exit code 2 at once, and the flag in the message."""
     result = command(*arguments)
     assert (result.code, named in result.err) == (2, True), result.err
+
+
+def test_every_flag_says_what_it_is_for() -> None:
+    """The help of no command, and of no command in a command, leaves one to guess."""
+    silent = [
+        f"{word} {option.opts[0]}"
+        for word, one in _all(cli)
+        for option in one.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert not silent
+
+
+def _all(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for word in group.list_commands(context):
+        one = group.get_command(context, word)
+        assert one
+        assert one.help, word
+        yield word, one
+        if isinstance(one, click.Group):
+            yield from _all(one)
 
 
 def test_the_next_export_is_told() -> None:

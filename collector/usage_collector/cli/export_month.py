@@ -70,9 +70,27 @@ class _Flags:
 @click.option("--period", help="The month, YYYY-MM; wins over --due.")
 @click.option("--due", is_flag=True, help="Every month that is due and was not sent yet.")
 @due_options
-@click.option("--megabytes", type=Number(0.1), default=18, show_default=True)
-@click.option("--batch-jobs", type=click.IntRange(1), default=10_000, show_default=True)
-@click.option("--realtime-hours", type=Number(1), default=1250, show_default=True)
+@click.option(
+    "--megabytes",
+    type=Number(0.1),
+    default=18,
+    show_default=True,
+    help="Size of a package, in 10^6 bytes.",
+)
+@click.option(
+    "--batch-jobs",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Jobs in a package.",
+)
+@click.option(
+    "--realtime-hours",
+    type=Number(1),
+    default=1250,
+    show_default=True,
+    help="Hours of sessions in a package.",
+)
 @peers_option
 @click.option(
     "--retired",
@@ -92,15 +110,27 @@ class _Flags:
 @secure_option
 @token_option
 @ca_option
-@click.option("--signing-key-file", type=_FILE, envvar="USAGE_SIGNING_KEY_FILE", show_envvar=True)
-@click.option("--proof-key-file", type=_FILE, envvar="USAGE_PROOF_KEY_FILE", show_envvar=True)
+@click.option(
+    "--signing-key-file",
+    type=_FILE,
+    envvar="USAGE_SIGNING_KEY_FILE",
+    show_envvar=True,
+    help="HS512 secret of the collectors, which signs the manifest too.",
+)
+@click.option(
+    "--proof-key-file",
+    type=_FILE,
+    envvar="USAGE_PROOF_KEY_FILE",
+    show_envvar=True,
+    help="Ed25519 private key of the collectors, PEM.",
+)
 @click.option("--summary-file", type=_FILE, help="Write the result there, at most 2 KiB of JSON.")
 @json_option
 def command(summary_file: Path | None, as_json: bool, **flags: object) -> None:
     """Delivers a month: every collector's packages, proved, and a signed manifest.
 
     A collector that does not answer is a gap in the manifest and exit code 1; the rest is
-    delivered, and the next run completes it. Limits are those of each package.
+    delivered, and the next run completes it.
     """
     # Whoever ends a job ends it as a person does: with a result that says so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -65,7 +65,13 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
 @click.option("--sessions", type=_COUNT, default=10, show_default=True, help="Real-time sessions.")
 @click.option("--rate", type=Number(0), default=0, help="Events/s; 0: all at once.")
 @click.option("--duration", type=Number(0), help="Stop after so many seconds.")
-@click.option("--connections", type=click.IntRange(1, 10_000), default=4, show_default=True)
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 10_000),
+    default=4,
+    show_default=True,
+    help="Posts under way at once, each on a connection of its own.",
+)
 @click.option(
     "--batch", type=click.IntRange(1, 1000), default=1, show_default=True, help="Events a post."
 )
