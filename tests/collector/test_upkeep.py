@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import random
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.collector.samples import array, event
 from usage_collector import events, export
-from usage_collector.ledger import Block, Ledgers, Limits, Load, ReceiptFile
+from usage_collector.ledger import Block, Ledgers, Limits, Load, ReceiptFile, purging
 from usage_collector.periods import Period
 from usage_collector.upkeep import Purger, check, purgeable
 from usage_collector.upkeep.purging import DAY_US
@@ -170,6 +171,39 @@ def test_purging_what_was_sent_leaves_no_gap(tmp_path: Path) -> None:
     assert _purge(ledgers, hold=False) == 400
     assert _purged_unsent(ledgers) == [(251, 400)]
     ledgers.close()
+
+
+def test_purging_goes_by_small_steps_and_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants to store something meanwhile waits for one step, of a hundred events."""
+    now = [OCTOBER.start]
+    ledgers = _filled(tmp_path, now)
+    for start in range(1000, 1500, 100):
+        numbers = range(start, start + 100)
+        raws = [event(n, noise=random.Random(n).randbytes(2000).hex()) for n in numbers]
+        ledgers.writer.append_and_wait(events.parse(array(raws)))
+    ledgers.close()
+    before = sum(path.stat().st_size for path in tmp_path.rglob("events.db"))
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: now[0])
+    done: list[str] = []
+    step = purging.step
+
+    def noted(*given: Any) -> bool:
+        first = given[1].bounds()[0]
+        more = step(*given)
+        done.append(f"{first} to {given[1].bounds()[0] - 1}")
+        if len(done) == 1:
+            ledgers.writer.call(lambda _: done.append("something else"))
+        return more
+
+    monkeypatch.setattr(purging, "step", noted)
+    assert _purge(ledgers, hold=False) == 900
+    assert done[:3] == ["1 to 100", "something else", "101 to 200"]
+    assert done[-1] == "801 to 900"
+    assert len(done) == 10
+    ledgers.close()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("events.db")) < before / 2
 
 
 def test_check_finds_nothing_wrong_while_the_ledger_is_in_use(tmp_path: Path) -> None:
