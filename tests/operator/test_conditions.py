@@ -117,6 +117,9 @@ def test_leaving_collectors_are_shown_with_the_way_out() -> None:
 def test_a_discard_that_lies_in_wait_is_told() -> None:
     """An annotation that names what is wanted would discard it later without asking."""
     assert changed(idle_discards=("eu-1a",))["Degraded"][:2] == ("True", "DiscardInUse")
+    told = changed(differing=("x is of y",))
+    assert told["Degraded"] == ("True", "StorageClassDiffers", "x is of y")
+    assert told["Ready"][0] == "True"
 
 
 def test_paused() -> None:

@@ -193,13 +193,6 @@ def test_claims_that_do_not_exist_are_not_made() -> None:
     assert found[0]["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
 
-def test_a_claim_never_shrinks() -> None:
-    """A zone that comes back with a smaller size keeps the volume as it is."""
-    known = manifests.Known({"eu-1a": 1}, claims=[claims.Claim("eu-1a", 0, "10Gi")])
-    (claim,) = (o for o in desired(known) if o["metadata"]["name"].startswith("data-"))
-    assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
-
-
 def test_leaving_collectors_stay_known() -> None:
     """A zone that left the spec keeps its Service and its place among the peers."""
     made = desired(manifests.Known({"eu-1a": 1, "gone": 2}))

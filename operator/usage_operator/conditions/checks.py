@@ -34,7 +34,7 @@ REASONS = {
     "Degraded": (
         *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
         *("SecretMissing", "SecretInvalid", "StorageClassMissing"),
-        *("LedgerDamaged", "VolumeFilling", "DiscardInUse"),
+        *("LedgerDamaged", "VolumeFilling", "StorageClassDiffers", "DiscardInUse"),
     ),
     "BackedUp": (
         *("BackedUp", "Restored", "SameZone", "ShipperBehind", "BackupFailed", "BackupOverdue"),
@@ -190,6 +190,8 @@ def _concerns(facts: Facts) -> Iterator[tuple[str, str]]:
     if spared := (*facts.export_troubles, *facts.backup_troubles, *facts.alert_troubles):
         goes = "; collectors take events meanwhile"
         yield spared[0].reason, "; ".join(one.message for one in spared) + goes
+    if facts.differing:
+        yield "StorageClassDiffers", "; ".join(facts.differing)
     if facts.idle_discards:
         names = ", ".join(facts.idle_discards)
         goes = "take it out, or the next removal discards without asking"

@@ -115,6 +115,8 @@ class Facts:
     """Which volumes are nearly full."""
     damaged: tuple[str, ...] = ()
     """Where ledgers were set aside as damaged."""
+    differing: tuple[str, ...] = ()
+    """Which volumes are of another storage class than the spec asks for."""
     idle_discards: tuple[str, ...] = ()
     runs: tuple[Run, ...] = ()
     """Runs of the export, newest first."""

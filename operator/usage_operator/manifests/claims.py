@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from usage_operator import naming, quantities
+from usage_operator import naming
 from usage_operator.manifests.metadata import Context, Manifest, base
 from usage_operator.spec import Zone
 
@@ -39,15 +39,17 @@ def _build(context: Context, claim: Claim, size: str, annotations: dict[str, str
 
 
 def build(context: Context, zone: Zone, claim: Claim) -> Manifest:
-    """Build the fields of an existing claim that are ours: its size, its owner, its selector.
+    """Build the fields of an existing claim that are ours: its size, class, owner, selector.
 
-    A claim never shrinks.
+    What of them cannot be changed any more is seen to later.
     """
-    size = max(context.spec.volume_size(zone), claim.size, key=quantities.parse)
     annotations = {}
     if zone.node_selector:
         annotations[naming.NODE_SELECTOR] = json.dumps(zone.node_selector, sort_keys=True)
-    return _build(context, claim, size, annotations)
+    manifest = _build(context, claim, context.spec.volume_size(zone), annotations)
+    if storage_class := context.spec.storage_class(zone):
+        manifest["spec"]["storageClassName"] = storage_class
+    return manifest
 
 
 def discarded(context: Context, claim: Claim) -> Manifest:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from usage_operator import errors, manifests, naming, spec
 from usage_operator.conditions import Facts, Trouble
 from usage_operator.plan import Plan, Ref, diff, doors, failing
-from usage_operator.reconcile import census, classes, filling, inquiry, restores, survey
+from usage_operator.reconcile import (
+    census,
+    classes,
+    filling,
+    inquiry,
+    restores,
+    survey,
+    volumes,
+)
 from usage_operator.reconcile.calm import Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
@@ -226,7 +234,7 @@ async def plan(
         await complete(client, names.namespace, seen, desired)
     leaving = {Ref("StatefulSet", names.zone(zone)) for zone in fleet.leaving}
     found = diff(
-        desired,
+        volumes.kept(desired, seen.objects),
         seen.objects,
         name=names.name,
         uid=context.resource.uid,
@@ -259,6 +267,7 @@ def _found(
         paused=context.spec.paused,
         zones=survey.zones(seen, fleet, context.names, facts.now, drained.waits),
         idle_discards=fleet.idle_discards,
+        differing=volumes.differing(context.spec, seen.of("PersistentVolumeClaim")),
         runs=survey.export_runs(seen),
         backups=survey.backup_runs(seen),
         backed_zones=tuple(fleet.running) if context.spec.backup else (),
