@@ -53,6 +53,15 @@ def due(lines: Iterable[Line], parts: Sequence[float]) -> list[tuple[Alert, Line
     ]
 
 
+def is_news(alert: Alert, parts: Sequence[float]) -> bool:
+    """Whether an alert says more than the others that are due with it.
+
+    Parts of a quota of nothing are all reached at once: that it was exceeded says it all.
+    """
+    exceeded = min((part for part in parts if part >= 1), default=max(parts))
+    return alert.quota > 0 or alert.threshold == exceeded
+
+
 def responsible(own: str, others: Iterable[Known], now: int, began: int) -> bool:
     """Whether the collector of that name, which runs since ``began`` (µs), sends alerts."""
     for other in others:
@@ -118,6 +127,7 @@ class Alerting:
         new = [
             Waiting(alert, where, body(policy, alert, line, **more))
             for alert, line in due(lines, policy.parts)
+            if is_news(alert, policy.parts)
             for where in hooks
             if (alert, where) not in self.book.told and (alert, where) not in self.book.waiting
         ]

@@ -110,10 +110,15 @@ def test_another_quota_and_another_month_are_other_alerts(tmp_path: Path) -> Non
         assert to.got[2]["body"]["forecast"] is None
 
 
-def test_a_quota_of_nothing_is_told_when_something_is_used(tmp_path: Path) -> None:
-    """Not each month for nothing: who may use nothing and does not is no news."""
+@pytest.mark.parametrize(
+    ("thresholds", "told_at"), [([80, 100], 1.0), ([50, 80], 0.8), ([80, 110, 150], 1.1)]
+)
+def test_a_quota_of_nothing_is_told_once_when_something_is_used(
+    tmp_path: Path, thresholds: list[int], told_at: float
+) -> None:
+    """Not at each threshold, since all are reached at once; and not while nothing is used."""
     with receiver() as to:
-        setup = Setup(tmp_path, to, thresholds=[80, 100])
+        setup = Setup(tmp_path, to, thresholds=thresholds)
         nothing = _line("none", 0, 0, quota_sessions=0)
         setup.run(nothing)
         setup.run({**nothing, "month": "2026-11"})
@@ -121,11 +126,7 @@ def test_a_quota_of_nothing_is_told_when_something_is_used(tmp_path: Path) -> No
         setup.run(_line("none", 0.001, 0, quota_sessions=0))
         setup.run(_line("none", 0.001, 0, quota_sessions=0, sessions=1))
         told = [(one["body"]["what"], one["body"]["threshold"]) for one in to.got]
-        assert told == [
-            (what, part)
-            for what in ("monthly_hours", "concurrent_sessions")
-            for part in (0.8, 1.0)
-        ]  # fmt: skip
+        assert told == [(what, told_at) for what in ("monthly_hours", "concurrent_sessions")]
 
 
 def test_what_is_refused_waits_ever_longer(tmp_path: Path, caplog: Any) -> None:
