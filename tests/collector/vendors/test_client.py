@@ -165,6 +165,32 @@ async def test_an_end_is_recorded_once_whatever_happens(tmp_path: Path) -> None:
         assert event["session_id"] == "5552493-16d8"
 
 
+def test_a_program_without_asyncio_records_too(tmp_path: Path) -> None:
+    """Also when it fails; a program with asyncio is told before anything is used."""
+    with CollectorProcess(tmp_path / "data") as process:
+        collector = Collector(process.ingest_url, process.ca_file)
+
+        def use() -> None:
+            with collector.session(USAGE) as stream:
+                stream.see(BEGIN)
+                stream.see(ENDED)
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            use()
+        with collector.session(USAGE):
+            pass
+        (event,) = stored(process)
+        assert (event["event"], event["session_id"]) == ("SESSION_ENDED", "5552493-16d8")
+
+    async def enters() -> None:
+        with session():
+            pass
+
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(enters())
+
+
 async def test_a_cancelled_program_still_records(tmp_path: Path) -> None:
     """What was used was used."""
     with CollectorProcess(tmp_path / "data") as process:

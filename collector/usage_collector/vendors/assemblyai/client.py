@@ -156,12 +156,15 @@ class Collector:
             return f"{self._url} cannot be reached: {error}", False
 
     def session(self, usage: Usage) -> Session:
-        """A streaming session, to be entered with ``async with`` when the socket is opened."""
+        """A streaming session, to be entered when the socket is opened.
+
+        With ``async with``, or with ``with`` in programs and threads without asyncio.
+        """
         return Session(self, usage)
 
 
 class Session:
-    """Reads a session's messages, and records it when its ``async with`` ends.
+    """Reads a session's messages, and records it when its ``with`` or ``async with`` ends.
 
     With its Termination message it is billed by that. Without one, since the connection was lost,
     it is recorded as far as it was seen here: it then counts as an estimate, until the end of it
@@ -196,6 +199,24 @@ class Session:
         if event is not None:
             # Whoever is cancelled has used what it used all the same.
             await asyncio.shield(asyncio.ensure_future(self._collector.record(event)))
+
+    def __enter__(self) -> Self:
+        """Enter it; RuntimeError within asyncio, which recording would hold up at the end."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self
+        raise RuntimeError("this program uses asyncio: enter the session with 'async with'")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        event = self.event(datetime.now(UTC))
+        if event is not None:
+            asyncio.run(self._collector.record(event))
 
     def event(self, now: datetime) -> bytes | None:
         """What is recorded of the session as it stands; None: it never began."""
