@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from usage_collector.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class Members:
@@ -46,6 +49,8 @@ class Members:
                 return
             token, tls = _token(settings), peers.trust(settings.ca_file)
         except (UsageError, OSError) as error:
+            if self.problem != str(error):
+                _log.warning("it is not known who the other collectors are: %s", error)
             self.problem = str(error)
             return
         self.close()
