@@ -66,7 +66,7 @@ _LONG = httpx.Timeout(7200.0, connect=5.0)
 
 It is not waited for again: it would be read from the beginning, and jobs have to end.
 """
-BRIEFLY = httpx.Timeout(4.0, connect=2.0)
+BRIEFLY = httpx.Timeout(3.0, connect=2.0)
 """For what somebody waits for who looks at a page."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
