@@ -99,6 +99,16 @@ async def test_what_does_not_exist_is_none(served: tuple[Api, Client]) -> None:
     assert await client.get("Service", "m", "x") is None
 
 
+async def test_what_all_resources_share_is_asked_for_once(served: tuple[Api, Client]) -> None:
+    """What was there a moment ago is taken to be; what was not is asked for again."""
+    api, client = served
+    api.status = 404
+    assert [await client.exists("StorageClass", "ssd") for _ in range(2)] == [False, False]
+    api.status = 200
+    assert [await client.exists("StorageClass", "ssd") for _ in range(2)] == [True, True]
+    assert [one[1] for one in api.asked] == ["/apis/storage.k8s.io/v1/storageclasses/ssd"] * 3
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -94,9 +94,9 @@ class Classes:
             for name in names
         }
 
-    async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any] | None:
-        """Give the storage class."""
-        return self.there.get(name) if (kind, namespace) == ("StorageClass", None) else None
+    async def exists(self, kind: str, name: str) -> bool:
+        """Tell whether there is a storage class."""
+        return kind == "StorageClass" and name in self.there
 
     async def list(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
         """Give all of them."""

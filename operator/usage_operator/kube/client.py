@@ -70,7 +70,7 @@ class Client:
     ``permit`` is asked before everything that changes something; NotLeading when it refuses.
     ``wrote`` is told what the API server answered to each creation or apply. ``connections`` may be
     open at once; 0: any number. ``remember``: for how many seconds, of a minute at most, what the
-    API server offers is taken to be so.
+    API server offers, and what all resources share, is taken to be so.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Client:
         self._remember = min(remember, _OFFER_SECONDS)
         self._offered: frozenset[str] = frozenset()
         self._offers_asked = float("-inf")
+        self._found: dict[tuple[str, str], float] = {}
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
@@ -184,6 +185,15 @@ class Client:
         except errors.NotFound:
             return None
         return found
+
+    async def exists(self, kind: str, name: str) -> bool:
+        """Tell whether an object without a namespace is there, or was a moment ago."""
+        if time.monotonic() - self._found.get((kind, name), float("-inf")) < self._remember:
+            return True
+        there = await self.get(kind, None, name) is not None
+        if there:
+            self._found[kind, name] = time.monotonic()
+        return there
 
     async def list(
         self, kind: str, namespace: str | None, labels: Mapping[str, str] | None = None

@@ -62,7 +62,7 @@ async def check(client: Client, spec: Spec) -> list[Lack]:
     for component, field, name in _named(spec):
         try:
             if name not in there:
-                there[name] = await client.get("StorageClass", None, name) is not None
+                there[name] = await client.exists("StorageClass", name)
         except errors.Forbidden:
             # Not every installation grants this; a missing class shows as unbound claims then.
             return []
