@@ -12,6 +12,7 @@ import os
 import socket
 import time
 import uuid
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import obstore
@@ -37,6 +38,8 @@ _RENEW_SECONDS = 4.0
 _PROCESS = uuid.uuid4().hex
 """In containers neither the host's name nor the process id need be anybody's own."""
 _CHUNK = 1024 * 1024
+_ONE_PUT = 8 * 1024 * 1024
+"""Bytes that are held in memory to be uploaded at once."""
 
 
 class Bucket:
@@ -88,7 +91,10 @@ class Bucket:
             yield Unsealed(bytes(chunk) for chunk in stream)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
-        """Uploaded, and named when all of it is there."""
+        """Named when all of it is there; in one request where it is not too large for that.
+
+        Parts that were uploaded by themselves stay, unseen and paid for, when nobody joins them.
+        """
         size = 0
 
         def counted() -> Iterator[bytes]:
@@ -99,7 +105,12 @@ class Bucket:
 
         with self._told():
             self._renew()
-            obstore.put(self._store, self._key(name), counted())
+            coming = counted()
+            first = _first(coming)
+            if len(first) < _ONE_PUT:
+                obstore.put(self._store, self._key(name), first, use_multipart=False)
+            else:
+                obstore.put(self._store, self._key(name), chain([first], coming))
         return size
 
     def files(self, folder: str) -> set[str]:
@@ -113,10 +124,11 @@ class Bucket:
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes objects."""
+        keys = [self._key(name) for name in names]
         with self._told():
-            for name in names:
-                self._renew()
-                obstore.delete(self._store, self._key(name))
+            self._renew()
+            if keys:
+                obstore.delete(self._store, keys)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
@@ -177,6 +189,16 @@ class Bucket:
             raise failure(self.name, str(error)) from None
         except (BaseError, OSError, ValueError) as error:
             raise failure(self.name, str(error)) from None
+
+
+def _first(pieces: Iterator[bytes]) -> bytes:
+    """All of it, or enough to see that it is too large for one request."""
+    found = bytearray()
+    for piece in pieces:
+        found += piece
+        if len(found) >= _ONE_PUT:
+            break
+    return bytes(found)
 
 
 def _whose() -> bytes:

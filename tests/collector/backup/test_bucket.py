@@ -229,6 +229,17 @@ def test_a_server_that_is_killed_in_an_upload_leaves_nothing_half(server: Server
     assert store.read("packages/before") == b"whole"
 
 
+@pytest.mark.parametrize("size", [0, 5_000_000, 8 * 1024 * 1024, 20_000_000])
+def test_files_of_any_size_arrive_whole(server: Server, size: int) -> None:
+    """Whether they go in one request or in parts."""
+    data = os.urandom(size)
+    store = BucketPlace(place(server)).of("c")
+    assert (
+        store.write("packages/x", (data[at : at + 99_999] for at in range(0, size, 99_999))) == size
+    )
+    assert store.read("packages/x") == data
+
+
 def test_a_server_that_is_killed_in_a_backup_leaves_a_whole_one(
     collector: Collector, server: Server
 ) -> None:
