@@ -41,6 +41,8 @@ _IDLE = 0.2
 """Seconds for which kopf keeps an event after it was looked at, in case another comes."""
 _BACKOFFS = [0.1, 0.5, 1.0, 2.0, 5.0, *[10.0] * 30]
 """Seconds between kopf's attempts at a request; after five minutes of refusals it gives up."""
+_CONNECT, _ANSWER = 10.0, 30.0
+"""Seconds for which kopf waits for a connection, and for the answer to anything but a watch."""
 _SPREAD = 0.1
 """The part of a resync over which looks are spread, so that they come one after the other."""
 
@@ -127,6 +129,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = _CHUNK
     settings.queueing.idle_timeout = _IDLE
     settings.networking.error_backoffs = _BACKOFFS
+    # Without them it waits for minutes for a server whose packets are dropped.
+    settings.networking.connect_timeout, settings.networking.request_timeout = _CONNECT, _ANSWER
     return settings
 
 

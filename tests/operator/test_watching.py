@@ -49,7 +49,7 @@ DISCOVERY = {
 class Api:
     """Knows of our kind, lists a resource a page, and watches in silence.
 
-    ``refused``: with what the next lists are answered; 0: as they should be.
+    ``refused``: with what the next lists are answered; 0: as they should be, -1: never.
     """
 
     def __init__(self, *refused: int) -> None:
@@ -64,6 +64,8 @@ class Api:
             await response.prepare(request)
             await asyncio.Event().wait()
         if self.refused and (status := self.refused.pop(0)):
+            if status < 0:
+                await asyncio.Event().wait()
             said = {"kind": "Status", "code": status, "message": "no"}
             return web.json_response(said, status=status)
         return self._page(int(request.query.get("continue", 0)))
@@ -107,6 +109,12 @@ async def test_a_server_that_is_busy_for_minutes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(watch, "_BACKOFFS", [0.0] * len(watch._BACKOFFS))
     busy = [503, 429, 500] * 8
     assert await told(Api(*busy, 0, *busy)) == set(NAMES)
+
+
+async def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that hangs is made again."""
+    monkeypatch.setattr(watch, "_ANSWER", 0.5)
+    assert await told(Api(-1, 0, -1)) == set(NAMES)
 
 
 async def test_a_list_that_expires_midway() -> None:
