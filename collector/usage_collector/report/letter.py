@@ -10,6 +10,8 @@ from usage_collector.report import figures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_GAPS = 20
+"""So many are named: a letter must leave its message room for attachments."""
 _CELL = 'style="padding:2px 16px 2px 0;text-align:left"'
 
 
@@ -17,6 +19,8 @@ def as_letter(body: Mapping[str, object], proof_kid: str) -> tuple[str, str, str
     """Subject, text and HTML for a manifest's content; the key that it is signed with is named."""
     period, revision = str(body.get("period")), body.get("revision")
     gaps = [f"{one.get('collector')}: {one.get('reason')}" for one in figures.lines(body, "gaps")]
+    if more := gaps[_GAPS:]:
+        gaps = [*gaps[:_GAPS], f"{len(more)} more, which the page and the manifest name"]
     state = "INCOMPLETE" if gaps else "complete"
     again = f", revision {revision}" if revision != 1 else ""
     rows = _rows(body)
