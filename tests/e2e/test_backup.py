@@ -184,12 +184,16 @@ def completed(system: System, ledger: dict[str, Any], kept: int) -> int:
     name = f"{system.name}-{BROKEN}-0"
     said = restored(system, f"spec.backup.autoRestore {BROKEN}", "Restored")
     where = f"{name}, ledger {ledger['id'][:8]}"
-    assert said["cameBack"] == [f"{where}: 1 to {kept} came back"]
+    (back,) = said["cameBack"]
     (found,) = (one for one in periods(system)[name] if one["id"] == ledger["id"])
     assert (found["restored"], found["last"]) == (True, ledger["last"])
     # What came after the backup is read from the damaged files, as far as that can be done.
     assert all(kept < first <= last <= ledger["last"] for first, last in found["lost"])
     gone = ", ".join(f"{first} to {last}" for first, last in found["lost"])
+    read = ledger["last"] - kept - sum(last - first + 1 for first, last in found["lost"])
+    files = " and from the damaged files" if read else ""
+    assert back.startswith(f"{where}: 1 to {kept}{files} ")
+    assert said["events"] == kept + read
     assert said["lost"] == ([f"{where}: {gone}"] if gone else [])
     assert condition(system, "Restored") == ("True", "RestoredWithLoss")
     while condition(system, "Degraded")[1] == "LedgerDamaged":

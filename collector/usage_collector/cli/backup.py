@@ -28,6 +28,7 @@ from usage_collector.cli.clients import (
     token_option,
     write_summary,
 )
+from usage_collector.cli.returned import spans
 from usage_collector.errors import InvalidInput, StorageUnavailable, UsageError
 from usage_collector.peers import Peer, addresses, trust
 
@@ -186,7 +187,7 @@ def _restored(asked: _Asked, peer: Peer, taken: Taken) -> list[str]:
     for one in plan(taken.index, peer.status()):
         if one.needed:
             done = send(source, peer, one.ledger)
-            gone = f"; lost: {done['lost']}" if done["lost"] else ""
+            gone = f"; lost: {spans(done['lost'])}" if done["lost"] else ""
             said.append(
                 f"{taken.collector}: ledger {one.ledger} came back up to {done['last']}{gone}"
             )

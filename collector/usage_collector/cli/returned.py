@@ -51,16 +51,30 @@ class Told:
         return next((answer for sent, answer in self.done if sent is one), None)
 
     def came(self, one: Return) -> str:
-        """The positions that came back, or would."""
+        """The positions that came back, or would, and what a damaged ledger itself still gave."""
         answer = self.answer(one)
-        return _spans(answer["came_back"] if answer else one.coming.comes)
+        if answer is None:
+            return spans(one.coming.comes)
+        read = spans(answer.get("salvaged"))
+        from_files = f"from the damaged files {read}" if read else ""
+        return " and ".join(filter(None, (spans(answer["came_back"]), from_files)))
 
     def lost(self, one: Return) -> str:
         """The positions that are lost, as far as they are known."""
         answer, coming = self.answer(one), one.coming
-        known = _spans(answer["lost"] if answer else coming.lost)
+        known = spans(answer["lost"] if answer else coming.lost)
+        if known and answer is None and coming.state == "damaged":
+            known += ", but for what its damaged files still give"
         unknown = f"what came after {coming.last}" if coming.open_end and coming.needed else ""
         return " and ".join(filter(None, (known, unknown)))
+
+    def events(self, one: Return) -> int:
+        """How many that are."""
+        answer = self.answer(one)
+        if answer is None:
+            return one.coming.events
+        runs = (*_runs(answer["came_back"]), *_runs(answer.get("salvaged")))
+        return sum(last - first + 1 for first, last in runs)
 
 
 def summary(told: Told) -> bytes:
@@ -69,7 +83,7 @@ def summary(told: Told) -> bytes:
     verb = "would come back" if told.dry_run else "came back"
     back = [f"{_where(one)}: {told.came(one)} {verb}" for one in needed if told.came(one)]
     lost = [f"{_where(one)}: {told.lost(one)}" for one in needed if told.lost(one)]
-    events = sum(one.coming.events for one in needed)
+    events = sum(map(told.events, needed))
     result = "planned" if told.dry_run else "restored" if needed else "nothing"
     values = {"result": result, "events": events, "ledgers": len(needed)}
     values["taken"] = f"{told.taken:%Y-%m-%dT%H:%M:%SZ}" if told.taken else None
@@ -119,7 +133,10 @@ def _line(one: Return, facts: Answer) -> Answer:
     return {"collector": one.backup.collector, "to": one.to, **facts}
 
 
-def _spans(runs: object) -> str:
-    if not isinstance(runs, list):
-        return ""
-    return ", ".join(f"{first} to {last}" for first, last in runs)
+def spans(runs: object) -> str:
+    """Runs of positions, as people read them."""
+    return ", ".join(f"{first} to {last}" for first, last in _runs(runs))
+
+
+def _runs(found: object) -> list[tuple[int, int]]:
+    return found if isinstance(found, list) else []
