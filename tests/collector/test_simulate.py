@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.collector.processes import command, free_port
+from tests.collector.processes import collectors, command, free_port
 from usage_collector import events
 from usage_collector.periods import Period
 from usage_collector.sessions import HOUR, Place, use
 from usage_collector.simulate import Plan, Tally, timeline
 from usage_collector.totals.month import Month
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START = Period(2026, 10).start
 PLAN = Plan(jobs=300, sessions=40, start=START, span=48 * HOUR, lost=0.25)
@@ -101,3 +105,11 @@ def test_wrong_flags_are_named(arguments: list[str], named: str) -> None:
     result = command("simulate", *arguments)
     assert result.code == 2
     assert named in result.err
+
+
+def test_a_certificate_that_is_not_trusted_is_wrong_usage(tmp_path: Path) -> None:
+    """It is said at once, with the flags that help, instead of trying for hours."""
+    with collectors(tmp_path, 1) as (one,):
+        result = command("simulate", "--to", one.target, "--jobs", 500)
+    assert (result.code, "--ca-file" in result.err) == (2, True)
+    assert "0 events acknowledged" in result.out

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from usage_collector.errors import InvalidInput
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Sequence
@@ -62,7 +64,11 @@ class Sender:
         self._stopped.set()
 
     async def run(self) -> None:
-        """Returns when every event was acknowledged, refused or given up."""
+        """Returns when every event was acknowledged, refused or given up.
+
+        Raises:
+            InvalidInput: the certificate is none to trust, from the first post on.
+        """
         self._began = time.monotonic()
         await asyncio.gather(*(self._work(n) for n in range(self._line.connections)))
         if self._tally.lost:
@@ -151,5 +157,12 @@ class Sender:
                 text = (await response.text())[:200]
                 final = 400 <= response.status < 500 and response.status not in (408, 429)
                 return f"{'refused' if final else 'answered'} {response.status} {text}"
+        except aiohttp.ClientConnectorCertificateError as error:
+            if not self._tally.events:
+                raise InvalidInput(
+                    f"{url}: {error.certificate_error}",
+                    "give its CA with --ca-file, its name with --server-name, or --insecure",
+                ) from error
+            return str(error)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return str(error) or type(error).__name__
