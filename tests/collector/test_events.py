@@ -31,6 +31,7 @@ _NAMES = st.sampled_from(
         "total_received_duration",
         "job_config",
         "transcription_config",
+        "alignment_config",
         "type",
         "language",
     ]
@@ -117,6 +118,15 @@ def test_the_fields_of_a_batch_job() -> None:
         "wav",
     )
     assert one.time == 1_790_812_805_000_000
+
+
+@pytest.mark.parametrize("unusual", [{}, {"customer_id": 7}, {"x": [{}] * 20_000}])
+def test_the_language_of_an_alignment(unusual: dict[str, object]) -> None:
+    """It stands in a configuration of its own, and is read whatever else an event holds."""
+    config = {"type": "alignment", "alignment_config": {"language": "de"}}
+    raw = json.dumps({"event_specific_data": {"job_config": config}, **unusual}).encode()
+    one = events.read(raw)
+    assert (one.type, one.language, one.operating_point) == ("alignment", "de", "")
 
 
 @pytest.mark.parametrize(

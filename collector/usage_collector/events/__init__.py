@@ -170,6 +170,7 @@ class _Configuration(msgspec.Struct, gc=False):
 
 class _Job(msgspec.Struct, gc=False):
     transcription_config: _Configuration | None = None
+    alignment_config: _Configuration | None = None
     type: str | None = None
 
 
@@ -265,7 +266,12 @@ def _from(value: dict[str, Any], raw: bytes, origin: bytes | None) -> Event:
             total_speech_duration=_number(specific, "total_speech_duration"),
             format_name=_text(specific.get("format_name")),
         ),
-        _Job(type=_text(job.get("type"))),
+        _Job(
+            alignment_config=_Configuration(
+                language=_text(_member(job, "alignment_config").get("language"))
+            ),
+            type=_text(job.get("type")),
+        ),
         _Configuration(
             language=_text(configuration.get("language")),
             operating_point=_text(configuration.get("operating_point")),
@@ -287,6 +293,7 @@ def _event(
     kind = _OUTCOMES.get(name, Outcome.OTHER)
     duration = specific.total_received_duration
     contract = fields.contract_id or ""
+    aligned = job.alignment_config or _NO_CONFIGURATION
     return Event(
         raw=raw,
         digest=hashlib.sha256(raw).digest(),
@@ -303,7 +310,7 @@ def _event(
         warm_up=contract == WARM_UP_CONTRACT,
         mode=_mode(kind, fields.source or ""),
         type=job.type or "",
-        language=configuration.language or "",
+        language=configuration.language or aligned.language or "",
         operating_point=configuration.operating_point or "",
         format=specific.format_name or "",
         dimensions=dimensions.text(fields.dimensions) if fields.dimensions else "",

@@ -43,6 +43,7 @@ class _Members(msgspec.Struct):
     job_config: msgspec.Raw = _NONE
     type: msgspec.Raw = _NONE
     transcription_config: msgspec.Raw = _NONE
+    alignment_config: msgspec.Raw = _NONE
     language: msgspec.Raw = _NONE
     operating_point: msgspec.Raw = _NONE
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DETAILS = ("mode", "type", "language", "operating_point")
 _SUMMARY = ("mode", "type")
+_OPTIONAL = DETAILS[len(_SUMMARY) :]
 _AMOUNTS = ("count", "duration_hrs")
 _MORE = ("speech_hrs", "estimated_count", "estimated_hrs")
 MOST_GROUPS = 50_000
@@ -50,13 +51,21 @@ def answer(store: Store, query: Query, register: Register = NOBODY) -> dict[str,
         "since": text(since or 0),
         "until": text(query.until),
         "summary": rows(_SUMMARY, _rolled(details, len(_SUMMARY))) or None,
-        "details": rows(DETAILS, details) or None,
+        "details": [_told(line) for line in rows(DETAILS, details)] or None,
     }
     for table in asked:
         groups, others = _known(table, query.group_by)
         answered.update(others)
         answered["groups"] = rows(query.group_by, groups, more=True) or None
     return answered
+
+
+def _told(line: dict[str, object]) -> dict[str, object]:
+    """A line without the language or operating point that its jobs have none of, as documented.
+
+    https://docs.speechmatics.com, usage of the API: an alignment has no operating point.
+    """
+    return {name: value for name, value in line.items() if value or name not in _OPTIONAL}
 
 
 def is_other(name: str) -> bool:
@@ -148,5 +157,6 @@ def _rolled(table: Table, length: int) -> Table:
 
 def flat(answered: Mapping[str, Any]) -> list[Mapping[str, object]]:
     """The lines of an answer for a table: its groups where asked for, its details otherwise."""
-    lines = answered["groups"] if "groups" in answered else answered["details"]
-    return list(lines or ())
+    if "groups" in answered:
+        return list(answered["groups"] or ())
+    return [{**dict.fromkeys(DETAILS, ""), **line} for line in answered["details"] or ()]

@@ -242,6 +242,28 @@ def test_the_answer_has_the_documented_form(tmp_path: Path) -> None:
     }
 
 
+def test_an_alignment_has_no_operating_point(tmp_path: Path) -> None:
+    """As in the documented example, the member is not there; as a table all columns are."""
+    config = {"type": "alignment", "alignment_config": {"language": "en"}}
+    specific = {"total_received_duration": 1800, "job_config": config}
+    event = _event_of(1, "a", event_specific_data=specific)
+    answered = _ask(_filled(tmp_path, [event, _event_of(1, "b")]))
+    first, second = answered["details"]
+    assert first == {
+        "mode": "batch",
+        "type": "alignment",
+        "language": "en",
+        "count": 1,
+        "duration_hrs": 0.5,
+    }
+    assert second["operating_point"] == "enhanced"
+    table = usage.as_csv(usage.flat(answered)).splitlines()
+    assert table[:2] == [
+        "mode,type,language,operating_point,count,duration_hrs",
+        "batch,alignment,en,,1,0.5",
+    ]
+
+
 def test_nothing_is_null_and_begins_with_the_epoch(tmp_path: Path) -> None:
     """Without usage the lists are null, and `since` is 1970-01-01 or what was asked for."""
     store = _filled(tmp_path, [_event_of(5, "c")])
