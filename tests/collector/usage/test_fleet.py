@@ -251,7 +251,9 @@ def test_a_month_is_cut_though_the_index_is_damaged(tmp_path: Path) -> None:
         for path in process.folder.glob("usage-*.db*"):
             if path.suffix != ".db-shm":
                 path.write_bytes(b"\xff" * path.stat().st_size)
-        assert httpx.get(f"{url}{PATH}").status_code == 500
+        failed = httpx.get(f"{url}{PATH}")
+        assert (failed.status_code, failed.json()["code"]) == (500, 500)
+        assert set(failed.json()) == {"code", "error", "detail"}
         cut = httpx.post(f"{url}/v1/periods/2026-01")
         assert (cut.status_code, cut.json()["count"]) == (200, 1), cut.text
         assert httpx.get(f"{url}/v1/periods").json()["periods"][0]["early_events"] is None
