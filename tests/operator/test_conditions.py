@@ -309,6 +309,24 @@ def test_why_a_pod_is_not_ready(status: dict[str, Any], words: str) -> None:
     assert conditions.why(one).startswith("speech-a-0: ")
 
 
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("True", "False"), "kubectl delete node n1"),
+        (("True", "True"), "is stopping"),
+        (("False", "False"), "is stopping"),
+    ],
+)
+def test_a_pod_that_is_deleted(states: tuple[str, str], words: str) -> None:
+    """One that stops is told from one whose node was lost, which nobody stops."""
+    kinds = zip(("ContainersReady", "Ready"), states, strict=True)
+    one = pod("speech-a-0", "a", conditions=[{"type": kind, "status": s} for kind, s in kinds])
+    one["metadata"]["deletionTimestamp"] = "2026-11-05T11:00:00Z"
+    one["spec"] = {"nodeName": "n1"}
+    assert words in conditions.why(one)
+    assert not conditions.pods.ready(one)
+
+
 def job(name: str, created: str, **status: Any) -> dict[str, Any]:
     """Give a job."""
     return {"metadata": {"name": name, "creationTimestamp": created}, "status": status}

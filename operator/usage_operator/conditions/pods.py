@@ -65,7 +65,16 @@ def young(thing: Object, now: dt.datetime) -> bool:
 def why(pod: Object) -> str:
     """Say why a pod is not ready."""
     scheduled = _condition(pod, "PodScheduled")
-    if pod["metadata"].get("deletionTimestamp"):
+    states = [_condition(pod, kind).get("status") for kind in ("ContainersReady", "Ready")]
+    if states == ["True", "False"]:
+        # The kubelet says the same of both: it is not the kubelet who says that it is not. After
+        # five minutes the pod is deleted, too, and stays for want of a kubelet.
+        node = (pod.get("spec") or {}).get("nodeName")
+        text = (
+            f"its node does not answer: see kubectl describe node {node}; if it is gone for good, "
+            f"kubectl delete node {node} lets the pod be made anew on another"
+        )
+    elif pod["metadata"].get("deletionTimestamp"):
         text = "is stopping"
     elif scheduled.get("status") == "False":
         text = _unscheduled(pod, str(scheduled.get("message")))
@@ -73,10 +82,6 @@ def why(pod: Object) -> str:
         text = said
     elif (pod.get("status") or {}).get("phase") == "Pending":
         text = "is starting"
-    elif _condition(pod, "ContainersReady").get("status") == "True":
-        # The kubelet would say the same of both: it is not the kubelet who says that it is not.
-        node = (pod.get("spec") or {}).get("nodeName")
-        text = f"its node does not answer: see kubectl describe node {node}"
     else:
         text = "runs but is not ready: see its log"
     return f"{pod['metadata']['name']}: {text}"[:_LONGEST]
