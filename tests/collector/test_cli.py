@@ -104,6 +104,9 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     assert json.loads(command("verify", tmp_path, "--json").out)["ok"] is False
     assert command("verify", tmp_path / "none").code == 2
     assert command("verify").code == 2
+    (tmp_path / "empty").touch()
+    unexplained = command("verify", "--explain", tmp_path / "empty")
+    assert (unexplained.code, f"{tmp_path}/empty: " in unexplained.err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from usage_collector.cli.clients import (
 )
 from usage_collector.errors import InvalidInput
 from usage_collector.packages import (
+    Malformed,
     Trust,
     explain,
     key_id,
@@ -103,7 +104,10 @@ def _explain(paths: tuple[Path, ...]) -> None:
     for path in paths:
         if not path.is_file():
             raise InvalidInput(f"--explain: {path} is no file", "give packages or manifests")
-        click.echo(explain(path))
+        try:
+            click.echo(explain(path))
+        except Malformed as error:
+            raise Malformed(f"{path}: {error.detail}", error.hint) from None
 
 
 def _print(report: Report, screen: Console) -> None:
