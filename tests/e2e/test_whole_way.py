@@ -277,6 +277,7 @@ def test_status_tells_of_the_export(ready: System) -> None:
     conditions = {condition["type"]: condition for condition in status["conditions"]}
     assert conditions["Exported"]["status"] == "True"
     assert status["lastExport"]["period"] == f"{datetime.now(UTC):%Y-%m}"
+    assert status["lastExport"]["hours"] > 0
     assert status["nextExport"]["period"] > status["lastExport"]["period"]
 
 

@@ -195,8 +195,10 @@ def test_exported(runs: tuple[Run, ...], status: str, reason: str, words: str) -
 
 def test_the_last_export_outlives_its_job() -> None:
     """A run with nothing due does not hide what was exported before, nor does a lost job."""
-    first = conditions.judge(replace(GOOD, runs=(run("exported", files=3),)), {}).document()
-    assert first["lastExport"]["files"] == 3  # type: ignore[index]
+    done = run("exported", files=3, hours=1.5)
+    first = conditions.judge(replace(GOOD, runs=(done,)), {}).document()
+    told: Any = first["lastExport"]
+    assert (told["files"], told["hours"]) == (3, 1.5)
     later = replace(GOOD, runs=(run("nothing-due", period=None),))
     assert conditions.judge(later, first).document()["lastExport"] == first["lastExport"]
     assert conditions.judge(GOOD, first).document()["lastExport"] == first["lastExport"]

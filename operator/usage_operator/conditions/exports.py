@@ -29,6 +29,7 @@ def last(facts: Facts, before: Mapping[str, Any]) -> LastExport | None:
                 result=said.get("result"),
                 files=said.get("files"),
                 events=said.get("events"),
+                hours=said.get("hours"),
                 gaps=[str(gap) for gap in said.get("gaps") or []],
                 delivered=[str(place) for place in said.get("delivered") or []],
                 failed=[str(words) for words in said.get("failed") or []],

@@ -90,6 +90,9 @@ class LastExport(Part):
     )
     files: int | None = Field(default=None, description="Packages delivered.")
     events: int | None = Field(default=None, description="Events in these packages.")
+    hours: float | None = Field(
+        default=None, description="Hours of speech recognition that the month comes to."
+    )
     gaps: list[str] = Field(default=[], description="What is missing, and why.")
     delivered: list[str] = Field(default=[], description="Where the packages are.")
     failed: list[str] = Field(
