@@ -166,6 +166,8 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     assert command("report", tmp_path / "none").code == 2
     other = command("report", folder, "--period", "2026-11")
     assert (other.code, "is of 2026-10, not of 2026-11" in other.err) == (2, True)
+    table = command("report", folder / "summary.csv")
+    assert (table.code, "summary.csv is no manifest" in table.err) == (2, True)
     manifest = folder / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b"2026-10", b"2026-11"))
     altered = command("report", folder)

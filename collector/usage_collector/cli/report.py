@@ -13,7 +13,7 @@ from rich.table import Table
 
 from usage_collector.cli.clients import console, json_option, print_json
 from usage_collector.errors import DeliveryFailed, InvalidInput
-from usage_collector.packages import Trust
+from usage_collector.packages import Malformed, Trust
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.manifest import revision_of
 from usage_collector.report import as_csv, as_html, figures
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _GROUPS = ("zone", "customer", "mode", "language", "operating_point")
 _BAR = 30
+_HINT = "give a month's folder or its manifest"
 
 
 @click.command("report")
@@ -65,7 +66,7 @@ def _newest(path: Path, period: str | None) -> Path:
         return path
     folder = path / period if period and (path / period).is_dir() else path
     if not folder.is_dir():
-        raise InvalidInput(f"{path} does not exist", "give a month's folder or its manifest")
+        raise InvalidInput(f"{path} does not exist", _HINT)
     found = [(revision_of(one.name), one) for one in folder.iterdir()]
     held = [(revision, one) for revision, one in found if revision]
     if not held:
@@ -76,8 +77,11 @@ def _newest(path: Path, period: str | None) -> Path:
 
 
 def _read(path: Path) -> Manifest:
-    with path.open("rb") as file:
-        manifest = manifests.read(file, {})
+    try:
+        with path.open("rb") as file:
+            manifest = manifests.read(file, {})
+    except Malformed as error:
+        raise InvalidInput(f"{path} is no manifest: {error.detail}", _HINT) from None
     if wrong := Trust().judge(path.name, manifest.seal):
         raise DeliveryFailed(f"{path}: {wrong.detail}", "get it once more from where it came")
     return manifest
