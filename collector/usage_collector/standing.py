@@ -55,9 +55,9 @@ def ask(others: Mapping[str, Callable[[], Told]]) -> tuple[list[Told], dict[str,
 def answer(told: Iterable[Told]) -> dict[str, Any]:
     """Each collector with its backups, the months of all of them, the newest first, what is next.
 
-    A collector that was asked under two addresses is told once.
+    A collector that was asked under two addresses is told once, a copy of it by another name too.
     """
-    each = {tuple(ledger.id for ledger in one.status.ledgers): one for one in told}.values()
+    each = {(one.status.collector, *_ledgers(one.status)): one for one in told}.values()
     exports = [one.notes.export for one in each if one.notes.export]
     return {
         "collectors": sorted(map(_collector, each), key=lambda one: str(one["collector"])),
@@ -127,6 +127,10 @@ def _collector(told: Told) -> dict[str, Any]:
         "unreported": sum(_behind(status, one.id, one.first, one.last) for one in status.ledgers),
         "backups": msgspec.to_builtins(told.notes.backups),
     }
+
+
+def _ledgers(status: Status) -> list[str]:
+    return [ledger.id for ledger in status.ledgers]
 
 
 def _behind(status: Status, ledger: str, first: int, last: int) -> int:

@@ -140,6 +140,9 @@ def test_each_collector_is_told_once_with_its_backups() -> None:
     assert found["collectors"][1]["backups"][0]["missing_events"] == 3
     assert found["export"].period == "2026-11"
     assert standing.answer([_told("a")])["export"] is None
+    copy = standing.Told(msgspec.structs.replace(b.status, collector="copy"), b.notes)
+    names = [one["collector"] for one in standing.answer([b, copy])["collectors"]]
+    assert names == ["b", "copy"]
 
 
 @pytest.mark.parametrize(
