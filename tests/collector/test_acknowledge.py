@@ -41,16 +41,24 @@ def states(one: Collector) -> list[tuple[str, str, int]]:
     return [(each["state"], each["by"], len(each["files"])) for each in receipts]
 
 
-def awaited(one: Collector) -> float:
-    """How many files folders wait for, as the metrics tell."""
+def told(one: Collector, metric: str) -> list[float]:
+    """What that metric tells of folders."""
     text = httpx.get(f"http://{one.address}/metrics", trust_env=False).text
-    (line,) = [each for each in text.splitlines() if each.startswith('usage_awaited_files{kind="f')]
-    return float(line.split()[-1])
+    lines = [each for each in text.splitlines() if each.startswith(f'{metric}{{kind="folder"')]
+    return [float(line.split()[-1]) for line in lines]
+
+
+def awaited(one: Collector) -> float:
+    """How many files folders wait for."""
+    (files,) = told(one, "usage_awaited_files")
+    return files
 
 
 def test_a_destination_acknowledges_what_it_was_sent(tmp_path: Path, two: list[Collector]) -> None:
     """At each collector the very files, once; one that was sent nothing is refused."""
     assert export(tmp_path, two).code == 0
+    # Exported, sent, acknowledged.
+    assert [told(one, "usage_months") for one in two] == [[0, 1, 0]] * 2
     place = str(tmp_path / "out")
     for _ in range(2):
         done = acknowledge(two, "--by", place, "--json")
@@ -60,6 +68,7 @@ def test_a_destination_acknowledges_what_it_was_sent(tmp_path: Path, two: list[C
         sent, noted = states(one)[-2:]
         assert (sent[0], noted) == ("sent", ("acknowledged", place, sent[2]))
         assert done.facts["noted"][one.name] == sent[2]
+    assert [told(one, "usage_months") for one in two] == [[0, 0, 1]] * 2
     other = acknowledge(two, "--by", "finance")
     assert other.code == 1
     assert f"finance was sent nothing: sent was to {place}" in other.err

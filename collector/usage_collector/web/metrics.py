@@ -18,8 +18,8 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from usage_collector import receipts
 from usage_collector.errors import UsageError
-from usage_collector.receipts import awaited
 from usage_collector.web.day_metrics import DayMetrics
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from usage_collector.ledger import Ledgers
 
 _COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_KINDS = ("folder", "s3", "mailto", "https")
 _BATCH_BUCKETS = (1, 4, 16, 64, 256, 1000, 4000)
 
 
@@ -91,6 +92,13 @@ class Metrics:
             "usage_awaited_files",
             "Files that destinations were promised and have not got, by kind of destination",
             "kind",
+        )
+        self._months = self._gauge(
+            "usage_months",
+            "Months by kind of destination, and by how far they are at each: exported (promised), "
+            "sent, acknowledged",
+            "kind",
+            "state",
         )
         self._due = self._gauge(
             "usage_purge_due_seconds",
@@ -206,10 +214,26 @@ class Metrics:
         self._look_at_quotas()
         if self._days:
             self._days.refresh()
-        self._awaited.clear()
-        for kind, files in _awaited(ledgers).items():
-            self._awaited.labels(kind).set(files)
+        self._look_at_months(ledgers)
         return generate_latest(self.registry)
+
+    def _look_at_months(self, ledgers: Ledgers) -> None:
+        self._awaited.clear()
+        self._months.clear()
+        try:
+            cuts = ledgers.cuts.all()
+        except UsageError:
+            return
+        for kind in _KINDS:
+            self._awaited.labels(kind)
+            for state in receipts.STATES:
+                self._months.labels(kind, state)
+        for cut in cuts:
+            for by in {one.by for one in cut.receipts}:
+                mine, kind = [one for one in cut.receipts if one.by == by], _kind(by)
+                waiting = receipts.awaited(mine).get(by, ())
+                self._awaited.labels(kind).inc(len(waiting))
+                self._months.labels(kind, receipts.state(mine)).inc()
 
     def _look_at_quotas(self) -> None:
         self._at_quota.clear()
@@ -226,18 +250,10 @@ class Metrics:
         return Gauge(name, text, labels, registry=self.registry)
 
 
-def _awaited(ledgers: Ledgers) -> dict[str, int]:
-    """Files by kind of destination: who they are is nobody's business here. Empty if unknown."""
-    found = {"folder": 0, "s3": 0, "mailto": 0, "https": 0}
-    try:
-        cuts = ledgers.cuts.all()
-    except UsageError:
-        return {}
-    for cut in cuts:
-        for by, names in awaited(cut.receipts).items():
-            kind = by.partition(":")[0]
-            found[kind if kind in found else "folder"] += len(names)
-    return found
+def _kind(by: str) -> str:
+    """What kind a destination is: who it is is nobody's business here."""
+    kind = by.partition(":")[0]
+    return kind if kind in _KINDS else "folder"
 
 
 def _age(ledgers: Ledgers) -> float | None:
