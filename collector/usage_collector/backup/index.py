@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from usage_collector.backup.sealing import SUFFIX
 from usage_collector.errors import Damaged, InvalidInput, NotFound
 from usage_collector.peers import Cut, Ledger, Status
 
@@ -123,6 +124,11 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     def files(self) -> set[str]:
         """Every file that is part of the backup."""
         return {one.file for one in self.packages} | {one.file for one in self.manifests}
+
+    @property
+    def plain(self) -> int:
+        """How many files are not encrypted, although there is a key: they were there before it."""
+        return sum(not file.endswith(SUFFIX) for file in self.files) if self.key else 0
 
     def told(self, status: Status) -> Index:
         """With what the collector says of itself now; what it no longer has stays as it was."""

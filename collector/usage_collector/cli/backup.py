@@ -210,12 +210,18 @@ def _proven(asked: _Asked, peer: Peer, taken: Taken) -> Index:
 def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str, Any]:
     proof = index.verified
     ok = proof is None or proof.ok
+    notes = [*taken.notes]
+    if index.plain:
+        notes.append(
+            f"{index.plain} files were there before the key was given and are not encrypted: "
+            "take the backup to another place to have all of it encrypted"
+        )
     if not asked.quiet:
         click.echo(
             f"{taken.collector}: {taken.new} new events in {seconds:.1f} s; {index.events} events "
             f"in {len(index.packages)} packages, {index.stored_bytes} bytes, in {taken.place}"
         )
-        for note in (*taken.notes, *(proof.findings if proof else ())):
+        for note in (*notes, *(proof.findings if proof else ())):
             click.echo(f"Note: {taken.collector}: {note}", err=True)
     return {
         "ok": ok,
@@ -231,7 +237,7 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
         "merged": taken.merged,
         "pruned": taken.pruned,
         "seconds": round(seconds, 3),
-        "notes": list(taken.notes),
+        "notes": notes,
         "verified": None
         if proof is None
         else {
@@ -255,6 +261,7 @@ def _summary(asked: _Asked, results: list[dict[str, Any]]) -> dict[str, Any]:
     proofs = [one["verified"] for one in results if one.get("verified")]
     errors = [one["error"] for one in results if "error" in one]
     errors += [finding for proof in proofs for finding in proof["findings"]]
+    errors += [note for one in results for note in one.get("notes", ())]
     return {
         "result": "backed-up" if not any("error" in one for one in results) else "failed",
         "ok": ok,

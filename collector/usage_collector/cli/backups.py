@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -67,6 +68,7 @@ def _facts(index: Index, tail: Index | None) -> dict[str, object]:
         "packages": len(index.packages),
         "bytes": index.stored_bytes,
         "encrypted_with": index.key,
+        "not_encrypted": index.plain,
         "verified": _text(proof.at) if proof else None,
         "verified_ok": proof.ok if proof else None,
         "ledgers": [
@@ -81,7 +83,7 @@ def _print(rows: list[tuple[Index, Index | None]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("collector", overflow="fold")
     table.add_column("zone")
-    for name in ("events", "packages", "MB", "age", "followed"):
+    for name in ("events", "packages", "size", "age", "followed"):
         table.add_column(name, justify="right")
     table.add_column("verified")
     for index, tail in rows:
@@ -92,7 +94,7 @@ def _print(rows: list[tuple[Index, Index | None]]) -> None:
             escape(index.zone),
             str(index.events),
             str(len(index.packages)),
-            f"{index.stored_bytes / 1e6:.1f}",
+            decimal(index.stored_bytes),
             _span(_age(index.taken)) if index.taken else "not complete yet",
             _span(_age(tail.taken)) + " ago" if tail and tail.taken else "no",
             said if proof is None or proof.ok else f"[red]failed[/red] {said}",

@@ -112,6 +112,19 @@ def test_a_lost_volume_comes_back(collector: Collector, tmp_path: Path) -> None:
     assert command("check", "--data-dir", collector.data).code == 0
 
 
+def test_a_key_that_comes_later_says_what_it_does_not_encrypt(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Packages that were there are no others now, and nobody takes them for encrypted."""
+    folder, key = tmp_path / "backups", tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    assert backup(collector, folder).facts["collectors"][0]["notes"] == []
+    (note,) = backup(collector, folder, "--key-file", key).facts["collectors"][0]["notes"]
+    (listed,) = command("backups", folder, "--json").facts["backups"]
+    assert f"{listed['not_encrypted']} files were there before the key" in note
+    assert listed["encrypted_with"]
+
+
 def test_an_encrypted_backup_needs_its_key(collector: Collector, tmp_path: Path) -> None:
     """No event is readable in it; the wrong key is named, nothing is changed by it."""
     folder, key, other = tmp_path / "backups", tmp_path / "key", tmp_path / "other"
