@@ -208,6 +208,14 @@ def test_a_backup_that_does_not_prove_is_loud() -> None:
     assert "zone a" in message
 
 
+def test_a_backup_that_was_mended_says_so() -> None:
+    """It is proven again, and a place that spoils files is not passed over in silence."""
+    mended = run("a", error="packages/x was not what was taken, and was fetched again")
+    state, reason, message = says(facts(mended, run("b")), "BackupVerified")
+    assert (state, reason) == ("True", "Verified")
+    assert message.endswith("; zone a: packages/x was not what was taken, and was fetched again")
+
+
 def test_what_came_back_is_told() -> None:
     """A collector that was restored by itself is not passed over in silence."""
     found = facts(run("a", restored=["speech-a-0: ledger L came back up to 7"]), run("b"))

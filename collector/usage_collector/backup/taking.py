@@ -15,6 +15,7 @@ from usage_collector.backup import delivered, planning
 from usage_collector.backup.catalog import load_base, load_tail, save, save_tail
 from usage_collector.backup.fetching import Fetcher, adopted, proofs
 from usage_collector.backup.index import Index
+from usage_collector.backup.mending import broken
 from usage_collector.backup.planning import Piece
 from usage_collector.backup.stores import MANIFESTS, PACKAGES, TAIL_FOLDER, Part
 from usage_collector.errors import Conflict, Damaged, NotFound
@@ -74,6 +75,7 @@ def take(order: Order, peer: Peer) -> Taken:
         fetcher = Fetcher(peer, store, order.key, folder, keys, order.now, PACKAGES)
         run = _Run(order, store, index, fetcher)
         run.sweep()
+        run.mend(status)
         run.adopt(status)
         run.fetch(status)
         run.remember(status)
@@ -122,6 +124,23 @@ class _Run:
         """Remove what a run that was ended left, and what the index no longer names."""
         for folder in (PACKAGES, MANIFESTS):
             self.store.remove(self.store.files(folder) - self.index.files)
+
+    def mend(self, status: Status) -> None:
+        """Fetch again what a proof found broken; what the collector does not give is named."""
+        there = {ledger.id: ledger for ledger in status.ledgers}
+        for one in broken(self.store, self.index, self.order.key):
+            came = self._again(one, there.get(one.ledger))
+            self.notes.append(f"{one.file} was not what was taken, and {came}")
+
+    def _again(self, one: Stored, ledger: Ledger | None) -> str:
+        if ledger is None or not ledger.readable or one.first < ledger.first:
+            return "the collector does not have it any more"
+        try:
+            stored = self._fetched(ledger, Piece(one.first, one.last), patient=False)
+        except (Refused, NotFound, Damaged) as error:
+            return error.detail
+        self._commit([stored], [one])
+        return "was fetched again"
 
     def adopt(self, status: Status) -> None:
         """Take over from the tail what the collector cannot give any more."""

@@ -141,9 +141,11 @@ def verified(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
         return Verdict("Unknown", "NoBackup", "spec.backup is not set")
     if bad := [one for one in found if one.verified_ok is False]:
         text = "; ".join(f"zone {one.zone}: {one.error or 'see its job'}" for one in bad)
-        return Verdict(
-            "False", "VerifyFailed", f"a restored backup is not what it should be: {text}"
+        said = (
+            f"a restored backup is not what it should be: {text}; the next run fetches again what "
+            "the collector still has, and proves all of it"
         )
+        return Verdict("False", "VerifyFailed", said)
     proven = {one.zone: one.verified for one in found if one.verified}
     rule = facts.backup_rule
     if rule and rule.verify_days and (late := _late(facts, proven, rule.verify_days)):
@@ -157,4 +159,6 @@ def verified(facts: Facts, found: Sequence[ZoneBackup]) -> Verdict:
     if missing:
         return Verdict("Unknown", "VerifyPending", f"not restored yet: {', '.join(missing)}")
     oldest = min(proven[zone] or "" for zone in facts.backed_zones)
-    return Verdict("True", "Verified", f"restored and compared, the oldest at {oldest}")
+    good = [one for one in found if one.result == "backed-up"]
+    notes = "".join(f"; zone {one.zone}: {one.error}" for one in good if one.error)
+    return Verdict("True", "Verified", f"restored and compared, the oldest at {oldest}{notes}")

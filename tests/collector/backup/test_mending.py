@@ -1,0 +1,83 @@
+"""What a proof found broken in a backup is fetched again, as long as the collector has it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.collector.backup.test_backup import backup, index, live, load, lose
+from tests.collector.processes import collectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.collector.processes import Collector
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[Collector]:
+    """One collector with two packages' worth of jobs."""
+    with collectors(tmp_path, 1) as [one]:
+        load(one, 130, seed=1)
+        yield one
+
+
+def victim(collector: Collector, folder: Path) -> Path:
+    """The backup's first package, which a later backup has no reason of its own to fetch."""
+    first, *rest = index(collector, folder)["packages"]
+    assert rest
+    return folder / collector.name / str(first["file"])
+
+
+def spoil(path: Path, how: str) -> None:
+    """One bit of a file is another, or it is gone."""
+    if how == "remove":
+        path.unlink()
+        return
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["flip", "remove"])
+def test_what_is_broken_is_fetched_again(collector: Collector, tmp_path: Path, how: str) -> None:
+    """By the run after the proof that found it; it says so, and all is proven once more."""
+    folder, key = tmp_path / "backups", tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    more = ("--verify-every", 7, "--key-file", key)
+    assert backup(collector, folder, *more).code == 0
+    path = victim(collector, folder)
+    before = index(collector, folder)["packages"][0]["sha256"]
+    spoil(path, how)
+    load(collector, 5, seed=2)
+    assert backup(collector, folder, *more).code == 0
+    assert backup(collector, folder, "--verify", "--key-file", key).code == 1
+    mended = backup(collector, folder, *more)
+    assert (mended.code, mended.facts["verified_ok"]) == (0, True), mended.err
+    assert f"{path.name} was not what was taken, and was fetched again" in mended.facts["error"]
+    assert index(collector, folder)["packages"][0]["sha256"] == before
+    again = backup(collector, folder, *more).facts["collectors"][0]
+    assert (again["fetched_bytes"], again["notes"]) == (0, [])
+
+
+def test_what_nobody_has_any_more_stays_named(collector: Collector, tmp_path: Path) -> None:
+    """Nothing is let go for it, and new events are backed up all the same."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    path = victim(collector, folder)
+    spoil(path, "flip")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    lose(collector)
+    load(collector, 5, seed=2)
+    for _ in range(2):
+        failed = backup(collector, folder, "--verify")
+        assert failed.code == 1
+    (told,) = failed.facts["collectors"]
+    assert told["notes"] == [
+        f"packages/{path.name} was not what was taken, and the collector does not have it any more"
+    ]
+    assert told["events"] > live(collector)["last"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
