@@ -14,7 +14,7 @@ import msgspec
 from usage_collector.backup import delivered, planning
 from usage_collector.backup.catalog import load_base, load_tail, save, save_tail
 from usage_collector.backup.fetching import Fetcher, adopted, proofs
-from usage_collector.backup.index import Index
+from usage_collector.backup.index import Index, Kept
 from usage_collector.backup.mending import broken
 from usage_collector.backup.planning import Piece
 from usage_collector.backup.stores import MANIFESTS, PACKAGES, TAIL_FOLDER, Part
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from usage_collector.backup.sealing import Key
     from usage_collector.backup.stores import Place, Store
     from usage_collector.peers import Ledger, Peer
+
+
+_MENDED = "was not what was taken, and was fetched again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class _Run:
     fetched: int = 0
     merged: int = 0
     notes: list[str] = field(default_factory=list)
+    spoiled: set[str] = field(default_factory=set)
+    """Periods whose manifest is not what was taken."""
 
     def sweep(self) -> None:
         """Remove what a run that was ended left, and what the index no longer names."""
@@ -129,10 +134,15 @@ class _Run:
         """Fetch again what a proof found broken; what the collector does not give is named."""
         there = {ledger.id: ledger for ledger in status.ledgers}
         for one in broken(self.store, self.index, self.order.key):
-            came = self._again(one, there.get(one.ledger))
-            self.notes.append(f"{one.file} was not what was taken, and {came}")
+            if isinstance(one, Kept):
+                self.spoiled.add(one.period)
+                continue
+            trouble = self._again(one, there.get(one.ledger))
+            said = f"was not what was taken: {trouble}" if trouble else _MENDED
+            self.notes.append(f"{one.file} {said}")
 
-    def _again(self, one: Stored, ledger: Ledger | None) -> str:
+    def _again(self, one: Stored, ledger: Ledger | None) -> str | None:
+        """Fetch a package again; what was in the way."""
         if ledger is None or not ledger.readable or one.first < ledger.first:
             return "the collector does not have it any more"
         try:
@@ -140,7 +150,7 @@ class _Run:
         except (Refused, NotFound, Damaged) as error:
             return error.detail
         self._commit([stored], [one])
-        return "was fetched again"
+        return None
 
     def adopt(self, status: Status) -> None:
         """Take over from the tail what the collector cannot give any more."""
@@ -219,15 +229,18 @@ class _Run:
         before = {cut.period: cut for cut in self.index.periods}
         kept = {one.period: one for one in self.index.manifests}
         for cut in status.periods:
-            if cut == before.get(cut.period) and cut.period in kept:
+            known = None if cut.period in self.spoiled else kept.get(cut.period)
+            if known and cut == before.get(cut.period):
                 continue
             try:
-                found = delivered.fetch(self.fetcher, cut.period, kept.get(cut.period))
+                found = delivered.fetch(self.fetcher, cut.period, known)
             except Refused as error:
                 self.notes.append(error.detail)
                 continue
             if found:
                 kept[cut.period] = found
+                if cut.period in self.spoiled:
+                    self.notes.append(f"{found.file} {_MENDED}")
         manifests = [one for _, one in sorted(kept.items())]
         self.index = msgspec.structs.replace(self.index, manifests=manifests)
 

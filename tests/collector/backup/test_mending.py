@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.collector.backup.test_backup import backup, index, live, load, lose
-from tests.collector.processes import collectors
+from tests.collector.processes import collectors, command, make_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from tests.collector.processes import Collector
 
 
-@pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
-    """One collector with two packages' worth of jobs."""
-    with collectors(tmp_path, 1) as [one]:
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """One collector with two packages' worth of jobs; the last test takes its volume away."""
+    with collectors(tmp_path_factory.mktemp("one"), 1) as [one]:
         load(one, 130, seed=1)
         yield one
 
@@ -63,6 +64,23 @@ def test_what_is_broken_is_fetched_again(collector: Collector, tmp_path: Path, h
     assert (again["fetched_bytes"], again["notes"]) == (0, [])
 
 
+def test_a_manifest_is_fetched_again(collector: Collector, tmp_path: Path) -> None:
+    """What a delivered month held can be compared once more."""
+    folder, month = tmp_path / "backups", f"{datetime.now(UTC):%Y-%m}"
+    words = ("export-month", "--period", month, "--peers", collector.address)
+    done = command(*words, "--to", tmp_path / "exports", environment=make_keys(collector.folder))
+    assert done.code == 0, done.err
+    assert backup(collector, folder).code == 0
+    (path,) = (folder / collector.name / "manifests").iterdir()
+    spoil(path, "flip")
+    assert backup(collector, folder, "--verify").code == 1
+    mended = backup(collector, folder, "--verify").facts["collectors"][0]
+    assert mended["verified"]["delivered_files"] == 1
+    assert mended["notes"] == [
+        f"manifests/{path.name} was not what was taken, and was fetched again"
+    ]
+
+
 def test_what_nobody_has_any_more_stays_named(collector: Collector, tmp_path: Path) -> None:
     """Nothing is let go for it, and new events are backed up all the same."""
     folder = tmp_path / "backups"
@@ -77,7 +95,7 @@ def test_what_nobody_has_any_more_stays_named(collector: Collector, tmp_path: Pa
         assert failed.code == 1
     (told,) = failed.facts["collectors"]
     assert told["notes"] == [
-        f"packages/{path.name} was not what was taken, and the collector does not have it any more"
+        f"packages/{path.name} was not what was taken: the collector does not have it any more"
     ]
     assert told["events"] > live(collector)["last"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
