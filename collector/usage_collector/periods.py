@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from usage_collector.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,8 +96,8 @@ class Due:
     """When a period's report is due.
 
     ``day`` is `LastWorkingDay` (of the month itself) or 1 to 28 (of the following month), ``at`` a
-    local time in ``zone``. Saturdays, Sundays, the public holidays of ``country`` (ISO 3166) and
-    ``dates`` are no working days.
+    local time in ``zone``. Saturdays and Sundays are no working days, or the weekends and public
+    holidays of ``country`` (ISO 3166), as the package `holidays` knows them; nor are ``dates``.
     """
 
     day: int | Literal["LastWorkingDay"] = "LastWorkingDay"
@@ -112,7 +112,7 @@ class Due:
         if self.country and self.country not in _countries():
             raise InvalidInput(
                 f"country {self.country!r} has no calendar of holidays",
-                "use a two-letter code such as DE, or list the dates yourself",
+                "use a code of two capitals such as DE, or list the dates yourself",
             )
 
 
@@ -122,18 +122,21 @@ def _countries() -> Container[str]:
     return list_supported_countries()
 
 
-def _public_holidays(country: str, year: int) -> Container[date]:
+def _works(country: str | None, year: int) -> Callable[[date], bool]:
+    """Tells the days of that year on which a country works, whatever its weekend is."""
+    if country is None:
+        return lambda day: day.weekday() < _SATURDAY
     from holidays import country_holidays
 
-    return country_holidays(country, years=year)
+    return country_holidays(country, years=year).is_working_day
 
 
 def _last_working_day(period: Period, rule: Due) -> date:
-    days_off = _public_holidays(rule.country, period.year) if rule.country else ()
+    works = _works(rule.country, period.year)
     last = calendar.monthrange(period.year, period.month)[1]
     for number in range(last, 0, -1):
         day = date(period.year, period.month, number)
-        if day.weekday() < _SATURDAY and day not in days_off and day not in rule.dates:
+        if works(day) and day not in rule.dates:
             return day
     return date(period.year, period.month, last)
 

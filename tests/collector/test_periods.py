@@ -83,6 +83,14 @@ def test_a_public_holiday_is_no_working_day() -> None:
     assert due_at(Period(2032, 5), Due(country="US")).day == 28
 
 
+def test_a_weekend_is_that_of_the_country() -> None:
+    """Friday the 30th is one in Israel and none in Germany; China works on some Saturdays."""
+    october = Period(2026, 10)
+    days = {country: due_at(october, Due(country=country)).day for country in ("DE", "IL", "SA")}
+    assert days == {"DE": 30, "IL": 29, "SA": 29}
+    assert due_at(Period(2026, 2), Due(country="CN")).day == 28
+
+
 @given(MONTHS, st.one_of(st.just("LastWorkingDay"), st.integers(1, 28)), st.integers(0, 10**7))
 def test_what_is_due_next_is_the_first_that_is_not_due_yet(
     first: Period, day: object, seconds: int

@@ -12,7 +12,7 @@ from usage_collector import periods
 from usage_operator import duedates
 
 ZONES = st.sampled_from(["Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
-COUNTRIES = st.sampled_from([None, "DE", "GB", "US", "JP"])
+COUNTRIES = st.sampled_from([None, "DE", "GB", "US", "JP", "IL", "SA", "CN"])
 DATES = st.sets(st.dates(dt.date(2024, 1, 1), dt.date(2030, 12, 31)), max_size=20)
 DAYS = st.just("LastWorkingDay") | st.integers(1, 28)
 MOMENTS = st.integers(0, 6 * 365 * 86400).map(

@@ -26,7 +26,11 @@ _OPTIONS = (
     ),
     click.option("--at", default="06:00", show_default=True, help="Time of that day, HH:MM."),
     click.option("--time-zone", default="Etc/UTC", show_default=True, help="Zone of that time."),
-    click.option("--country", help="Country whose public holidays are no working days, e.g. DE."),
+    click.option(
+        "--country",
+        help="Country whose weekends and public holidays are no working days, e.g. DE.  "
+        "[default: Saturdays and Sundays]",
+    ),
     click.option("--holiday", "holidays", multiple=True, help="Another such day, YYYY-MM-DD."),
 )
 

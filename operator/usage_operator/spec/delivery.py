@@ -24,10 +24,12 @@ from usage_operator.spec.types import (
 
 
 class Holidays(Part):
-    """Days that are no working days, besides Saturdays and Sundays."""
+    """Days that are no working days."""
 
     country: Country | None = Field(
-        default=None, description="Country whose public holidays count, ISO 3166-1 alpha-2 (DE)."
+        default=None,
+        description="Country whose weekends and public holidays count, ISO 3166-1 alpha-2 (DE); "
+        "absent: Saturdays and Sundays only.",
     )
     dates: list[Day] = Field(
         default=[], max_length=366, description="Further holidays, as YYYY-MM-DD."
