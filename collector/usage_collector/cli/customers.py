@@ -184,6 +184,10 @@ def _window(month: str | None, since: str | None, until: str | None, now: int) -
 
 
 def _path(id_: str) -> str:
+    if "/" in id_:
+        raise InvalidInput(
+            f"customer {id_!r} is no id", "use letters, digits, dots, dashes and underscores"
+        )
     return f"/v1/customers/{quote(id_, safe='')}"
 
 

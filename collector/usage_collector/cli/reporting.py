@@ -96,6 +96,15 @@ format_option = click.option(
 def tell_partial(answer: Mapping[str, Any]) -> bool:
     """Say on standard error what may be missing from an answer; whether anything is."""
     for one in answer.get("partial", ()):
-        known = f"known up to {one['as_of']}" if one.get("as_of") else "nobody knows since when"
-        click.echo(f"PARTIAL: {one['collector']}: {one['reason']} ({known})", err=True)
+        click.echo(f"PARTIAL: {one['collector']}: {one['reason']} ({_known(one)})", err=True)
     return bool(answer.get("partial"))
+
+
+def _known(one: Mapping[str, Any]) -> str:
+    """Of which times all is known of a collector."""
+    until, again = one.get("as_of"), one.get("until")
+    if until and again:
+        return f"known up to {until}, and again from {again} on"
+    if again:
+        return f"known from {again} on"
+    return f"known up to {until}" if until else "nobody knows since when"

@@ -71,6 +71,7 @@ def test_before_anybody_was_there_none_is_not_said(one: Collector) -> None:
     shown = _run(one, "usage", "--since", "2020-01-01", "--until", "2020-01-31")
     assert shown.code == 1
     assert "PARTIAL: c-0: no collector was there before 20" in shown.err
+    assert "(known from 20" in shown.err
     assert shown.out.splitlines()[-1] == "None is known."
     assert _run(one, "usage", "--until", "2020-01-31").code == 1
     invoice = _run(one, "customers", "invoice", "--month", "2020-01", "--json")
@@ -115,6 +116,7 @@ def test_a_collector_that_answers_is_found(one: Collector) -> None:
         (["usage", "--group-by", "dimension:"], "or dimension:NAME"),
         (["usage", "--format", "xml"], "--format"),
         (["usage", "--peers", ""], "--peers is missing"),
+        (["customers", "archive", "a/b"], "'a/b' is no id"),
         (["customers", "change", "acme"], "nothing is to be changed"),
         (["customers", "invoice", "--month", "2026-13"], "2026-13"),
         (["customers", "invoice", "--month", "2026-10", "--since", "2026-10-01"], "excludes"),
