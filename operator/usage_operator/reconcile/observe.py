@@ -71,7 +71,8 @@ async def _others(
     Give also why it does not answer for a kind, as where the conversion webhook of its definition
     is broken: only who needs that kind has to mind.
     """
-    found, silent = {}, {}
+    found: dict[str, list[Object]] = {}
+    silent: dict[str, errors.ApiError] = {}
     for kind in sorted(await client.offered()):
         # A definition may go at any time, and an older role does not name all kinds.
         with contextlib.suppress(errors.NotFound, errors.Forbidden):
