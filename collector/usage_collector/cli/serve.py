@@ -49,7 +49,8 @@ def _many_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        with contextlib.suppress(ValueError, OSError):  # fewer will do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _claim(folder: Path) -> None:
