@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from usage_collector.errors import DeliveryFailed, PeerUnavailable
-from usage_collector.monthly import earlier
+from usage_collector.monthly import earlier, plan
 from usage_collector.packages import Malformed, Trust
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.delivery import announced, resumed
@@ -18,6 +18,7 @@ from usage_collector.packages.manifest import DELIVERY, Gap
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from usage_collector.monthly.fetching import Fetched
     from usage_collector.monthly.parts import Order
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Peer
@@ -48,37 +49,63 @@ class Before:
 
 
 def look(
-    order: Order, period: Period, proofs: Mapping[str, bytes], peers: Sequence[Peer]
+    order: Order,
+    period: Period,
+    proofs: Mapping[str, bytes],
+    fetched: Sequence[tuple[Peer, Fetched]],
 ) -> Before:
     """Reads the newest manifests of the two periods before, where anybody can still show them.
 
     Destinations are asked first, then collectors, which keep a copy. One that is not signed with
-    any of ``proofs`` is a gap: whoever changed it could change this month's totals by it.
+    any of ``proofs`` is a gap: whoever changed it could change this month's totals by it. So is
+    none, where there should be one.
     """
-    found = Before()
-    trust = Trust(proofs=proofs)
+    found, peers = Before(), [peer for peer, _ in fetched]
     for month in (period.previous, period.previous.previous):
-        for who, show in shown(order, peers, str(month)):
-            try:
-                body = show()
-                manifest = read(order, str(month), body, trust) if body is not None else None
-                if manifest and month == period.previous:
-                    found.carried = resumed(manifest, "carried") + announced(manifest, "pending")
-                    found.resumed = manifest.lines("carried")
-                    found.announced = manifest.lines("pending")
-                    found.manifest = manifest
-                elif manifest:
-                    found.older = manifest
-            except Malformed as error:
-                _log.warning("%s, manifest of %s: %s", who, month, error)
-                reason = f"the manifest of {month} is not as it was signed, and is left out"
-                found.gaps.append(Gap(DELIVERY, reason))
-            except (DeliveryFailed, PeerUnavailable) as error:
-                _log.warning("%s", error)
-            else:
-                if manifest:
-                    found.estimates.append(earlier.estimates(manifest))
-                    break
+        cuts = [cut for _, one in fetched if (cut := one.status.cut(str(month)))]
+        newest = plan.delivered(cuts, ()).newest
+        known = _seek(order, str(month), Trust(proofs=proofs), peers, newest, found.gaps)
+        if cuts and (known is None or known[0].revision < newest):
+            reason = f"what {month} left over is not known: nobody shows its newest manifest"
+            found.gaps.append(Gap(DELIVERY, reason))
+        if known is None:
+            continue
+        manifest, left = known
+        found.estimates.append(earlier.estimates(manifest))
+        if month == period.previous:
+            found.manifest, found.carried = manifest, left
+            found.resumed, found.announced = manifest.lines("carried"), manifest.lines("pending")
+        else:
+            found.older = manifest
+    return found
+
+
+def _seek(
+    order: Order, folder: str, trust: Trust, peers: Sequence[Peer], newest: int, gaps: list[Gap]
+) -> tuple[Manifest, list[Use]] | None:
+    """The newest manifest of a month that anybody shows, and what it left to the next one.
+
+    A destination may have been full when the others got revision ``newest``, which is looked for.
+    """
+    found: tuple[Manifest, list[Use]] | None = None
+    for who, show in shown(order, peers, folder):
+        try:
+            if (body := show()) is None:
+                continue
+            manifest = read(order, folder, body, trust)
+            left = resumed(manifest, "carried") + announced(manifest, "pending")
+        except Malformed as error:
+            _log.warning("%s, manifest of %s: %s", who, folder, error)
+            reason = f"the manifest of {folder} is not as it was signed, and is left out"
+            gaps += [gap for gap in [Gap(DELIVERY, reason)] if gap not in gaps]
+            continue
+        except (DeliveryFailed, PeerUnavailable) as error:
+            _log.warning("%s", error)
+            continue
+        if found is None or manifest.revision > found[0].revision:
+            found = manifest, left
+        if manifest.revision >= newest:
+            break
     return found
 
 

@@ -104,7 +104,7 @@ def run(order: Order, period: Period) -> Outcome:
         _fetch_all(order, period, spool, owing, parts)
         uses = stack.enter_context(Sorter(spool))
         peers = [peer for peer, _ in parts.fetched]
-        before = look(order, period, _proofs(order, parts), peers)
+        before = look(order, period, _proofs(order, parts), parts.fetched)
         _prove_all(order, period, before.manifest, uses, parts)
         if not parts.fetched:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
