@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.operator.support import NOW, as_observed, context
-from usage_operator.manifests import claims
-from usage_operator.plan import Verb, muster, ref
+from usage_operator.manifests import claims, export
+from usage_operator.plan import Verb, muster, ref, stamped
 from usage_operator.reconcile import plan, volumes
 from usage_operator.reconcile.observe import Observed
 from usage_operator.reconcile.references import References
@@ -63,6 +63,20 @@ def test_what_a_claim_can_be(
         # One that has a volume is left as it is.
         found["spec"]["volumeName"] = "pv"
         assert told(made, found) == (None, expected[1])
+
+
+def test_a_class_of_the_clusters_is_left_to_it() -> None:
+    """What is as it was made is not written again; whatever is written keeps the class."""
+    where = context()
+    made = export.claim(where)
+    assert made
+    found = as_observed(stamped(made), phase="Bound")
+    found["spec"] = found["spec"] | {"storageClassName": "default"}
+    assert told(made, found) == (None, "5Gi")
+    where = context(export={"destinations": [{"volume": {"size": "6Gi"}}]})
+    larger = export.claim(where)
+    assert larger
+    assert told(larger, found) == ("default", "6Gi")
 
 
 async def test_a_class_that_was_changed_is_not_written() -> None:

@@ -3,7 +3,17 @@
 from usage_operator.plan.diff import Plan, Step, Verb, diff
 from usage_operator.plan.fleet import Fleet, empty, existing, muster, never_bound, place
 from usage_operator.plan.leaving import doors, ingests, leavers, quiet, waits, word
-from usage_operator.plan.objects import Object, Owner, Ref, digest, mark, owner, posted, ref
+from usage_operator.plan.objects import (
+    Object,
+    Owner,
+    Ref,
+    digest,
+    mark,
+    owner,
+    posted,
+    ref,
+    stamped,
+)
 from usage_operator.plan.rollout import failing, rolling
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "quiet",
     "ref",
     "rolling",
+    "stamped",
     "waits",
     "word",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_operator import naming, quantities
-from usage_operator.plan import place, ref
+from usage_operator.plan import mark, place, ref, stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,15 +30,17 @@ def kept(desired: Sequence[Object], observed: Mapping[Ref, Object]) -> list[Obje
 
 def _kept(desired: Object, there: Object) -> Object:
     sizes = [one["spec"]["resources"]["requests"]["storage"] for one in (desired, there)]
-    spec = desired["spec"] | {
-        "resources": {"requests": {"storage": max(sizes, key=quantities.parse)}},
-    }
-    has = there["spec"].get("storageClassName")
-    if has is not None:
-        spec["storageClassName"] = has
-    elif there["spec"].get("volumeName"):
-        spec.pop("storageClassName", None)
-    return desired | {"spec": spec}
+    size = {"resources": {"requests": {"storage": max(sizes, key=quantities.parse)}}}
+    made = desired | {"spec": desired["spec"] | size}
+    has, wanted = (one["spec"].get("storageClassName") for one in (there, desired))
+    if has is None:
+        if there["spec"].get("volumeName"):
+            made["spec"].pop("storageClassName", None)
+    elif wanted is not None or mark(stamped(made), naming.HASH) != mark(there, naming.HASH):
+        # Once applied it must not be left out again: that would be to take it away. Where nothing
+        # else is to be written it can be left to whoever chose it.
+        made["spec"]["storageClassName"] = has
+    return made
 
 
 def _wanted(spec: Spec, claim: Object) -> tuple[str, str | None]:
