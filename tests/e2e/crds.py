@@ -8,7 +8,7 @@ import yaml
 from tests.kind_helper import toolchain
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.progress import Plain
-from tests.kind_helper.run import run
+from tests.kind_helper.run import run, until
 
 CERT_MANAGER = (
     "github.com/cert-manager/cert-manager@v1.18.2",
@@ -34,5 +34,15 @@ def install(cluster: Cluster, published: tuple[str, tuple[str, ...]]) -> None:
         # Labels are left to templates that only Helm fills in.
         document["metadata"] = {"name": document["metadata"]["name"]}
         cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(document))
-        name = f"crd/{document['metadata']['name']}"
-        cluster.kubectl("wait", "--for=condition=Established", name, "--timeout=30s")
+        established(cluster, document["metadata"]["name"])
+
+
+def established(cluster: Cluster, name: str) -> None:
+    """Wait until a definition is served; kubectl's own wait fails where it has no conditions."""
+
+    def served() -> bool:
+        status = json.loads(cluster.kubectl("get", "crd", name, "-o", "json")).get("status") or {}
+        found = {one["type"]: one["status"] for one in status.get("conditions") or []}
+        return found.get("Established") == "True"
+
+    until(served, f"{name} is served", seconds=60)

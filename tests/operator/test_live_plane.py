@@ -29,6 +29,7 @@ from tests.kind_helper.fixtures import missing_cluster, namespace_object
 from tests.kind_helper.local.provider import Local
 from tests.kind_helper.progress import Silent
 from tests.kind_helper.run import run, until
+from tests.kind_helper.volumes.classes import GROWING
 from tests.operator import hollow
 from tests.operator.conftest import DEPLOY, Operator, Rights, granted
 from tests.operator.live import Place
@@ -76,7 +77,7 @@ def plane() -> Iterator[Place]:
     cluster = found.control_plane(NAME, Silent())
     try:
         cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
-        cluster.kubectl("wait", "--for=condition=Established", "-f", str(DEFINITION))
+        crds.established(cluster, "usagecollectors.usage-operator.io")
         cluster.kubectl("create", "-f", "-", input=namespace_object(NAME, "restricted"))
         yield Place(cluster, NAME)
     finally:
@@ -159,6 +160,34 @@ def test_an_api_server_that_dies_and_comes_back(
         assert len(plane.pods()) == 3
         plane.until("there is a PodMonitor", lambda: made(plane, "podmonitors"), 120)
         plane.until("there are alerts", lambda: made(plane, "prometheusrules"))
+
+
+@contextmanager
+def no_default_class(place: Place) -> Iterator[None]:
+    """Let no storage class be the default for as long as the context lasts."""
+    mark = "storageclass.kubernetes.io/is-default-class"
+    place.kubectl("annotate", "sc", "--all", f"{mark}-")
+    try:
+        yield
+    finally:
+        place.kubectl("annotate", "sc", GROWING, f"{mark}=true")
+
+
+def test_a_storage_class_that_is_named_later(plane: Place, rights: Rights, tmp_path: Path) -> None:
+    """Where the cluster has no default, claims that wait for a volume get the class."""
+    plane = replace(plane, name="classless")
+    zones = [{"name": "a", "nodeSelector": hollow.NOWHERE}]
+
+    def classes() -> set[str | None]:
+        return {one["spec"].get("storageClassName") for one in plane.collectors("pvc")}
+
+    with running(Operator(rights, IMAGE, tmp_path / "log")), no_default_class(plane):
+        plane.apply(zones=zones, minReadySeconds=0)
+        assert "spec.storage.storageClassName" in plane.reason("Ready", "StorageClassMissing", 60)
+        assert classes() == {None}
+        plane.apply(zones=zones, minReadySeconds=0, storage={"storageClassName": hollow.CLASS})
+        plane.ready(timeout=120)
+        assert classes() == {hollow.CLASS}
 
 
 def asked(place: Place) -> tuple[int, int]:
