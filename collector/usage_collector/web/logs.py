@@ -163,3 +163,5 @@ def configure(form: str) -> None:
     handler = Output(sys.stdout, JsonForm() if form == "json" else LineForm())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It writes the address of each request of ours, query and all, every few seconds.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -24,3 +28,33 @@ async def test_no_more_of_a_client_s_text_is_remembered_than_is_written() -> Non
     assert logs._what.cache_info().currsize == 1
     logger._output.flush()
     assert out.getvalue().count("GET") == 3
+
+
+_ASKING = """
+import logging, sys, httpx
+from usage_collector.web import configure
+configure("line")
+logging.getLogger("usage_collector").info("begun")
+httpx.get(sys.argv[1] + "/v1/usage/news?register=secret", trust_env=False)
+logging.shutdown()
+"""
+
+
+class _Anything(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_a_collector_asks_of_others_leaves_no_line() -> None:
+    """It asks every few seconds, with a query; our own lines are there."""
+    with HTTPServer(("127.0.0.1", 0), _Anything) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, "-c", _ASKING, f"http://127.0.0.1:{server.server_port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        server.shutdown()
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert "INFO usage_collector] begun" in line
