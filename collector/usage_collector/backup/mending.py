@@ -23,7 +23,7 @@ def broken(store: Store, index: Index, key: Key | None) -> Iterator[Stored | Kep
     Reading all of it takes as long as a proof does, which follows in the same run.
     """
     if index.verified and not index.verified.ok:
-        every = (*index.packages, *index.manifests)
+        every: tuple[Stored | Kept, ...] = (*index.packages, *index.manifests)
         yield from (one for one in every if not _whole(store, index, one, key))
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tests.collector.backup.doors import Door
     from tests.collector.processes import Collector
-    from usage_collector.backup.index import Index
+    from usage_collector.backup.index import Index, Kept, Stored
 
 # The S3 client cannot be forked once it was used, and that server uses it never.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -100,7 +100,7 @@ class Bench:
         """The index; each file that it names is what was taken, and no position is missing."""
         found = catalog.load(Folder(self._home(prefix)))
         assert found
-        for one in (*found.packages, *found.manifests):
+        for one in named(found):
             data = (self._home(prefix) / one.file).read_bytes()
             assert hashlib.sha256(data).hexdigest() == one.sha256
         for ledger in found.all_ledgers:
@@ -111,14 +111,18 @@ class Bench:
 
     def content(self, prefix: str) -> dict[str, str]:
         """All that is stored: a package's or manifest's SHA-256, by name; else names alone."""
-        known = self.whole(prefix)
-        found = {one.file: one.sha256 for one in (*known.packages, *known.manifests)}
+        found = {one.file: one.sha256 for one in named(self.whole(prefix))}
         home = self._home(prefix)
         names = [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
         return {name: found.get(name, "") for name in names}
 
     def _home(self, prefix: str) -> Path:
         return self.folder / prefix / self.collector.name
+
+
+def named(index: Index) -> list[Stored | Kept]:
+    """Each file that is part of the backup."""
+    return [*index.packages, *index.manifests]
 
 
 def prepare(bench: Bench, tmp_path: Path) -> int:
