@@ -59,7 +59,7 @@ def test_connections_leave_files_for_the_ledgers(tmp_path: Path) -> None:
 
 
 def _is_closed(client: socket.socket) -> bool:
-    client.settimeout(10)
+    client.settimeout(60)
     with contextlib.suppress(ConnectionError):
         return client.recv(1) == b""
     return True
@@ -78,7 +78,7 @@ def test_a_crowd_of_idle_clients_takes_nobody_s_place(tmp_path: Path, secure: st
         kept = HTTPSConnection(*address, context=trusted) if trusted else HTTPConnection(*address)
         crowd = []
         for number in range(_OPENED):
-            client = socket.create_connection(address, timeout=10)
+            client = socket.create_connection(address, timeout=60)
             if trusted:
                 client = trusted.wrap_socket(client, server_hostname="127.0.0.1")
             client.sendall(b"POST /v1/log HTTP/1.1\r\nHost: x\r\n")
@@ -89,7 +89,8 @@ def test_a_crowd_of_idle_clients_takes_nobody_s_place(tmp_path: Path, secure: st
                     assert (answer.status, answer.read()) == (201, b"")
         verify = trusted if trusted else True
         for _ in range(3):
-            post = httpx.post(collector.ingest_url + "/v1/log", content=event(), verify=verify)
+            url = collector.ingest_url + "/v1/log"
+            post = httpx.post(url, content=event(), verify=verify, timeout=60)
             assert post.status_code == 201
         kept.close()
         assert all(map(_is_closed, crowd[: _OPENED - _MOST]))

@@ -182,7 +182,7 @@ def test_a_connection_is_closed_at_its_age(tmp_path: Path) -> None:
     limits = {"USAGE_KEEPALIVE_REQUESTS": "1000000", "USAGE_KEEPALIVE_SECONDS": "1"}
     with (
         CollectorProcess(tmp_path / "data", EATS_SECURE="false", **limits) as collector,
-        httpx.Client(base_url=collector.ingest_url) as client,
+        httpx.Client(base_url=collector.ingest_url, timeout=60) as client,
     ):
         began = time.monotonic()
         while client.get("/healthz").headers.get("Connection") != "close":

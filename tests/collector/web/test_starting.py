@@ -45,7 +45,8 @@ def test_a_start_on_a_disk_that_is_busy_says_what_it_waits_for(tmp_path: Path) -
     strace = ["strace", "-D", "-f", "-o", "/dev/null", slowed]
     collector = CollectorProcess(tmp_path / "data", wrapper=strace, EATS_SECURE="false")
     with collector.patch("usage_collector.web.starting.PATIENCE_SECONDS", 0.3):
-        httpx.post(collector.ingest_url + "/v1/log", content=event()).raise_for_status()
+        url = collector.ingest_url + "/v1/log"
+        httpx.post(url, content=event(), timeout=60).raise_for_status()
         lines = collector.log.read_text().splitlines()
     assert lines[0].endswith(f"starts on {tmp_path / 'data'}")
     assert "starting: taking the data folder takes" in lines[1]
