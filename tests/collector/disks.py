@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def make(image: Path, size: int) -> None:
-    """A sparse image of that many bytes with an ext4 in it."""
+def _need_root() -> None:
     if os.geteuid() != 0:
         lacking("mounting a file system needs root")
+
+
+def make(image: Path, size: int) -> None:
+    """A sparse image of that many bytes with an ext4 in it."""
+    _need_root()
     needed("e2fsprogs", lambda: shutil.which("mkfs.ext4"))
     with image.open("wb") as file:
         file.truncate(size)
@@ -46,6 +50,7 @@ def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
 @contextmanager
 def memory(size: int) -> Iterator[Path]:
     """A folder in memory that holds that many bytes and no more."""
+    _need_root()
     folder = Path(tempfile.mkdtemp(prefix="memory-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.collector.disks import memory
 from tests.collector.made import Ledger, delivery, event, ledger
 from tests.collector.processes import command
 from usage_collector.periods import Period
@@ -172,6 +173,15 @@ def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     manifest.write_bytes(manifest.read_bytes().replace(b"2026-10", b"2026-11"))
     altered = command("report", folder)
     assert (altered.code, "signature" in altered.err) == (1, True)
+
+
+def test_a_page_that_does_not_fit_is_not_left_half(tmp_path: Path) -> None:
+    """A full disk is named, and the next try finds nothing that is there already."""
+    made(tmp_path / "2026-10", event("a"))
+    with memory(8192) as full:
+        done = command("report", tmp_path / "2026-10", "--html", full / "page.html")
+        assert (done.code, "No space left" in done.err) == (2, True)
+        assert list(full.iterdir()) == []
 
 
 def test_a_kind_without_a_name_leaves_no_mark() -> None:

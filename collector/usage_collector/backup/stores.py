@@ -187,6 +187,8 @@ class FolderPlace:
     def collectors(self) -> list[str]:
         """Those that have one."""
         try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                next(iter(self._root.iterdir()), None)  # `glob` finds nothing where it may not look
             found = (path for name in INDEXES for path in self._root.glob(f"*/{name}"))
             return sorted({path.parent.name for path in found})
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from usage_collector.packages.manifest import revision_of
 from usage_collector.report import as_csv, as_html, figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rich.console import Console
 
@@ -92,12 +93,23 @@ def _write(path: Path, content: bytes, flag: str) -> None:
         sys.stdout.buffer.write(content)
         return
     try:
-        with path.open("xb") as file:
+        with path.open("xb") as file, _whole(path):
             file.write(content)
+            file.flush()
     except FileExistsError:
         raise InvalidInput(f"{flag}: {path} exists already", "nothing is overwritten") from None
     except OSError as error:
         raise InvalidInput(f"{flag}: {path}: {error.strerror}", "give another file") from None
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """What could not be written to its end is not left there."""
+    try:
+        yield
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _print(body: Mapping[str, object], screen: Console) -> None:

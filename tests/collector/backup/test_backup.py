@@ -112,6 +112,15 @@ def test_a_lost_volume_comes_back(collector: Collector, tmp_path: Path) -> None:
     assert command("check", "--data-dir", collector.data).code == 0
 
 
+def test_a_place_that_cannot_be_looked_at_is_not_an_empty_one(tmp_path: Path) -> None:
+    """Nobody is told that there is no backup where that is not known."""
+    place = tmp_path / "place"
+    place.symlink_to(place)
+    done = command("backups", place)
+    assert (done.code, "Too many levels" in done.err) == (1, True)
+    assert "there is no backup" not in done.err
+
+
 def test_a_key_that_comes_later_says_what_it_does_not_encrypt(
     collector: Collector, tmp_path: Path
 ) -> None:
