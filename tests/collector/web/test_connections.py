@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.collector.process import CollectorProcess
@@ -31,6 +31,7 @@ class _Connection:
     transport: object
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(_Connection, st.integers(0, 99), st.booleans(), st.sampled_from([None, ""])),
@@ -38,10 +39,10 @@ class _Connection:
     ),
     st.integers(1, 100),
 )
-def test_only_idle_ones_go_and_the_longest_idle_first(given: list[_Connection], most: int) -> None:
+def test_only_idle_ones_go_and_the_longest_idle_first(found: list[_Connection], most: int) -> None:
     """As many as are too many, if there are so many, and never one with a request under way."""
-    there = [one for one in given if one.transport is not None]
-    gone = longest_idle(given, most)
+    there = [one for one in found if one.transport is not None]
+    gone = longest_idle(found, most)
     assert all(one.idle and one.transport is not None for one in gone)
     assert bool(gone) == (len(there) > most and any(one.idle for one in there))
     kept = sorted(one.used for one in there if one.idle)[len(gone) :]
