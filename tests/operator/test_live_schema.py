@@ -128,10 +128,11 @@ def test_names_that_do_not_fit_are_refused(
 
 
 def test_volumes_cannot_shrink(bare: Place) -> None:
-    """Neither the common size nor a zone's nor the exports', but another spelling is no change."""
+    """Neither collectors' nor exports' nor backups', but another spelling is no change."""
     zones = [ONE | {"size": "3Gi"}, {"name": "eu-1b"}]
     export = {"destinations": [{"volume": {"size": "5Gi"}}]}
     good: dict[str, Any] = {"zones": zones, "storage": {"size": "2Gi"}, "export": export}
+    good["backup"] = {"destination": {"volume": {"size": "5Gi"}}}
     bare.apply(**good)
     smaller = [ONE | {"size": "1Gi"}, {"name": "eu-1b"}]
     changes: list[dict[str, Any]] = [
@@ -139,6 +140,7 @@ def test_volumes_cannot_shrink(bare: Place) -> None:
         {"zones": smaller},
         {"zones": [ONE, {"name": "eu-1b"}]},
         {"export": {"destinations": [{"volume": {"size": "4Gi"}}]}},
+        {"backup": {"destination": {"volume": {"size": "4Gi"}}}},
     ]
     for change in changes:
         words = bare.refusal(**{**good, **change})
@@ -146,6 +148,7 @@ def test_volumes_cannot_shrink(bare: Place) -> None:
         assert "keep the old size" in words
     bare.apply(**{**good, "storage": {"size": "2048Mi"}})
     bare.apply(**{**good, "zones": [*zones, {"name": "eu-1c", "size": "1Gi"}]})
+    bare.apply(**{**good, "backup": None})
 
 
 def test_nulls_are_like_nothing(bare: Place) -> None:

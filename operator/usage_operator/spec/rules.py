@@ -206,6 +206,15 @@ SPEC = [
         + ") || quantity(d.volume.size).compareTo(quantity(o.volume.size)) >= 0))",
         "export.destinations[].volume.size cannot shrink: keep the old size or more",
     ),
+    _rule(
+        f"!({_GIVEN.format('backup')}) || !has(oldSelf.backup) || dyn(oldSelf.backup) == null || !("
+        + _SIZED.format("self.backup.destination")
+        + ") || !("
+        + _SIZED.format("oldSelf.backup.destination")
+        + ") || quantity(self.backup.destination.volume.size).compareTo("
+        "quantity(oldSelf.backup.destination.volume.size)) >= 0",
+        "backup.destination.volume.size cannot shrink: keep the old size or more",
+    ),
 ]
 RESOURCE = [
     _rule(
