@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from usage_collector.monthly.plan import covered_from, previous_cut
 from usage_collector.packages.manifest import Gap
-from usage_collector.periods import Period, microseconds
+from usage_collector.periods import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from usage_collector.packages.manifest import Manifest
     from usage_collector.peers import Cut, Ledger, Loss, Status
+    from usage_collector.periods import Period
 
 _ENDLESS = 2**62
 
