@@ -89,6 +89,8 @@ def _fill(folder: Path, zones: int, customers: int) -> int:
 def _show(visit: Visit, address: str, title: str) -> None:
     visit.page.add_init_script(_MARK)
     session = visit.context.new_cdp_session(visit.page)
+    # Time of a processor, since the machine may have other things to do.
+    session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
     session.send("Performance.enable")
     page = visit.open(address)
     drawn: float = page.evaluate(
