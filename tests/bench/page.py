@@ -2,7 +2,8 @@
 
 `python -m tests.bench.page [--customers N] [--zones N]`: a job on each of 365 days for each zone
 and customer, in the day index of one collector, and the page at ``/`` in Chromium, for a year and
-for a month: when all was drawn, what of that the browser was busy for, and what it asked for.
+for a month: when all was drawn, how much of a processor's time the browser's main thread took for
+it, and what it asked for.
 """
 
 from __future__ import annotations
