@@ -46,6 +46,7 @@ class Members:
             urls = peers.addresses(settings.peers, secure=settings.pandas_secure)
             stamp = (urls, files.fingerprint([settings.ca_file, settings.tokens_file]))
             if stamp == self._stamp:
+                self.problem = ""
                 return
             token, tls = _token(settings), peers.trust(settings.ca_file)
         except (UsageError, OSError) as error:

@@ -35,3 +35,19 @@ def test_a_list_that_cannot_be_read_is_logged_once(
     assert (members.problem, set(members.peers)) == ("", {"http://a:8000", "http://b:8000"})
     assert len(listed) == 2
     members.close()
+
+
+def test_until_it_was_read_nobody_is_known(tmp_path: Path) -> None:
+    """Then an answer lacks others without knowing whom; what is mended is forgotten."""
+    file = tmp_path / "peers"
+    members = Members(settings.load({"USAGE_PEERS": f"@{file}"}, {}), lambda _: None)
+    assert members.problem
+    assert not members.is_known
+    for text, known in (("http://a:8000", True), ("a b c", False), ("http://a:8000", True)):
+        file.write_text(text)
+        members.refresh()
+        assert bool(members.problem) != known
+    assert members.is_known
+    members.close()
+    alone = Members(settings.load({}, {}), lambda _: None)
+    assert (alone.problem, alone.is_known) == ("", True)
