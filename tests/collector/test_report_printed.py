@@ -32,20 +32,22 @@ def month(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.timeout(300)
 def test_the_page_prints_whole(tmp_path: Path) -> None:
-    """Nothing runs off the paper, every row is on it, and ink is dark though the screen was."""
+    """Nothing runs off paper or phone, every row is there, and ink is dark if the screen was."""
     read = needed("poppler-utils", lambda: shutil.which("pdftotext"))
     body, path = month(tmp_path), tmp_path / "report.html"
     path.write_bytes(as_html(body, "0123456789abcdef"))
     with chromium() as browser:
         visit = Visit(browser, path.as_uri(), color_scheme="dark")
         visit.page.goto(path.as_uri())
+        wide = "document.documentElement.scrollWidth - innerWidth"
+        visit.page.set_viewport_size({"width": 360, "height": 800})
+        assert visit.page.evaluate(wide) <= 0, "on a phone"
         visit.page.emulate_media(media="print", color_scheme="dark")
         assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
             "rgb(255, 255, 255)"
         )
         for paper, width in PAPER.items():
             visit.page.set_viewport_size({"width": int(width / 25.4 * 96), "height": 900})
-            wide = "document.documentElement.scrollWidth - innerWidth"
             assert visit.page.evaluate(wide) <= 0
             (tmp_path / "page.pdf").write_bytes(visit.page.pdf(format=paper))
             text = subprocess.run(
