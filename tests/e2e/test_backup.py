@@ -31,17 +31,22 @@ BACKUP = {"schedule": "0 0 1 1 *", "verify": {"everyDays": 1}}
 FOLLOWED = BACKUP | {"continuous": {"everySeconds": 1}}
 
 
-def backup(system: System, zone: str) -> dict[str, Any]:
-    """Runs a zone's backup at once; its summary."""
+def backup(system: System, zone: str, *flags: str, code: int = 0) -> dict[str, Any]:
+    """Runs a zone's backup at once, with more flags; its summary. It must end with that code."""
     name = f"backup-now-{zone}"
+    origin = ("job", name, f"--from=cronjob/{system.name}-{zone}-backup")
+    job = json.loads(system.kubectl("create", *origin, "--dry-run=client", "--output=json"))
+    job["spec"]["template"]["spec"]["containers"][0]["args"] += flags
+    if code:
+        job["spec"]["backoffLimit"] = 0
     system.kubectl("delete", "job", name, "--ignore-not-found", "--wait=true")
-    system.kubectl("create", "job", name, f"--from=cronjob/{system.name}-{zone}-backup")
+    system.apply(job)
     ended = "jsonpath={.status.conditions[?(@.status=='True')].type}"
     system.kubectl("wait", f"--for={ended}", f"job/{name}", "--timeout=120s")
     pods = system.get("pods", f"--selector=job-name={name}")["items"]
     state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
-    if state["exitCode"]:
-        raise failed(f"job {name} failed", system.kubectl("logs", f"job/{name}"))
+    if state["exitCode"] != code:
+        raise failed(f"job {name} ended otherwise", system.kubectl("logs", f"job/{name}"))
     return dict(json.loads(state["message"]))
 
 
@@ -68,6 +73,14 @@ def condition(system: System, kind: str) -> tuple[str, str]:
     """Status and reason of a condition."""
     found = system.get("uc", system.name)["status"]["conditions"]
     return next((one["status"], one["reason"]) for one in found if one["type"] == kind)
+
+
+def message_of(system: System, kind: str, status: str) -> str:
+    """Waits until a condition has that status; its message."""
+    resource = f"uc/{system.name}"
+    system.kubectl("wait", f"--for=condition={kind}={status}", resource, "--timeout=60s")
+    found = system.get("uc", system.name)["status"]["conditions"]
+    return next(str(one["message"]) for one in found if one["type"] == kind)
 
 
 def destroy(system: System, *names: str) -> None:
@@ -256,6 +269,45 @@ def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> No
         raise failed("the next backup lacks what was shipped", json.dumps(done))
     assert (done["result"], done["verified_ok"]) == ("backed-up", True)
     assert condition(system, "BackedUp")[1] != "ShipperBehind"
+    spoiled(system, shipped[0]["id"])
+
+
+FLIP = """
+import json, pathlib, sys
+(index,) = pathlib.Path("/backups").glob("*/index.json")
+files = {one["ledger"]: one["file"] for one in json.loads(index.read_text())["index"]["packages"]}
+path = index.parent / files[sys.argv[1]]
+data = bytearray(path.read_bytes())
+data[len(data) // 2] ^= 1
+path.write_bytes(data)
+print(path.name)
+"""
+
+
+def spoiled(system: System, lost: str) -> None:
+    """One flipped byte of what only the backup has is told by its proof until it is put right.
+
+    What the collector still has is fetched again.
+    """
+
+    def flip(ledger: str) -> str:
+        shipper = ("exec", f"deployment/{system.name}-{ZONE}-backup", "--")
+        return system.kubectl(*shipper, "python3", "-c", FLIP, ledger).strip()
+
+    system.simulate("--jobs=60", "--sessions=0", "--connections=6", "--reconnect", "--seed=43")
+    for zone in (BROKEN, LATER):
+        backup(system, zone)
+    message_of(system, "BackupVerified", "True")
+    name = flip(lost)
+    assert backup(system, ZONE, "--verify", code=1)["verified_ok"] is False
+    message = message_of(system, "BackupVerified", "False")
+    assert name in message
+    assert "the next run fetches again" in message
+    assert flip(lost) == name
+    other = flip(periods(system)[f"{system.name}-{ZONE}-0"][-1]["id"])
+    assert backup(system, ZONE)["verified_ok"]
+    message = message_of(system, "BackupVerified", "True")
+    assert f"{other} was not what was taken, and was fetched again" in message
 
 
 def give(system: System, **secrets: dict[str, str]) -> None:
@@ -306,6 +358,11 @@ def test_an_encrypted_bucket_is_where_another_namespace_begins(
         )
         taken = backup(system, BROKEN)
         assert (taken["result"], taken["verified_ok"]) == ("backed-up", True)
+        give(system, sealing={"backup.key": "of-nobody-" + "n" * 32})
+        assert backup(system, BROKEN, code=2)["result"] == "failed"
+        assert "is encrypted with key" in message_of(system, "BackedUp", "False")
+        give(system, sealing=key)
+        assert backup(system, BROKEN)["events"] == taken["events"]
         heir.apply(heir.resource(fields))
         assert stored(tmp_path / "s3", secrets(system)) > 0
         said = restored(heir, "spec.restore.from", "Restored")
