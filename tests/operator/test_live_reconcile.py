@@ -291,11 +291,17 @@ def test_volumes_grow_under_running_pods(place: Place) -> None:
     assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
 
-def test_volumes_that_cannot_grow_are_told_of(place: Place) -> None:
-    """A storage class without growth leads to a condition with the API server's own words."""
+def test_volumes_that_cannot_change_are_told_of(place: Place) -> None:
+    """Another storage class is told while all serve; one without growth in the API's own words."""
     place.apply(storage={"storageClassName": "usage-fixed"})
     place.ready()
     pods = place.pods()
+    exports = {"destinations": [{"volume": {"storageClassName": "usage-fixed"}}]}
+    place.apply(storage={"storageClassName": "usage-local"}, export=exports)
+    words = place.reason("Degraded", "StorageClassDiffers")
+    assert f"data-{place.name}-eu-1b-0 are of usage-fixed" in words
+    assert f"{place.name}-export is of usage-local" in words
+    place.ready()
     place.apply(storage={"storageClassName": "usage-fixed", "size": "2Gi"})
     words = place.reason("Ready", "ApplyFailed")
     assert f"PersistentVolumeClaim data-{place.name}-eu-1a-0" in words
