@@ -25,7 +25,9 @@ NAMES = ["Acme", "W" * 90, *(f"Customer Number {n}" for n in range(60))]
 def month(folder: Path) -> dict[str, Any]:
     """A month with a gap, unknown days, long names, and more customers than fit on a page."""
     jobs = [event(n, 60 + n, customer_id=name) for n, name in enumerate(NAMES)]
-    body = delivery(folder, Ledger(jobs), (1, len(jobs)), counted_at=Period(2026, 10).end).body
+    body: dict[str, Any] = delivery(
+        folder, Ledger(jobs), (1, len(jobs)), counted_at=Period(2026, 10).end
+    ).body
     gap = {"collector": "c-9", "ledger": "0" * 36, "reason": "did not answer " * 20}
     day = {"coverage": 0.5, "count": None, "silent_sessions": 3, "early_events": None}
     zones = ("eu-1a", "z" * 40, None)
