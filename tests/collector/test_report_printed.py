@@ -15,6 +15,7 @@ from usage_collector.periods import Period
 from usage_collector.report import as_html
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PAPER = {"A4": 210 - 30, "Letter": 215.9 - 30}
@@ -25,7 +26,7 @@ NAMES = ["Acme", "W" * 90, *(f"Customer Number {n}" for n in range(60))]
 def month(folder: Path) -> dict[str, Any]:
     """A month with a gap, unknown days, long names, and more customers than fit on a page."""
     jobs = [event(n, 60 + n, customer_id=name) for n, name in enumerate(NAMES)]
-    body: dict[str, Any] = delivery(
+    body: Mapping[str, Any] = delivery(
         folder, Ledger(jobs), (1, len(jobs)), counted_at=Period(2026, 10).end
     ).body
     gap = {"collector": "c-9", "ledger": "0" * 36, "reason": "did not answer " * 20}
