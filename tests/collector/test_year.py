@@ -164,8 +164,7 @@ def test_any_single_event_that_is_changed_anywhere_is_found(
 
 
 def _names(found: list[Finding], path: Path, position: int) -> bool:
-    """Whether a finding is about this file, and one with positions about this one or before it."""
+    """Whether a finding is about this file, and says which positions: this one, or up to it."""
     here = [one for one in found if one.file == str(path)]
     placed = [one for one in here if one.first is not None and one.last is not None]
-    right = [one for one in placed if (one.first or 0) <= position <= (one.last or 0) + 1]
-    return bool(here) and (bool(right) or not placed)
+    return any((one.first or 0) <= position <= (one.last or 0) + 1 for one in placed)
