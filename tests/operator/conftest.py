@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.kind_helper import images
+from tests.e2e import crds
+from tests.kind_helper import engines, images
 from tests.kind_helper.fixtures import namespace_name, namespace_object
 from tests.operator.live import Place
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.kind_helper.cluster import Cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+HAPROXY = Path(__file__).parents[1] / "e2e" / "proxy.Containerfile"
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +36,7 @@ def definition(cluster: Cluster) -> Cluster:
     """Give the cluster with the resource's definition and the delete warning."""
     for file in ("crd/usagecollectors.yaml", "base/delete-warning.yaml"):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(DEPLOY / file))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/usagecollectors.usage-operator.io")
+    crds.established(cluster, "usagecollectors.usage-operator.io")
     return cluster
 
 
@@ -43,6 +45,17 @@ def collector_image(cluster: Cluster) -> str:
     """Give the collector's image, built from this working tree, on every node."""
     name = images.reference("collector")
     cluster.load(images.build_all()[name], name)
+    return name
+
+
+@pytest.fixture
+def proxy_image(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let operators use a proxy's image that is on every node; USAGE_TEST_PROXY_IMAGE names one."""
+    name = os.environ.get("USAGE_TEST_PROXY_IMAGE", images.reference("proxy"))
+    if "USAGE_TEST_PROXY_IMAGE" not in os.environ:
+        base = None if engines.running_engine() else images.base_image()
+        cluster.load(images.build(HAPROXY, name, base, inputs=()), name)
+    monkeypatch.setenv("USAGE_OPERATOR_PROXY_IMAGE", name)
     return name
 
 

@@ -115,7 +115,12 @@ def enforce(cluster: Cluster, *places: str) -> None:
         return found
 
     world = World(
-        [pod for place in places for pod in listed("pods", place) if pod["status"].get("podIP")],
+        [
+            pod
+            for place in places
+            for pod in listed("pods", place)
+            if pod["status"].get("phase") == "Running"
+        ],
         {
             place: json.loads(cluster.kubectl("get", "namespace", place, "-o", "json"))["metadata"][
                 "labels"
