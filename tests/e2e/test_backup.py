@@ -256,9 +256,9 @@ def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> No
     shipper = f"deployment/{system.name}-{ZONE}-backup"
     system.kubectl("wait", "--for=create", shipper, "--timeout=60s")
     system.kubectl("wait", "--for=condition=Available", shipper, "--timeout=120s")
-    system.simulate("--jobs=300", "--sessions=5", "--connections=4", "--seed=41")
+    system.simulate("--jobs=300", "--sessions=5", "--connections=12", "--reconnect", "--seed=41")
     first = backup(system, ZONE)
-    system.simulate("--jobs=200", "--sessions=0", "--connections=4", "--seed=42")
+    system.simulate("--jobs=200", "--sessions=0", "--connections=12", "--reconnect", "--seed=42")
     shipped = level(system)
     assert held(system)["events"] > first["events"]
 
