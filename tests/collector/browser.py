@@ -19,6 +19,44 @@ if TYPE_CHECKING:
 SECONDS = 60
 """How long the browser may take for anything, on a machine that is busy."""
 
+CONTRAST = """
+() => {
+  const light = (c) => {
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = c.map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const found = parts(getComputedStyle(one).backgroundColor);
+      if (found.length < 4 || found[3] > 0) return found.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const one of document.querySelectorAll("main *, header *")) {
+    const own = [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !one.checkVisibility()) continue;
+    const pair = [light(parts(getComputedStyle(one).color).slice(0, 3)), light(behind(one))];
+    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    if (ratio < 4.5) poor.push(`${one.tagName} ${one.className}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}
+"""
+"""Texts that do not stand out enough (WCAG 2.2, 1.4.3), each with its contrast."""
+SHIFTS = """
+() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const one of list.getEntries()) if (!one.hadRecentInput) sum += one.value;
+  }).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => done(sum)));
+})
+"""
+"""How much of the page jumped about since it was opened."""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:

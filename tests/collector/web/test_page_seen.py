@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.collector.browser import Visit, chromium
+from tests.collector.browser import CONTRAST, SHIFTS, Visit, chromium
 from tests.collector.process import CollectorProcess, free_port
 from tests.collector.samples import array, event
 from tests.collector.year.clock import HandSet
@@ -385,40 +385,3 @@ def test_it_waits_where_requests_are_limited(
         page = open_page(process)
         assert page.inner_text("#state").startswith("As of")
         assert '" 429 ' in process.log.read_text()
-
-
-CONTRAST = """
-() => {
-  const light = (c) => {
-    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    const [r, g, b] = c.map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-  const behind = (one) => {
-    for (; one; one = one.parentElement) {
-      const found = parts(getComputedStyle(one).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found.slice(0, 3);
-    }
-    return [255, 255, 255];
-  };
-  const poor = [];
-  for (const one of document.querySelectorAll("main *, header *")) {
-    const own = [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !one.checkVisibility()) continue;
-    const pair = [light(parts(getComputedStyle(one).color).slice(0, 3)), light(behind(one))];
-    const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-    if (ratio < 4.5) poor.push(`${one.tagName} ${one.className}: ${ratio.toFixed(2)}`);
-  }
-  return poor;
-}
-"""
-SHIFTS = """
-() => new Promise((done) => {
-  let sum = 0;
-  new PerformanceObserver((list) => {
-    for (const one of list.getEntries()) if (!one.hadRecentInput) sum += one.value;
-  }).observe({ type: "layout-shift", buffered: true });
-  requestAnimationFrame(() => requestAnimationFrame(() => done(sum)));
-})
-"""
