@@ -24,6 +24,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from tests.bench import figures
 from tests.collector.processes import Collector, make_keys
 from usage_collector import events
@@ -128,6 +130,13 @@ def ingesting(one: Collector, seed: int) -> Iterator[dict[str, float]]:
         found["rate"] = facts["events"] / facts["took_seconds"]
 
 
+def _settle(one: Collector) -> None:
+    """Waits until its usage counts all that is stored, which takes memory, too."""
+    done = re.compile(r"^usage_uncounted_events 0(\.0)?$", re.MULTILINE)
+    while not done.search(httpx.get(f"http://{one.address}/metrics").text):
+        time.sleep(1)
+
+
 def measure(folder: Path, number: int) -> dict[str, float]:
     """Fills, exports and verifies; the figures."""
     began = time.perf_counter()
@@ -138,6 +147,8 @@ def measure(folder: Path, number: int) -> dict[str, float]:
     try:
         for one in made:
             one.start()
+        for one in made:
+            _settle(one)
         figure |= _export(folder, made, keys)
     finally:
         for one in made:
