@@ -105,6 +105,22 @@ async def test_a_class_that_was_changed_is_not_written() -> None:
     assert made["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "fast"
 
 
+async def test_a_class_that_is_gone_is_given_to_nobody() -> None:
+    """A claim that has it is grown all the same; one that would get it waits."""
+    where = context(
+        storage={"size": "3Gi"}, backup={"destination": {"volume": {"storageClassName": "ssd"}}}
+    )
+    there = [
+        claim("data-speech-eu-1a-0", "collector", "eu-1a", storageClassName="ssd"),
+        claim("speech-eu-1a-backup", "backup", "eu-1a"),
+    ]
+    seen = Observed({ref(one): one for one in there})
+    fleet = muster({"eu-1a": 1, "eu-1b": 1}, {}, {})
+    steps = (await plan(None, where, seen, fleet, References(classes=("ssd",)), NOW)).steps
+    written = [step.ref.name for step in steps if step.ref.kind == "PersistentVolumeClaim"]
+    assert written == ["data-speech-eu-1a-0", "speech-export"]
+
+
 def test_volumes_of_another_class_are_named() -> None:
     """By field, class and claim; not those that leave, nor where the spec asks for none."""
     fields: dict[str, Any] = {
@@ -122,6 +138,7 @@ def test_volumes_of_another_class_are_named() -> None:
         claim("speech-export", "export", storageClassName="ssd"),
         claim("speech-a-backup", "backup", "a", storageClassName="ssd"),
         claim("speech-b-backup", "backup", "b", storageClassName="cold"),
+        claim("speech-gone-backup", "backup", "gone", storageClassName="ssd"),
     ]
     said = volumes.differing(context(**fields).spec, there)
     assert [one.partition(": ")[0] for one in said] == [

@@ -243,7 +243,7 @@ async def plan(
         failed=failing(seen.collectors),
         closed=survey.window(context.spec, now),
     )
-    classes.withhold(found, references.classes)
+    classes.withhold(found, references.classes, seen.objects)
     found.steps[:0] = doors(seen.collectors, fleet, drained.reopened, now)
     return found
 

@@ -8,10 +8,10 @@ from usage_operator import errors, naming
 from usage_operator.conditions import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from usage_operator.kube import Client
-    from usage_operator.plan import Object, Plan
+    from usage_operator.plan import Object, Plan, Ref, Step
     from usage_operator.spec import Spec
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -77,14 +77,22 @@ def of(lacking: Iterable[Lack], component: str) -> tuple[Trouble, ...]:
     return tuple(lack.trouble for lack in lacking if lack.component == component)
 
 
-def withhold(plan: Plan, lacking: Iterable[str]) -> None:
-    """Make no claim of a class that is not there: a claim's class cannot be corrected."""
+def withhold(plan: Plan, lacking: Iterable[str], there: Mapping[Ref, Object]) -> None:
+    """Give no claim a class that is not there: a claim's class cannot be corrected.
+
+    A claim that has it already outlives it, and is still grown and marked.
+    """
     names = set(lacking)
+
+    def given(step: Step) -> bool:
+        name = step.document["spec"].get("storageClassName")
+        has = step.ref in there and there[step.ref]["spec"].get("storageClassName")
+        return name in names and has != name
+
     plan.steps[:] = [
         step
         for step in plan.steps
-        if step.ref.kind != "PersistentVolumeClaim"
-        or step.document["spec"].get("storageClassName") not in names
+        if step.ref.kind != "PersistentVolumeClaim" or not given(step)
     ]
 
 

@@ -44,13 +44,18 @@ def _kept(desired: Object, there: Object) -> Object:
 
 
 def _wanted(spec: Spec, claim: Object) -> tuple[str, str | None]:
-    """Give the storage class that the spec asks for, and the field that does."""
-    component = claim["metadata"]["labels"].get(naming.COMPONENT)
+    """Give the storage class that the spec asks for, and the field that does.
+
+    Nothing is asked of claims that only stay, as those of zones that left the spec do.
+    """
+    labels = claim["metadata"]["labels"]
+    component, zones = labels.get(naming.COMPONENT), {zone.name for zone in spec.zones}
     if component == naming.EXPORT and spec.export.volume and not spec.export.volume.claim_name:
         field = "storageClassName of the volume in spec.export.destinations"
         return field, spec.export.volume.storage_class_name
-    if component == naming.BACKUP and spec.backup and (volume := spec.backup.destination.volume):
-        return "spec.backup.destination.volume.storageClassName", volume.storage_class_name
+    kept = spec.backup.destination.volume if spec.backup else None
+    if component == naming.BACKUP and kept and labels.get(naming.ZONE) in zones:
+        return "spec.backup.destination.volume.storageClassName", kept.storage_class_name
     where = place(claim) if component == naming.COLLECTOR else None
     for index, zone in enumerate(spec.zones):
         if where and where[0] == zone.name and where[1] < zone.replicas:
