@@ -90,9 +90,7 @@ def withhold(plan: Plan, lacking: Iterable[str], there: Mapping[Ref, Object]) ->
         return name in names and has != name
 
     plan.steps[:] = [
-        step
-        for step in plan.steps
-        if step.ref.kind != "PersistentVolumeClaim" or not given(step)
+        step for step in plan.steps if step.ref.kind != "PersistentVolumeClaim" or not given(step)
     ]
 
 
