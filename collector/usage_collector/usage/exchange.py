@@ -261,13 +261,19 @@ class Exchange:
 
 
 def _lost(known: Known, news: News) -> list[Loss]:
-    """What a collector says without knowing it: that it lost what it held before."""
+    """What a collector says without knowing it: that it lost what it held before.
+
+    What it lacked when it was heard last it lacks for good, such as events that were not counted.
+    """
     began, anew = known.began, news.began
     if known.collector != news.collector or known.epoch == news.epoch:
         return []
     if known.heard is None or began is None or anew is None or anew <= began:
         return []
-    return [Loss(news.collector, anew, known.heard, began)]
+    gaps = [one for one in known.troubles if one.until is not None]
+    lasting = [one.since for one in known.troubles if one.until is None]
+    heard = min([known.heard, *(began if since is None else since for since in lasting)])
+    return [Loss(news.collector, anew, heard, began, gaps)]
 
 
 def news(

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class Loss(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A collector that has nothing of before ``anew``: there since ``began``, last ``heard`` then.
+    """A collector that has nothing of before ``anew``: there since ``began``, known to ``heard``.
 
-    All are µs.
+    All are µs. ``gaps`` are stretches before that it lacked already, and no longer knows of.
     """
 
     collector: str
     anew: int
     heard: int
     began: int
+    gaps: list[Trouble] = []
 
     def merged(self, other: Loss | None) -> Loss:
         """What both say of one loss; a collector may have been heard by one longer than by another.
@@ -38,13 +39,15 @@ class Loss(msgspec.Struct, frozen=True, array_like=True, order=True):
         if other is None:
             return self
         heard, began = min(self.heard, other.heard), min(self.began, other.began)
-        return Loss(self.collector, self.anew, heard, began)
+        gaps = {msgspec.structs.astuple(gap): gap for gap in (*self.gaps, *other.gaps)}
+        in_order = sorted(gaps.values(), key=repr)
+        return Loss(self.collector, self.anew, heard, began, in_order)
 
     @property
-    def trouble(self) -> Trouble:
+    def troubles(self) -> list[Trouble]:
         """What is not known because of it."""
         why = f"it lost what it held, and began anew at {moment(self.anew):%Y-%m-%d %H:%M:%S} UTC"
-        return Trouble(why, self.heard, self.anew)
+        return [*self.gaps, Trouble(why, self.heard, self.anew)]
 
     @property
     def line(self) -> dict[str, object]:
@@ -61,6 +64,6 @@ def remembered(source: Source, losses: Iterable[Loss]) -> Source:
     began = min(loss.began for loss in own)
     return msgspec.structs.replace(
         source,
-        troubles=[*source.troubles, *(loss.trouble for loss in own)],
+        troubles=[*source.troubles, *(trouble for loss in own for trouble in loss.troubles)],
         began=began if source.began is None else min(began, source.began),
     )

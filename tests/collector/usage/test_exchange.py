@@ -111,6 +111,34 @@ def test_one_that_lost_its_volume_was_there_before(tmp_path: Path) -> None:
     young.close()
 
 
+def test_what_one_lacked_before_it_lost_its_volume_stays_unknown(tmp_path: Path) -> None:
+    """It had not counted all, and lost ends of ledgers: now it knows of neither."""
+    clock, peer = [NOW], Told()
+    behind = Trouble("not all events are counted yet", NOW - HOUR, kind=Kind.BEHIND)
+    peer.troubles = (LOST, behind)
+    store = Store(tmp_path)
+    first = Exchange(store, Registry(tmp_path, "a-0", lambda: 0), Book(tmp_path), lambda: clock[0])
+    first.ask(peer)
+    clock[0], peer.epoch, peer.began = NOW + DAY, "another volume", NOW + HOUR
+    peer.troubles = ()
+    first.ask(peer)
+    for one in (first, _exchange(tmp_path, store, NOW + DAY)):
+        source = remembered(one.known(peer.url).source(NOW + DAY), one.losses)
+        assert sorted((trouble.since, trouble.until) for trouble in source.troubles) == [
+            (LOST.since, LOST.until),
+            (NOW - HOUR, NOW + HOUR),
+        ]
+    (loss,) = first.losses
+    assert loss.merged(Loss("b-0", loss.anew, NOW, 1, [LOST])) == loss
+    never = Trouble("not all events are counted yet", None, kind=Kind.BEHIND)
+    peer.troubles = (never,)
+    first.ask(peer)
+    peer.epoch, peer.began, peer.troubles = "a third volume", NOW + 2 * HOUR, ()
+    first.ask(peer)
+    assert first.losses[-1].heard == NOW + HOUR
+    store.close()
+
+
 def test_an_answer_has_no_more_dimensions_than_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
