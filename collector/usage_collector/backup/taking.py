@@ -22,7 +22,7 @@ from usage_collector.errors import Conflict, Damaged, NotFound
 from usage_collector.peers import Refused, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from usage_collector.backup.index import Stored
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _MENDED = "was not what was taken, and was fetched again"
+_GONE = "the collector does not have it any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,12 @@ def take(order: Order, peer: Peer) -> Taken:
         fetcher = Fetcher(peer, store, order.key, folder, keys, order.now, PACKAGES)
         run = _Run(order, store, index, fetcher)
         run.sweep()
-        run.mend(status)
         run.adopt(status)
         run.fetch(status)
         run.remember(status)
         run.complete(status)
+        # Takes as long as all of it takes to be read, which nothing new may wait for.
+        run.mend(status)
         run.merge(status)
         pruned = run.prune(status)
     _tidy(order.place.of(folder_name(status.collector)), run.index)
@@ -122,8 +124,6 @@ class _Run:
     fetched: int = 0
     merged: int = 0
     notes: list[str] = field(default_factory=list)
-    spoiled: set[str] = field(default_factory=set)
-    """Periods whose manifest is not what was taken."""
 
     def sweep(self) -> None:
         """Remove what a run that was ended left, and what the index no longer names."""
@@ -134,23 +134,29 @@ class _Run:
         """Fetch again what a proof found broken; what the collector does not give is named."""
         there = {ledger.id: ledger for ledger in status.ledgers}
         for one in broken(self.store, self.index, self.order.key):
-            if isinstance(one, Kept):
-                self.spoiled.add(one.period)
-                continue
-            trouble = self._again(one, there.get(one.ledger))
-            said = f"was not what was taken: {trouble}" if trouble else _MENDED
+            try:
+                again = self._manifest(one) if isinstance(one, Kept) else self._again(one, there)
+                said = _MENDED if again else f"was not what was taken: {_GONE}"
+            except (Refused, NotFound, Damaged) as error:
+                said = f"was not what was taken: {error.detail}"
             self.notes.append(f"{one.file} {said}")
 
-    def _again(self, one: Stored, ledger: Ledger | None) -> str | None:
-        """Fetch a package again; what was in the way."""
+    def _again(self, one: Stored, there: Mapping[str, Ledger]) -> bool:
+        """Fetch a package again, if the collector still has it."""
+        ledger = there.get(one.ledger)
         if ledger is None or not ledger.readable or one.first < ledger.first:
-            return "the collector does not have it any more"
-        try:
-            stored = self._fetched(ledger, Piece(one.first, one.last), patient=False)
-        except (Refused, NotFound, Damaged) as error:
-            return error.detail
-        self._commit([stored], [one])
-        return None
+            return False
+        self._commit([self._fetched(ledger, Piece(one.first, one.last), patient=False)], [one])
+        return True
+
+    def _manifest(self, one: Kept) -> bool:
+        """The same for a manifest, of which the collector may have a newer one by now."""
+        found = delivered.fetch(self.fetcher, one.period, None)
+        if found:
+            manifests = [found if old is one else old for old in self.index.manifests]
+            self.index = msgspec.structs.replace(self.index, manifests=manifests)
+            save(self.store, self.index)
+        return found is not None
 
     def adopt(self, status: Status) -> None:
         """Take over from the tail what the collector cannot give any more."""
@@ -229,18 +235,15 @@ class _Run:
         before = {cut.period: cut for cut in self.index.periods}
         kept = {one.period: one for one in self.index.manifests}
         for cut in status.periods:
-            known = None if cut.period in self.spoiled else kept.get(cut.period)
-            if known and cut == before.get(cut.period):
+            if cut == before.get(cut.period) and cut.period in kept:
                 continue
             try:
-                found = delivered.fetch(self.fetcher, cut.period, known)
+                found = delivered.fetch(self.fetcher, cut.period, kept.get(cut.period))
             except Refused as error:
                 self.notes.append(error.detail)
                 continue
             if found:
                 kept[cut.period] = found
-                if cut.period in self.spoiled:
-                    self.notes.append(f"{found.file} {_MENDED}")
         manifests = [one for _, one in sorted(kept.items())]
         self.index = msgspec.structs.replace(self.index, manifests=manifests)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from tests.collector.backup.test_backup import backup, index, live, load, lose
 from tests.collector.processes import collectors, command, make_keys
+from usage_collector.backup import place
+from usage_collector.backup.taking import Order, _Run, take
+from usage_collector.errors import PeerUnavailable
+from usage_collector.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +83,27 @@ def test_a_manifest_is_fetched_again(collector: Collector, tmp_path: Path) -> No
     assert mended["notes"] == [
         f"manifests/{path.name} was not what was taken, and was fetched again"
     ]
+
+
+def test_what_is_new_does_not_wait_for_what_is_mended(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes in the way of that, what came since is in the backup."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    spoil(victim(collector, folder), "flip")
+    assert backup(collector, folder, "--verify").code == 1
+    load(collector, 5, seed=3)
+
+    def gone(*_: object) -> NoReturn:
+        raise PeerUnavailable("it is gone", "start it")
+
+    monkeypatch.setattr(_Run, "_again", gone)
+    now = datetime.now(UTC)
+    order = Order(place(str(folder)), None, now, lambda: now)
+    with Peer(f"http://{collector.address}") as peer, pytest.raises(PeerUnavailable):
+        take(order, peer)
+    assert index(collector, folder)["packages"][-1]["last"] == live(collector)["last"]
 
 
 def test_what_nobody_has_any_more_stays_named(collector: Collector, tmp_path: Path) -> None:
