@@ -26,7 +26,7 @@ from usage_collector.targets.s3 import client, failure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from obstore import ObjectMeta, PutResult, UpdateVersion
+    from obstore import BytesStream, ObjectMeta, PutResult, UpdateVersion
     from obstore.store import S3Store
 
     from usage_collector.backup.stores import Store
@@ -88,7 +88,13 @@ class Bucket:
                     raise
                 raise missing(self.name, name) from None
             stream = found.stream(min_chunk_size=_CHUNK)
-            yield Unsealed(bytes(chunk) for chunk in stream)
+            yield Unsealed(self._held_meanwhile(stream))
+
+    def _held_meanwhile(self, stream: BytesStream) -> Iterator[bytes]:
+        """All of a backup may be read under the lock, which takes longer than that lasts."""
+        for chunk in stream:
+            self._renew()
+            yield bytes(chunk)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """Named when all of it is there; in one request where it is not too large for that.

@@ -203,6 +203,18 @@ def test_a_lock_that_went_stale_unnoticed_is_left_to_its_new_holder(
     assert third.read("lock") is None
 
 
+def test_who_reads_for_long_keeps_the_lock(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going through all of a backup takes hours, in which nobody else may think its holder gone."""
+    monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
+    store = BucketPlace(place(server)).of("c")
+    store.write("packages/x", [b"x"])
+    with store.lock():
+        taken = store.read("lock")
+        with store.open("packages/x") as file:
+            assert file.read(9) == b"x"
+        assert store.read("lock") != taken
+
+
 def test_wrong_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's own words, never the secret."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
