@@ -268,7 +268,7 @@ class Collector:
             settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file,
             settings.webhooks_tls_cert_file, settings.webhooks_tls_key_file,
         ]  # fmt: skip
-        stamp = files.fingerprint(given)
+        stamp, trouble = files.fingerprint(given), ""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             _attempt(self._parts.guard.refresh)
@@ -276,8 +276,9 @@ class Collector:
             _attempt(self._webhooks.refresh)
             _attempt(self._limit)
             if (changed := files.fingerprint(given)) != stamp:
-                stamp = changed
-                await self._change_certificates()
+                # Until it can be done: they may not change again before the old one is over.
+                trouble = await self._change_certificates(trouble)
+                stamp = stamp if trouble else changed
 
     def _limit(self) -> None:
         """Take over the limits of a file that changed, and of the settings what it leaves out."""
@@ -291,7 +292,8 @@ class Collector:
                 settings.posts_per_second if posts is None else posts,
             )
 
-    async def _change_certificates(self) -> None:
+    async def _change_certificates(self, trouble: str) -> str:
+        """What is in the way, if anything; logged unless it is the same as before."""
         try:
             ingest, reporting = self._parts.contexts()
             webhooks = self._webhooks.context()
@@ -302,9 +304,11 @@ class Collector:
             if webhooks:
                 await self._webhooks.use(webhooks)
         except (UsageError, ValueError, OSError) as error:
-            _log.error("the old certificate stays in use: %s", error)
-        else:
-            _log.info("certificates were read again")
+            if str(error) != trouble:
+                _log.error("the old certificate stays in use: %s", error)
+            return str(error)
+        _log.info("certificates were read again")
+        return ""
 
     async def _purge(self) -> None:
         parts, settings = self._parts, self._parts.settings
