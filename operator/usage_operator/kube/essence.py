@@ -40,15 +40,22 @@ def essence(thing: Object) -> Object:
     metadata = {key: value for key, value in thing["metadata"].items() if key != "managedFields"}
     fields = thing["metadata"].get("managedFields") or []
     ours = [entry for entry in fields if entry.get("manager") == naming.FIELD_MANAGER]
-    # Which fields they are is most of many an object, and nobody asks.
+    # Which fields they are is most of many an object, and nobody asks but for a claim's class.
     metadata["managedFields"] = [
-        {key: value for key, value in entry.items() if key in _MANAGERS} for entry in ours
+        {key: value for key, value in entry.items() if key in _MANAGERS} | _class(entry)
+        for entry in ours
     ]
     kept = thing | {"metadata": metadata}
     if thing["kind"] == "Pod":
         spec = thing.get("spec") or {}
         kept["spec"] = {name: spec[name] for name in _SPOKEN if name in spec}
     return kept
+
+
+def _class(entry: Object) -> Object:
+    chosen = "f:storageClassName"
+    spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+    return {"fieldsV1": {"f:spec": {chosen: spec[chosen]}}} if chosen in spec else {}
 
 
 def signature(thing: Mapping[str, Any]) -> int:

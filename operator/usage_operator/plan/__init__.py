@@ -7,12 +7,12 @@ from usage_operator.plan.objects import (
     Object,
     Owner,
     Ref,
+    classed,
     digest,
     mark,
     owner,
     posted,
     ref,
-    stamped,
 )
 from usage_operator.plan.rollout import failing, rolling
 
@@ -24,6 +24,7 @@ __all__ = [
     "Ref",
     "Step",
     "Verb",
+    "classed",
     "diff",
     "digest",
     "doors",
@@ -41,7 +42,6 @@ __all__ = [
     "quiet",
     "ref",
     "rolling",
-    "stamped",
     "waits",
     "word",
 ]

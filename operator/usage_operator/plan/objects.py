@@ -68,6 +68,15 @@ def posted(thing: Mapping[str, Any]) -> bool:
     )
 
 
+def classed(claim: Object) -> bool:
+    """Tell whether we gave a claim its storage class; else a StatefulSet did, or the cluster."""
+    return any(
+        entry.get("manager") == naming.FIELD_MANAGER
+        and "f:storageClassName" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        for entry in claim["metadata"].get("managedFields") or []
+    )
+
+
 def digest(thing: object) -> str:
     """Give a short hash of a document's canonical form."""
     text = json.dumps(thing, sort_keys=True, separators=(",", ":"))

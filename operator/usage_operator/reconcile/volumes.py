@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_operator import naming, quantities
-from usage_operator.plan import mark, place, ref, stamped
+from usage_operator.plan import classed, place, ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,14 +32,13 @@ def _kept(desired: Object, there: Object) -> Object:
     sizes = [one["spec"]["resources"]["requests"]["storage"] for one in (desired, there)]
     size = {"resources": {"requests": {"storage": max(sizes, key=quantities.parse)}}}
     made = desired | {"spec": desired["spec"] | size}
-    has, wanted = (one["spec"].get("storageClassName") for one in (there, desired))
-    if has is None:
-        if there["spec"].get("volumeName"):
-            made["spec"].pop("storageClassName", None)
-    elif wanted is not None or mark(stamped(made), naming.HASH) != mark(there, naming.HASH):
-        # Once applied it must not be left out again: that would be to take it away. Where nothing
-        # else is to be written it can be left to whoever chose it.
+    has = there["spec"].get("storageClassName")
+    if has is not None and classed(there):
+        # To leave out what was applied would be to take it away.
         made["spec"]["storageClassName"] = has
+    elif has is not None or there["spec"].get("volumeName"):
+        # What others chose stays theirs: the operator of the version before leaves it out.
+        made["spec"].pop("storageClassName", None)
     return made
 
 
