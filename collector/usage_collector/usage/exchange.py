@@ -221,6 +221,11 @@ class Exchange:
             heard = known.heard if news.more else began
             marks = [Mark.peer(peer.url, news.collector, news.epoch, news.seq, heard, news.zone)]
             if news.epoch == self._store.epoch:
+                if news.collector != self._registry.collector:
+                    raise PeerUnavailable(
+                        f"{news.collector} has a copy of this collector's volume",
+                        "begin one of the two with an empty volume",
+                    )
                 known.epoch = news.epoch
                 return False
             losses = self._changed([*news.losses, *_lost(known, news)])

@@ -30,7 +30,7 @@ class Registry:
 
     def __init__(self, folder: Path, collector: str, now: Callable[[], int]) -> None:
         self._path = folder / "customers.json"
-        self._collector = collector
+        self.collector = collector
         self._now = now
         self._lock = threading.Lock()
         self.register = self._read()
@@ -38,14 +38,14 @@ class Registry:
     def put(self, id_: str, details: Details) -> Customer:
         """Register or change a customer; see `Register.put`."""
         with self._lock:
-            made = self.register.put(id_, details, self._now(), self._collector)
+            made = self.register.put(id_, details, self._now(), self.collector)
             self._keep(self.register.joined([made]))
         return made
 
     def merge(self, id_: str, into: str) -> Customer:
         """Let a customer take another's place; see `Register.merge`."""
         with self._lock:
-            made = self.register.merge(id_, into, self._now(), self._collector)
+            made = self.register.merge(id_, into, self._now(), self.collector)
             self._keep(self.register.joined([made]))
         return made
 

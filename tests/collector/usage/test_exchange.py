@@ -139,6 +139,22 @@ def test_what_one_lacked_before_it_lost_its_volume_stays_unknown(tmp_path: Path)
     store.close()
 
 
+def test_one_with_a_copy_of_the_volume_is_not_oneself(tmp_path: Path) -> None:
+    """Its usage is not in our index, and nobody may take that for none."""
+    store, peer = Store(tmp_path), Told()
+    peer.epoch, peer.troubles = store.epoch, ()
+    asking = _exchange(tmp_path, store, NOW)
+    asking.ask(peer)
+    assert not asking.is_self(peer.url)
+    (trouble,) = asking.known(peer.url).source(NOW).troubles
+    assert trouble.kind == Kind.AWAY
+    assert "b-0 has a copy of this collector's volume" in trouble.reason
+    own = Exchange(store, Registry(tmp_path, "b-0", lambda: NOW), Book(tmp_path), lambda: NOW)
+    own.ask(peer)
+    assert own.is_self(peer.url)
+    store.close()
+
+
 def test_an_answer_has_no_more_dimensions_than_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
