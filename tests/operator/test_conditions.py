@@ -301,6 +301,21 @@ def test_ready_is_never_said_too_early(**fields: Any) -> None:
             },
             "its node does not answer",
         ),
+        (
+            {
+                "phase": "Running",
+                "conditions": [
+                    {"type": "ContainersReady", "status": "True"},
+                    {
+                        "type": "Ready",
+                        "status": "False",
+                        "reason": "ReadinessGatesNotReady",
+                        "message": 'the status of pod readiness gate "lb" is not "True"',
+                    },
+                ],
+            },
+            'waits for a readiness gate (the status of pod readiness gate "lb"',
+        ),
         ({}, "see its log"),
     ],
 )

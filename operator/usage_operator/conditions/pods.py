@@ -65,8 +65,9 @@ def young(thing: Object, now: dt.datetime) -> bool:
 def why(pod: Object) -> str:
     """Say why a pod is not ready."""
     scheduled = _condition(pod, "PodScheduled")
-    states = [_condition(pod, kind).get("status") for kind in ("ContainersReady", "Ready")]
-    if states == ["True", "False"]:
+    inside, ready = _condition(pod, "ContainersReady"), _condition(pod, "Ready")
+    gated = ready.get("reason") == "ReadinessGatesNotReady"
+    if (inside.get("status"), ready.get("status")) == ("True", "False") and not gated:
         # The kubelet says the same of both: it is not the kubelet who says that it is not. After
         # five minutes the pod is deleted, too, and stays for want of a kubelet.
         node = (pod.get("spec") or {}).get("nodeName")
@@ -82,6 +83,8 @@ def why(pod: Object) -> str:
         text = said
     elif (pod.get("status") or {}).get("phase") == "Pending":
         text = "is starting"
+    elif gated:
+        text = f"waits for a readiness gate ({str(ready.get('message'))[:200]})"
     else:
         text = "runs but is not ready: see its log"
     return f"{pod['metadata']['name']}: {text}"[:_LONGEST]
