@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -182,9 +183,11 @@ def test_a_broken_backup_is_found_and_brings_nothing_back(
     assert answer.code == 1
     assert victim.name in answer.err
     assert len(status(collector)["ledgers"]) == 1
-    assert sorted(path.name for path in (collector.data / "ledgers").iterdir()) == [
-        live(collector)["id"]
-    ]
+    # It notices a moment after the command has ended.
+    deadline = time.monotonic() + 60
+    while [path.name for path in (collector.data / "ledgers").iterdir()] != [live(collector)["id"]]:
+        assert time.monotonic() < deadline, "what was begun is still there"
+        time.sleep(0.05)
 
 
 def test_a_backup_knows_another_history(collector: Collector, tmp_path: Path) -> None:
