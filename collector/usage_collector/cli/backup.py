@@ -60,11 +60,13 @@ class _Asked:
     quiet: bool
 
     def due(self, index: Index, now: datetime) -> bool:
-        """Whether the backup is to be proven now."""
-        if self.verify_days is None or self.verify:
-            return self.verify
+        """Whether the backup is to be proven now; what was broken was just fetched again."""
         proof = index.verified
-        return proof is None or not proof.ok or now - proof.at >= timedelta(days=self.verify_days)
+        if self.verify or (proof and not proof.ok):
+            return True
+        if self.verify_days is None:
+            return False
+        return proof is None or now - proof.at >= timedelta(days=self.verify_days)
 
 
 @click.command("backup")
