@@ -129,7 +129,7 @@ def test_a_flush_that_fails_ends_the_process_and_is_not_tried_again(
 
 
 def _told(collector: CollectorProcess, text: str, times: int = 1) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while collector.log.read_text().count(text) < times:
         assert time.monotonic() < deadline, f"nothing says {text!r}"
         time.sleep(0.05)
