@@ -40,3 +40,11 @@ def test_a_dry_run_takes_nothing_for_lost_that_damaged_files_may_give() -> None:
         "c-0, ledger 12345678: 601 to 950, but for what its damaged files still give"
     ]
     assert told["events"] == 600
+
+
+def test_what_came_back_after_all_is_not_lost() -> None:
+    """Once it was tried only what is lost then counts; before, what may be."""
+    whole = {**ANSWER, "salvaged": [[601, 950]], "lost": []}
+    assert not Told([DAMAGED], [(DAMAGED, whole)], dry_run=False).lossy
+    assert Told([DAMAGED], [(DAMAGED, ANSWER)], dry_run=False).lossy
+    assert Told([DAMAGED], [], dry_run=True).lossy

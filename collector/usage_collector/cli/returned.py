@@ -37,8 +37,8 @@ class Told:
     @property
     def lossy(self) -> bool:
         """Whether positions are known to be lost."""
-        lost = any(answer["lost"] for _, answer in self.done)
-        return lost or any(one.coming.lost for one in self.planned)
+        answers = ((one, self.answer(one)) for one in self.planned)
+        return any(answer["lost"] if answer else one.coming.lost for one, answer in answers)
 
     @property
     def taken(self) -> datetime | None:
