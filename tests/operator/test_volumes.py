@@ -44,7 +44,7 @@ def told(desired: dict[str, Any], there: dict[str, Any]) -> tuple[str | None, st
 
 def given(found: dict[str, Any]) -> dict[str, Any]:
     """Give the claim as it is when we gave it its class."""
-    fields = {"f:spec": {"f:storageClassName": {}, "f:resources": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:storageClassName": {}, "f:resources": {}}}
     entry = {"manager": "usage-operator", "operation": "Apply", "fieldsV1": fields}
     return found | {"metadata": found["metadata"] | {"managedFields": [entry]}}
 
