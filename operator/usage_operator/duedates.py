@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container
 
 
 GRACE = dt.timedelta(days=1)
@@ -33,29 +33,24 @@ class Rule:
 
 
 @functools.lru_cache(maxsize=256)
-def _days_off(country: str, year: int) -> frozenset[dt.date]:
-    """Give a country's weekends and public holidays in a year; they take milliseconds."""
+def _days_off(country: str | None, year: int) -> frozenset[dt.date]:
+    """Give the weekends and public holidays of a year, of no country Saturdays and Sundays.
+
+    A country's take milliseconds to work out.
+    """
+    first, last = (dt.date(year, *day).toordinal() for day in ((1, 1), (12, 31)))
+    days = map(dt.date.fromordinal, range(first, last + 1))
+    if not country:
+        return frozenset(day for day in days if day.weekday() >= 5)
     import holidays  # takes a third of a second, and few ask for it
 
     works = holidays.country_holidays(country, years=year).is_working_day
-    return frozenset(day for day in _days(year) if not works(day))
-
-
-@functools.lru_cache(maxsize=8)
-def _weekends(year: int) -> frozenset[dt.date]:
-    """Give the Saturdays and Sundays of a year."""
-    return frozenset(day for day in _days(year) if day.weekday() >= 5)
-
-
-def _days(year: int) -> Iterator[dt.date]:
-    first = dt.date(year, 1, 1).toordinal()
-    return map(dt.date.fromordinal, range(first, dt.date(year, 12, 31).toordinal() + 1))
+    return frozenset(day for day in days if not works(day))
 
 
 def _free(rule: Rule, year: int) -> Container[dt.date]:
     """Give the days of a year on which nobody works."""
-    free = _days_off(rule.country, year) if rule.country else _weekends(year)
-    return free | {dt.date.fromisoformat(date) for date in rule.dates}
+    return _days_off(rule.country, year) | {dt.date.fromisoformat(date) for date in rule.dates}
 
 
 def _last_working_day(rule: Rule, year: int, month: int) -> dt.date:
