@@ -6,7 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from usage_collector.backup.sealing import Unsealed
+from usage_collector.backup.sealing import SUFFIX, Unsealed
 from usage_collector.errors import Damaged, InvalidInput
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def opened(store: Shelf, index: Index, stored: Stored | Kept, key: Key | None) -
         InvalidInput: it is encrypted, and no key or another one was given.
         Damaged: it is not what was written.
     """
-    if stored.file.endswith(".enc") and key is None:
+    if stored.file.endswith(SUFFIX) and key is None:
         raise InvalidInput(
             f"the backup in {store.name} is encrypted with key {index.key}",
             "give the key file that it was made with (--key-file)",
         )
     with store.open(stored.file) as file:
-        pieces = key.opened(file, stored.file) if key and stored.file.endswith(".enc") else None
+        pieces = key.opened(file, stored.file) if key and stored.file.endswith(SUFFIX) else None
         yield Checked(Unsealed(pieces or iter(lambda: file.read(_CHUNK), b"")), stored)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from usage_collector.backup.reading import opened
 from usage_collector.backup.receiving import DESCRIPTION, Description
+from usage_collector.backup.sealing import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,7 +148,7 @@ def archive(source: Source, ledger: str) -> Iterator[bytes]:
     body = msgspec.json.encode(described)
     yield _header(DESCRIPTION, len(body), 0) + _padded(body)
     for stored in have:
-        name = stored.file.rpartition("/")[2].removesuffix(".enc")
+        name = stored.file.rpartition("/")[2].removesuffix(SUFFIX)
         yield _header(name, stored.bytes, stored.taken.timestamp())
         with opened(source.store, index, stored, source.key) as file:
             while chunk := file.read(_CHUNK):

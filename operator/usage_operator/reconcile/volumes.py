@@ -52,9 +52,9 @@ def _wanted(spec: Spec, claim: Object) -> tuple[str, str | None]:
     if component == naming.EXPORT and spec.export.volume and not spec.export.volume.claim_name:
         field = "storageClassName of the volume in spec.export.destinations"
         return field, spec.export.volume.storage_class_name
-    kept = spec.backup.destination.volume if spec.backup else None
-    if component == naming.BACKUP and kept and labels.get(naming.ZONE) in zones:
-        return "spec.backup.destination.volume.storageClassName", kept.storage_class_name
+    volume = spec.backup.destination.volume if spec.backup else None
+    if component == naming.BACKUP and volume and labels.get(naming.ZONE) in zones:
+        return "spec.backup.destination.volume.storageClassName", volume.storage_class_name
     where = place(claim) if component == naming.COLLECTOR else None
     for index, zone in enumerate(spec.zones):
         if where and where[0] == zone.name and where[1] < zone.replicas:
