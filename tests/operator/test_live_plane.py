@@ -7,6 +7,7 @@ that they are ready.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -57,6 +58,13 @@ ZONES = [{"name": "a", **SELECTOR}, {"name": "b", **SELECTOR}]
 WRITTEN = {one.plural for kind, one in KINDS.items() if kind not in {"Pod", "Event", "Lease"}}
 """Without what controllers and the paper kubelet write all the time."""
 READ = {"GET", "LIST", "WATCH", "CONNECT"}
+THEIRS = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "classless-a-backup"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+"""A claim of somebody else's, without labels, in a name that backups want."""
 FIELDS: dict[str, Any] = {
     "zones": ZONES,
     "minReadySeconds": 0,
@@ -174,7 +182,9 @@ def no_default_class(place: Place) -> Iterator[None]:
 
 
 def test_a_storage_class_that_is_named_later(plane: Place, rights: Rights, tmp_path: Path) -> None:
-    """Where the cluster has no default, claims that wait for a volume get the class."""
+    """Where the cluster has no default, claims that wait for a volume get the class; one that
+    waits and is another's is told of by its name.
+    """
     plane = replace(plane, name="classless")
     zones = [{"name": "a", "nodeSelector": hollow.NOWHERE}]
 
@@ -188,6 +198,9 @@ def test_a_storage_class_that_is_named_later(plane: Place, rights: Rights, tmp_p
         plane.apply(zones=zones, minReadySeconds=0, storage={"storageClassName": hollow.CLASS})
         plane.ready(timeout=120)
         assert classes() == {hollow.CLASS}
+        plane.kubectl("create", "-f", "-", stdin=json.dumps(THEIRS))
+        plane.apply(zones=zones, backup={}, storage={"storageClassName": hollow.CLASS})
+        assert "classless-a-backup" in plane.reason("Ready", "NameTaken")
 
 
 def asked(place: Place) -> tuple[int, int]:

@@ -137,10 +137,15 @@ async def test_a_class_that_collectors_need() -> None:
     assert "spec.zones[0].storageClassName" in found.troubles[0].message
 
 
-def waiting(component: str, **spec: Any) -> dict[str, Any]:
-    """Give a claim that waits for a volume."""
-    labels = {"app.kubernetes.io/component": component}
-    return {"metadata": {"labels": labels}, "spec": spec, "status": {"phase": "Pending"}}
+OURS = {"app.kubernetes.io/managed-by": "usage-operator"}
+
+
+def waiting(component: str, manager: dict[str, str] | None = OURS, **spec: Any) -> dict[str, Any]:
+    """Give a claim that waits for a volume; without a manager it has no labels."""
+    metadata: dict[str, Any] = {}
+    if manager:
+        metadata["labels"] = manager | {"app.kubernetes.io/component": component}
+    return {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}
 
 
 @pytest.mark.parametrize(
@@ -154,12 +159,13 @@ def waiting(component: str, **spec: Any) -> dict[str, Any]:
         ),
         ([waiting("collector", storageClassName="ssd")], None, []),
         ([waiting("collector")], "ssd", []),
+        ([waiting("backup", None), waiting("export", {"of": "others"})], None, []),
     ],
 )
 async def test_who_waits_for_a_default_class(
     claims: list[dict[str, Any]], default: str | None, expected: list[str]
 ) -> None:
-    """Only those whose claims name none wait, and only where the cluster has no default."""
+    """Only those whose claims are ours and name none, and only where there is no default."""
     client = cast("Client", Classes("ssd", default=default))
     found = await classes.default(client, claims)
     assert [one.component for one in found] == expected

@@ -95,14 +95,22 @@ def withhold(plan: Plan, lacking: Iterable[str], there: Mapping[Ref, Object]) ->
 
 
 def unbound(claims: Iterable[Object]) -> list[str]:
-    """Name the components of which a claim without a storage class waits for a volume."""
-    components = {
-        claim["metadata"]["labels"].get(naming.COMPONENT, naming.COLLECTOR)
+    """Name the components of which a claim without a storage class waits for a volume.
+
+    Claims of others, which are seen where they have a name that we want, may have any labels.
+    """
+    waiting = [
+        claim["metadata"].get("labels") or {}
         for claim in claims
         if (claim.get("status") or {}).get("phase") == "Pending"
         and not claim["spec"].get("storageClassName")
+    ]
+    components = {
+        labels.get(naming.COMPONENT)
+        for labels in waiting
+        if labels.get(naming.MANAGED_BY) == naming.FIELD_MANAGER
     }
-    return sorted(components & _FIELDS.keys())
+    return [one for one in sorted(_FIELDS) if one in components]
 
 
 async def default(client: Client, claims: Iterable[Object]) -> list[Lack]:
