@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.collector.places import certificate
-from tests.collector.process import CollectorProcess, free_port
-from tests.collector.vendors.assemblyai import (
-    ATTEMPTS,
-    KEY,
-    TEXT,
-    Answer,
-    AssemblyAI,
-    notify,
-    serving,
-    transcript,
-)
+from tests.collector.process import CollectorProcess
+from tests.collector.vendors.assemblyai import KEY, TEXT, Answer, serving, transcript
+from tests.collector.vendors.notified import collector
 from usage_collector import events
 from usage_collector.ledger import Ledgers
 from usage_collector.usage.store import Mark, Store
@@ -33,95 +18,7 @@ from usage_collector.vendors.assemblyai.notices import Notice
 from usage_collector.vendors.assemblyai.transcripts import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-HEADER = ("x-webhook-secret", "0123456789abcdef")
-PATIENCE = 60.0
-"""Seconds that anything may take on a busy machine."""
-
-
-@dataclass
-class Setting:
-    """A collector that takes notifications, and the API that it asks."""
-
-    api: AssemblyAI
-    process: CollectorProcess
-    port: int
-
-    def notify(self, name: str, status: str = "completed", **query: str) -> list[int]:
-        """Send a notification, as often as AssemblyAI would."""
-        said = {"transcript_id": name, "status": status}
-        return notify(self.url + "?" + urlencode(query), HEADER, said, self.process.trusting())
-
-    def post(self, **options: Any) -> httpx.Response:
-        """Send anything to the webhook, once."""
-        return httpx.post(self.url, verify=self.process.trusting(), timeout=PATIENCE, **options)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}/v1/webhooks/assemblyai"
-
-    def get(self, path: str) -> Any:
-        """What the reporting listener says."""
-        return httpx.get(self.process.reporting_url + path, timeout=PATIENCE).json()
-
-    def events(self) -> list[dict[str, Any]]:
-        """All that is stored."""
-        accept = {"Accept": "application/json"}
-        answer = httpx.get(self.process.reporting_url + "/v1/export", headers=accept)
-        found: list[dict[str, Any]] = answer.json()["payload"]["events"]
-        return found
-
-    def pending(self) -> dict[str, str]:
-        """What is in the way, by transcript."""
-        lines = self.get("/v1/webhooks/pending")["pending"]
-        return {line["transcript_id"]: line["problem"] for line in lines}
-
-    def until(self, wanted: dict[str, str]) -> None:
-        """Returns once these are pending for what begins so."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            found = self.pending()
-            fits = all(found[name].startswith(why) for name, why in wanted.items() if name in found)
-            # Null: not all that is stored was looked at, so there may be more.
-            whole = wanted or self.get("/v1/periods")["pending"] == 0
-            if found.keys() == wanted.keys() and fits and whole:
-                return
-            assert time.monotonic() < end, found
-            time.sleep(0.05)
-
-    def usage(self) -> dict[str, Any]:
-        """Today's usage by customer, with what may be missing."""
-        today = f"{datetime.now(UTC):%Y-%m-%d}"
-        # Asking for usage has what was stored counted first.
-        said: dict[str, Any] = self.get("/v2/usage?group_by=customer")
-        days = self.get(f"/v1/coverage?since={today}&until={today}")["days"]
-        return {**said, "today": days[0]}
-
-    def metrics(self) -> str:
-        """What Prometheus reads."""
-        return httpx.get(self.process.reporting_url + "/metrics").text
-
-
-@contextmanager
-def collector(folder: Path, api: AssemblyAI, **variables: str) -> Iterator[Setting]:
-    """Runs a collector that takes notifications."""
-    (folder / "headers").write_text("X-Webhook-Secret: 0123456789abcdef\n")
-    (folder / "key").write_text(KEY + "\n")
-    port = free_port()
-    process = CollectorProcess(
-        folder / "data",
-        USAGE_WEBHOOKS_PORT=str(port),
-        USAGE_WEBHOOKS_HEADERS_FILE=str(folder / "headers"),
-        USAGE_ASSEMBLYAI_KEY_FILE=str(folder / "key"),
-        USAGE_ASSEMBLYAI_URL=api.url,
-        **variables,
-    )
-    process.patch("usage_collector.pending.asking.REFUSED_SECONDS", 0.5)
-    process.patch("usage_collector.pending.asking.LOOK_SECONDS", 2.0)
-    with process.there_since(2 * 86_400):
-        yield Setting(api, process, port)
 
 
 def test_a_notification_becomes_a_job_on_the_bill(tmp_path: Path) -> None:
@@ -297,97 +194,6 @@ def test_what_was_counted_months_ago_elsewhere_is_not_asked_for(
         assert api.asked == []
 
 
-def test_whoever_lacks_the_header_is_refused_for_good(tmp_path: Path) -> None:
-    """Nothing of theirs is stored, and no retries come."""
-    with serving() as api, collector(tmp_path, api) as setting:
-        tls = setting.process.trusting()
-        body = {"transcript_id": "a", "status": "completed"}
-        assert notify(setting.url, ("x-webhook-secret", "no"), body, tls) == [401]
-        assert notify(setting.url, ("authorization", HEADER[1]), body, tls) == [401]
-        # It is no Bearer token that is wanted, and which header it is is not told.
-        refused = setting.post(json=body)
-        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "WebhookHeader")
-        assert HEADER[0].lower() not in str(refused.headers).lower() + refused.text.lower()
-        assert setting.events() == []
-        assert HEADER[1] not in setting.process.log.read_text()
-
-
-@pytest.mark.parametrize(
-    ("options", "status"),
-    [
-        ({"content": b"{"}, 400),
-        ({"json": {"transcript_id": "../../v2/account", "status": "completed"}}, 400),
-        ({"content": b" " * 70_000}, 413),
-        ({"content": b"x", "headers": {"Content-Encoding": "br"}}, 415),
-    ],
-)
-def test_what_is_no_notification_is_refused(
-    tmp_path: Path, options: dict[str, Any], status: int
-) -> None:
-    """With the header too; nothing is asked for."""
-    with serving() as api, collector(tmp_path, api) as setting:
-        headers = {HEADER[0]: HEADER[1], **options.pop("headers", {})}
-        assert setting.post(headers=headers, **options).status_code == status
-        assert setting.events() == []
-    assert not api.asked
-
-
-def test_without_storage_the_vendor_comes_again(tmp_path: Path) -> None:
-    """What cannot be made durable is 503, ten times if need be, and taken once it can be."""
-    with serving(a=[transcript()]) as api, collector(tmp_path, api) as setting:
-        stop = setting.process.reporting_url + "/v1/ingest/stop"
-        httpx.post(stop).raise_for_status()
-        assert setting.notify("a") == [503] * ATTEMPTS
-        assert not api.asked
-        httpx.post(setting.process.reporting_url + "/v1/ingest/start").raise_for_status()
-        assert setting.notify("a") == [201]
-        setting.until({})
-        assert setting.usage()["today"]["count"] == 1
-
-
-def test_a_body_that_does_not_come_may_come_again(tmp_path: Path) -> None:
-    """A slow network is no reason to give up for good, and whoever lacks the header waits not."""
-    with serving() as api, collector(tmp_path, api) as setting:
-        setting.process.stop()
-        setting.process.patch("usage_collector.web.bodies.READ_SECONDS", 0.2).start()
-        for value, status in ((HEADER[1], b"503"), ("no", b"401")):
-            head = (
-                "POST /v1/webhooks/assemblyai HTTP/1.1\r\nHost: localhost\r\n"
-                f"{HEADER[0]}: {value}\r\nContent-Length: 60\r\n\r\n{{"
-            )
-            address = ("127.0.0.1", setting.port)
-            with (
-                socket.create_connection(address, timeout=PATIENCE) as plain,
-                setting.process.trusting().wrap_socket(plain, server_hostname="localhost") as tls,
-            ):
-                tls.sendall(head.encode())
-                assert tls.recv(1000).split()[1] == status
-
-
-def test_a_certificate_that_comes_later_is_taken_up(tmp_path: Path) -> None:
-    """Until then that of the other listeners serves; events wait for neither."""
-    made = certificate(tmp_path, "public", host="127.0.0.1")
-    text = made.read_bytes()
-    made.unlink()
-    given = {
-        "USAGE_WEBHOOKS_TLS_CERT_FILE": str(made),
-        "USAGE_WEBHOOKS_TLS_KEY_FILE": str(made),
-    }
-    with serving() as api, collector(tmp_path, api, **given) as setting:
-        assert setting.notify("a", "error") == [201]
-        made.write_bytes(text)
-        trusting = ssl.create_default_context(cafile=str(made))
-        url, end = setting.url.replace("/v1/webhooks/assemblyai", "/readyz"), time.monotonic()
-        while time.monotonic() < end + PATIENCE:
-            try:
-                assert httpx.get(url, verify=trusting).status_code == 200
-                break
-            except httpx.ConnectError:
-                time.sleep(0.1)
-        else:
-            pytest.fail("the old certificate is still in use")
-
-
 def test_a_collector_that_is_emptied_settles_what_is_pending(tmp_path: Path) -> None:
     """It takes nothing more, says how many it still asks for, and stores what comes of them."""
     with (
@@ -401,12 +207,3 @@ def test_a_collector_that_is_emptied_settles_what_is_pending(tmp_path: Path) -> 
         api.answers["a"] = [transcript()]
         setting.until({})
         assert setting.usage()["today"]["count"] == 1
-
-
-def test_the_listener_is_off_until_there_is_a_header(tmp_path: Path) -> None:
-    """Nothing listens without one; one without a key is a mistake that is named."""
-    port = free_port()
-    with CollectorProcess(tmp_path / "data", USAGE_WEBHOOKS_PORT=str(port)) as process:
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"https://127.0.0.1:{port}/healthz", verify=process.trusting())
-        assert httpx.get(process.reporting_url + "/v1/webhooks/pending").json() == {"pending": []}
