@@ -63,7 +63,9 @@ def command(
 
 def _print(answer: Mapping[str, Any], lines: Sequence[Mapping[str, object]]) -> None:
     screen = console()
-    screen.print(f"Usage {answer['since']} to {answer['until']}", style="bold")
+    # That day stands for the beginning where nothing was used, as the service documents it.
+    days = "up to" if answer["since"] == "1970-01-01" else f"{answer['since']} to"
+    screen.print(f"Usage {days} {answer['until']}", style="bold")
     if not lines:
         click.echo("None is known." if answer.get("partial") else "None.")
         return

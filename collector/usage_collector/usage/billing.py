@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from usage_collector.sessions import HOUR
 from usage_collector.usage.answering import is_other
 from usage_collector.usage.folding import add
-from usage_collector.usage.grouping import grouped
+from usage_collector.usage.grouping import grouped, tables
 
 if TYPE_CHECKING:
     from usage_collector.usage.asking import Query
@@ -20,13 +20,16 @@ Line = dict[str, object]
 _INVOICES = ("month", "customer", "contract", "mode", "type")
 
 
-def monthly(store: Store, query: Query, register: Register, only: str | None = None) -> list[Line]:
+def monthly(
+    store: Store, query: Query, register: Register, only: str | None = None
+) -> tuple[int | None, list[Line]]:
     """A line for each month, customer, mode and type; of one customer only where one is named.
 
     A customer that is not registered stands under what the events call it, and is not ``known``.
+    With that: the first of these days of which there is anything, whose ever it is.
     """
     with store.reading() as connection:
-        found = grouped(connection, store, query, _INVOICES)
+        first, (found,) = tables(connection, store, query, [_INVOICES])
     table: Table = defaultdict(lambda: [0] * 5)
     for (month, field, contract, mode, type_), sums in found.items():
         customer = register.of(field, contract)
@@ -34,7 +37,7 @@ def monthly(store: Store, query: Query, register: Register, only: str | None = N
         if only is None or (customer is not None and id_ == only):
             known = "" if customer is None else "known"
             add(table[month, known, id_, mode, type_], sums)
-    return [
+    lines: list[Line] = [
         {
             "month": month,
             "customer": id_,
@@ -50,6 +53,7 @@ def monthly(store: Store, query: Query, register: Register, only: str | None = N
         }
         for (month, known, id_, mode, type_), sums in sorted(table.items())
     ]
+    return first, lines
 
 
 def other_formats(

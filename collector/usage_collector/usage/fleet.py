@@ -27,7 +27,7 @@ from usage_collector.usage import (
     series,
 )
 from usage_collector.usage.alerting import WHATS, Alerting, due, responsible
-from usage_collector.usage.asking import FIRST_DAY, Query, text
+from usage_collector.usage.asking import FIRST_DAY, Query, number, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
 from usage_collector.usage.limits import HISTORY_DAYS
@@ -108,7 +108,8 @@ class Fleet:
             query = replace(query, customer=register.asked(query.customer).id)
         missing = self._missing(query)
         answered = answering.answer(self.store, query, register)
-        return answered, missing + self._before(query, empty=answered["summary"] is None)
+        first = None if answered["summary"] is None else number(str(answered["since"]))
+        return answered, missing + self._before(query, first)
 
     def early(self) -> dict[str, int] | None:
         """Events that came here before the time that they say, by day of their receipt.
@@ -150,8 +151,9 @@ class Fleet:
         if only is not None:
             only = register.asked(only).id
         missing = self._missing(query)
-        found = {"usage": billing.monthly(self.store, query, register, only)}
-        missing += self._before(query, empty=not found["usage"])
+        first, lines = billing.monthly(self.store, query, register, only)
+        found = {"usage": lines}
+        missing += self._before(query, first if lines else None)
         if others := billing.other_formats(self.store, query, register, only):
             found["other_formats"] = others
         return found, missing
@@ -199,7 +201,7 @@ class Fleet:
         """Usage by day in columns, and what is missing from it; see `series.answer`."""
         missing = self._missing(query)
         answered = series.answer(self.store, query, by, top, self.registry.register)
-        return answered, missing + self._before(query, empty=False)
+        return answered, missing + self._before(query, query.since)
 
     def latest(self, count: int) -> tuple[list[Line], list[Missing]]:
         """The jobs and sessions learnt of last; see `latest.latest`."""
@@ -284,16 +286,21 @@ class Fleet:
         self.feeder.catch_up(began, WAIT_SECONDS)
         return lacking(query, self.sources(began))
 
-    def _before(self, query: Query, *, empty: bool) -> list[Missing]:
+    def _before(self, query: Query, first: int | None) -> list[Missing]:
         """That nobody was there in the beginning of these days: then none is no usage.
 
-        Where they begin with the first usage, only if that leaves nothing to be told.
+        Where no beginning was asked for they begin on the ``first`` day of usage, None: there is
+        none. That day may be the one on which the first collector began; one before it has only
+        what came late.
         """
         oldest = coverage.first(self.sources())
-        first = query.until if query.since is None and empty else query.since
-        if first is None or oldest is None or (oldest.began or 0) <= first * DAY:
+        if oldest is None or oldest.began is None:
             return []
-        return [Missing.of(oldest, coverage.before(oldest))]
+        if query.since is None and first is not None:
+            known = oldest.began // DAY <= first
+        else:
+            known = oldest.began <= (query.until if query.since is None else query.since) * DAY
+        return [] if known else [Missing.of(oldest, coverage.before(oldest))]
 
     @property
     def is_listed(self) -> bool:

@@ -25,7 +25,8 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     with collectors(folder, 1) as (made,):
         made.stop()
         shutil.rmtree(made.data)
-        begun(made.data, made.name, "zone-c-0", 400 * 86_400)
+        # Longer ago than the days of these tests' events.
+        begun(made.data, made.name, "zone-c-0", 2_000 * 86_400)
         (folder / "tokens").write_text("admin boss\nread reader\n")
         made.environment["USAGE_TOKENS_FILE"] = str(folder / "tokens")
         made.start()

@@ -69,7 +69,7 @@ def test_invoices_bill_everything_once(
         expected[line][1] += us
     with tempfile.TemporaryDirectory() as folder:
         store = _filled(Path(folder), raws)
-        lines = billing.monthly(store, ALL, register)
+        _, lines = billing.monthly(store, ALL, register)
         found = {
             (line["month"], line["customer"], line["known"], line["mode"], line["type"]): (
                 line["count"],
@@ -85,7 +85,7 @@ def test_invoices_bill_everything_once(
         own = [
             line
             for id_ in register.customers
-            for line in billing.monthly(store, ALL, register, id_)
+            for line in billing.monthly(store, ALL, register, id_)[1]
         ]
         assert sorted(map(str, own)) == sorted(map(str, known))
         strangers = billing.unknown(store, ALL, register)
