@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 30.0
 """How often the scheduled backup's index is read again, an unchanged tail's written, and the
-collector told: often enough that a bucket's lock is not taken for one of a process that is gone."""
+collector told."""
 
 
 @dataclass(frozen=True, slots=True)

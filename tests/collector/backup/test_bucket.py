@@ -124,10 +124,17 @@ def test_a_server_that_goes_away_leaves_the_last_good_backup(
     assert backup(collector, place(server), "--verify").code == 0
 
 
+@pytest.fixture
+def sleepy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody renews a lock but by writing, as in a process that sleeps."""
+    monkeypatch.setattr("usage_collector.backup.lease._BEAT_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("sleepy")
 def test_only_one_writes_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one holds the bucket another is refused; one that was killed is taken over later."""
     process = ["one"]
-    monkeypatch.setattr("usage_collector.backup.bucket._whose", lambda: process[0].encode())
+    monkeypatch.setattr("usage_collector.backup.lease._whose", lambda: process[0].encode())
     where = BucketPlace(place(server))
     one, other = where.of("c"), where.of("c")
     assert isinstance(one, Bucket)
@@ -140,9 +147,9 @@ def test_only_one_writes_at_a_time(server: Server, monkeypatch: pytest.MonkeyPat
     process[0] = "one"
     with one.lock():
         process[0] = "other"
-        monkeypatch.setattr("usage_collector.backup.bucket._STALE_SECONDS", -1.0)
+        monkeypatch.setattr("usage_collector.backup.lease._STALE_SECONDS", -1.0)
         with other.lock():
-            monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
+            monkeypatch.setattr("usage_collector.backup.lease._SURE_SECONDS", -1.0)
             other.write("packages/x", [b"x"])
             with pytest.raises(Conflict):
                 one.write("packages/y", [b"y"])
@@ -178,14 +185,15 @@ def test_a_wrong_clock_takes_nobody_s_lock(server: Server, tmp_path: Path, minut
     assert not list((server.folder / "bucket").rglob("*lock*"))
 
 
+@pytest.mark.usefixtures("sleepy")
 def test_a_lock_that_went_stale_unnoticed_is_left_to_its_new_holder(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who slept so long that another took over removes neither its files nor its lock."""
     process = ["one"]
-    monkeypatch.setattr("usage_collector.backup.bucket._whose", lambda: process[0].encode())
-    monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
-    monkeypatch.setattr("usage_collector.backup.bucket._STALE_SECONDS", -1.0)
+    monkeypatch.setattr("usage_collector.backup.lease._whose", lambda: process[0].encode())
+    monkeypatch.setattr("usage_collector.backup.lease._SURE_SECONDS", -1.0)
+    monkeypatch.setattr("usage_collector.backup.lease._STALE_SECONDS", -1.0)
     where = BucketPlace(place(server))
     one, other, third = (where.of("c") for _ in range(3))
     with ExitStack() as stack:
@@ -203,16 +211,43 @@ def test_a_lock_that_went_stale_unnoticed_is_left_to_its_new_holder(
     assert third.read("lock") is None
 
 
-def test_who_reads_for_long_keeps_the_lock(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Going through all of a backup takes hours, in which nobody else may think its holder gone."""
-    monkeypatch.setattr("usage_collector.backup.bucket._RENEW_SECONDS", -1.0)
+def test_who_waits_for_long_keeps_the_lock(
+    collector: Collector, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy collector may give a package after minutes; who waits for it is not taken for gone."""
+    monkeypatch.setattr("usage_collector.backup.lease._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("usage_collector.backup.lease._SURE_SECONDS", 0.0)
+    store = BucketPlace(place(server)).of(collector.name)
+    seen: set[bytes | None] = set()
+
+    class Slow(Peer):
+        def positions(self, *asked: Any, **how: Any) -> None:
+            patience = time.monotonic() + 60
+            while len(seen) < 3 and time.monotonic() < patience:
+                seen.add(store.read("lock"))
+            super().positions(*asked, **how)
+
+    now = datetime.now(UTC)
+    order = taking.Order(BucketPlace(place(server)), None, now, lambda: now)
+    taken = taking.take(order, Slow(f"http://{collector.address}"))
+    assert len(seen) >= 3
+    assert taken.index.events == live(collector)["last"]
+    assert store.read("lock") is None
+
+
+def test_who_lost_the_lock_writes_no_more(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever thread finds that another took it over, and however often it is tried again."""
+    monkeypatch.setattr("usage_collector.backup.lease._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("usage_collector.backup.lease._SURE_SECONDS", 0.0)
     store = BucketPlace(place(server)).of("c")
-    store.write("packages/x", [b"x"])
     with store.lock():
-        taken = store.read("lock")
-        with store.open("packages/x") as file:
-            assert file.read(9) == b"x"
-        assert store.read("lock") != taken
+        found = store.read("lock")
+        assert found
+        BucketPlace(place(server)).of("c").write("lock", [b"other"])
+        for _ in range(2):
+            with pytest.raises(Conflict, match="another backup"):
+                store.write("index.json", [b"mine"])
+    assert (store.read("lock"), store.read("index.json")) == (b"other", None)
 
 
 def test_wrong_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

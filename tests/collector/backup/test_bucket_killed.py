@@ -23,7 +23,7 @@ from tests.collector.backup.doors import door
 from tests.collector.backup.test_backup import load, lose
 from tests.collector.backup.test_bucket import CREDENTIALS, Server
 from tests.collector.processes import collectors, command, make_keys
-from usage_collector.backup import bucket, catalog, place, shipping, taking
+from usage_collector.backup import catalog, lease, place, shipping, taking
 from usage_collector.backup.stores import Folder
 from usage_collector.cli import cli
 from usage_collector.peers import Peer
@@ -68,7 +68,7 @@ def shipped(to: str, address: str) -> None:
 def _alone() -> None:
     """In a process of its own, which does not wait until a lock is stale."""
     os.environ.update(CREDENTIALS)
-    bucket._STALE_SECONDS = -1.0
+    lease._STALE_SECONDS = -1.0
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)
 
