@@ -1,4 +1,4 @@
-"""An operator with a control plane of its own: killed, given new kinds, and left to a newer one.
+"""An operator on a control plane of its own: killed, given new kinds, left to one newer or older.
 
 The API server is a real one, and so are the controllers; pods run nowhere, a kubelet of paper says
 that they are ready.
@@ -34,9 +34,11 @@ from tests.kind_helper.volumes.classes import GROWING
 from tests.operator import hollow
 from tests.operator.conftest import DEPLOY, Operator, Rights, granted
 from tests.operator.live import Place
-from usage_operator import errors
-from usage_operator.kube import from_file
+from tests.operator.proxy import Proxy
+from usage_operator import errors, settings
+from usage_operator.kube import Client, from_file
 from usage_operator.kube.paths import KINDS
+from usage_operator.reconcile import Key, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,17 +273,27 @@ def collectors(place: Place) -> dict[str, Any]:
     return place.pods() | templates
 
 
-def test_a_newer_operator_restarts_nothing(
-    plane: Place, rights: Rights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What an operator of long ago made is taken over by that of today, pods and all."""
-    # Not the name of the test before, whose volumes would be found again.
-    plane = replace(plane, name="upgraded")
+def uids(place: Place) -> dict[str, str]:
+    """Give the uid of each collector's claim."""
+    return {one["metadata"]["name"]: one["metadata"]["uid"] for one in place.collectors("pvc")}
+
+
+@pytest.fixture
+def before(rights: Rights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """Give the operator of long ago; its definition is below ``tmp_path``, too."""
     with monkeypatch.context() as old:
         old.setenv("PYTHONPATH", str(older(tmp_path) / "operator"))
         ask = [sys.executable, "-c", "import usage_operator; print(usage_operator.__file__)"]
         assert str(tmp_path) in subprocess.check_output(ask, text=True)
-        before = Operator(rights, IMAGE, tmp_path / "before")
+        return Operator(rights, IMAGE, tmp_path / "before")
+
+
+def test_a_newer_operator_restarts_nothing(
+    plane: Place, rights: Rights, before: Operator, tmp_path: Path
+) -> None:
+    """What an operator of long ago made is taken over by that of today, pods and all."""
+    # Not the name of the test before, whose volumes would be found again.
+    plane = replace(plane, name="upgraded")
     define(plane, tmp_path)
     with running(before):
         plane.apply(**FIELDS)
@@ -297,3 +309,41 @@ def test_a_newer_operator_restarts_nothing(
         plane.apply(**FIELDS, export={"at": "05:00"})
         plane.ready(timeout=120)
     assert collectors(plane) == found
+
+
+def grow_halfway(place: Place) -> None:
+    """Let operators that are killed at each write grow volumes, until a StatefulSet is gone."""
+
+    async def run() -> None:
+        key, access = Key(place.namespace, place.name), from_file(place.cluster.kubeconfig)
+        own = settings.Settings(collector_image=IMAGE, probe=False)
+        async with Proxy(access) as proxy, asyncio.timeout(60):
+            while len(place.collectors("sts")) == len(ZONES):
+                proxy.begin(cut=1)
+                async with Client(proxy.access) as client:
+                    with suppress(errors.ApiUnavailable, errors.Conflict):
+                        await Reconciler(client, own)(key)
+
+    asyncio.run(run())
+
+
+def test_an_operator_that_is_rolled_back_while_volumes_grow(
+    plane: Place, rights: Rights, before: Operator, tmp_path: Path
+) -> None:
+    """What today's began, an operator of long ago completes: claims and pods are the same."""
+    plane = replace(plane, name="rolledback")
+    sizes = [{"storageClassName": hollow.CLASS, "size": size} for size in ("1Gi", "2Gi")]
+    with running(Operator(rights, IMAGE, tmp_path / "today")):
+        plane.apply(**FIELDS | {"storage": sizes[0]})
+        plane.ready(timeout=120)
+    pods, claims = plane.pods(), uids(plane)
+    plane.apply(**FIELDS | {"storage": sizes[1]})
+    grow_halfway(plane)
+    define(plane, tmp_path)
+    with running(before):
+        plane.ready(timeout=120)
+    define(plane, ROOT)
+    assert (plane.pods(), uids(plane)) == (pods, claims)
+    wanted = [one["spec"]["volumeClaimTemplates"][0] for one in plane.collectors("sts")]
+    for one in (*wanted, *plane.collectors("pvc")):
+        assert one["spec"]["resources"]["requests"]["storage"] == "2Gi"
