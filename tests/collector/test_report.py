@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.collector.disks import memory
-from tests.collector.made import Ledger, delivery, event, ledger
+from tests.collector.made import KEYS, Ledger, delivery, event, ledger
 from tests.collector.processes import command
+from usage_collector.packages.manifest import signed
 from usage_collector.periods import Period
 from usage_collector.report import as_csv, as_html
 from usage_collector.report.figures import Day, by, days
@@ -154,6 +155,23 @@ def test_the_command_shows_the_newest_revision(tmp_path: Path) -> None:
     assert command("report", folder, "--html", tmp_path / "p.html").code == 0
     assert (tmp_path / "p.html").read_bytes() == (folder / "report.html").read_bytes()
     assert command("report", folder, "--json").facts["period"] == "2026-10"
+
+
+def test_a_day_of_which_not_all_is_known_is_no_zero(tmp_path: Path) -> None:
+    """Printed too it is not known, or at least what was counted; other days are what they are."""
+    folder = tmp_path / "2026-10"
+    body = made(folder, event("a", 3600))
+    days = [("2026-10-04", 0.0, None), ("2026-10-05", 0.5, 1), ("2026-10-06", 1.0, 0)]
+    body["coverage"]["days"] = [
+        {"day": day, "zone": "eu-1a", "coverage": share, "count": count}
+        for day, share, count in days
+    ]
+    (folder / "manifest.json").write_bytes(signed(body, KEYS))
+    printed = [line.split() for line in command("report", folder).out.splitlines()]
+    told = {words[0]: words[1:] for words in printed if words and words[0].startswith("2026-10-")}
+    assert told["2026-10-04"] == ["not", "known"]
+    assert told["2026-10-05"][:4] == ["≥", "1", "≥", "1.000"]
+    assert told["2026-10-06"] == ["0", "0.000"]
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:

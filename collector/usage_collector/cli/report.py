@@ -146,7 +146,10 @@ def _plot(body: Mapping[str, object], screen: Console) -> None:
     for day in found.days:
         hours = sum(day.hours)
         bar = "█" * round(_BAR * hours / most) if most else ""
-        table.add_row(day.name, str(day.count), f"{hours:.3f}", bar)
+        least = "" if day.whole else "≥ "
+        known = day.whole or day.count
+        cells = (f"{least}{day.count}", f"{least}{hours:.3f}") if known else ("", "not known")
+        table.add_row(day.name, *cells, bar)
     if found.other.count:
         table.add_row("other days", str(found.other.count), f"{found.other.hours:.3f}", "")
     screen.print(table)
