@@ -1,7 +1,7 @@
 """Transcribers that post for as long as a test needs them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -14,20 +14,28 @@ LOAD = ("--jobs=1000000", "--sessions=0", "--rate=40", "--connections=8", "--rec
 STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
 
 
+def position(system: System, pod: str) -> int:
+    """How many events a collector holds, by its own metrics."""
+    found = re.findall(r"^usage_head_position\{.*\} (\S+)$", system.metrics(pod), re.M)
+    return int(sum(map(float, found)))
+
+
 def positions(system: System) -> int:
-    """How many events all collectors hold, by their own metrics."""
-    total = 0
-    for zone in ZONES:
-        metrics = system.metrics(f"{system.name}-{zone}-0")
-        found = re.findall(r"^usage_head_position\{.*\} (\S+)$", metrics, re.M)
-        total += int(sum(map(float, found)))
-    return total
+    """How many events the first collectors of all zones hold."""
+    return sum(position(system, f"{system.name}-{zone}-0") for zone in ZONES)
 
 
 def arrived(system: System, before: int) -> bool:
     """Whether there are more events than before; a busy API server's refusal is no answer."""
     with suppress(CommandFailed):
         return positions(system) > before
+    return False
+
+
+def hold(system: System, pods: Iterable[str]) -> bool:
+    """Whether each of these collectors holds events; a refusal is no answer here either."""
+    with suppress(CommandFailed):
+        return all(position(system, pod) for pod in pods)
     return False
 
 

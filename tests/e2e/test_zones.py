@@ -1,4 +1,4 @@
-"""A zone leaves and comes back: nothing that it holds is lost, and nobody has to help."""
+"""Collectors leave and come back: nothing that they hold is lost, and nobody has to help."""
 
 import json
 from datetime import UTC, datetime
@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.load import transcribers
+from tests.e2e.load import hold, position, transcribers
 from tests.e2e.system import ZONES, System
 from tests.kind_helper.run import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-LEAVING = ZONES[-1]
+GROWN, LEAVING = ZONES[0], ZONES[-1]
 
 
-def row(system: System) -> dict[str, Any]:
-    """The leaving zone's row of the status; empty when there is none."""
+def rows(system: System) -> dict[str, dict[str, Any]]:
+    """The status' rows of the zones that something leaves."""
     zones = system.get("uc", system.name)["status"]["zones"]
-    return next((zone for zone in zones if zone["name"] == LEAVING), {})
+    return {zone["name"]: zone for zone in zones if zone.get("leaving")}
 
 
 def served(system: System) -> set[str]:
@@ -32,41 +32,69 @@ def served(system: System) -> set[str]:
     }
 
 
-def test_a_zone_is_emptied_goes_and_comes_back(system: System) -> None:
-    """Out of ingest, kept until the month is exported, gone with its claim there, and back."""
-    system.apply(system.resource())
+def running(system: System) -> dict[str, str]:
+    """The uid of each collector's pod."""
+    found = system.get("pods", "--selector=app.kubernetes.io/component=collector")["items"]
+    return {one["metadata"]["name"]: one["metadata"]["uid"] for one in found}
+
+
+def zones(*names: str, grown: int) -> dict[str, Any]:
+    """These zones, of which one has so many replicas."""
+    return {"zones": [{"name": one, "replicas": grown if one == GROWN else 1} for one in names]}
+
+
+def test_collectors_are_emptied_go_and_come_back(system: System) -> None:
+    """Of a zone and of a replica: out of ingest, kept until the month is exported, gone with their
+    claims there, and back.
+    """
+    system.apply(system.resource(zones(*ZONES, grown=2)))
     system.wait_ready()
-    pod, claim = f"{system.name}-{LEAVING}-0", f"data-{system.name}-{LEAVING}-0"
-    stays = [{"name": zone} for zone in ZONES if zone != LEAVING]
+    left = f"{system.name}-{LEAVING}-0"
+    pods, before = {f"{system.name}-{GROWN}-1", left}, running(system)
     with transcribers(system) as told:
-        uid = system.get("pvc", claim)["metadata"]["uid"]
-        system.apply(system.resource({"zones": stays}))
-        until(lambda: pod not in served(system), "it is out of ingest", seconds=20)
+        until(lambda: hold(system, pods), "both have events", seconds=60)
+        uids = {pod: system.get("pvc", f"data-{pod}")["metadata"]["uid"] for pod in pods}
+        system.apply(system.resource(zones(*ZONES[:-1], grown=1)))
+        until(lambda: not pods & served(system), "they are out of ingest", seconds=20)
         system.kubectl("scale", "statefulset", f"{system.name}-{LEAVING}", "--replicas=0")
         until(
             lambda: system.get("statefulset", f"{system.name}-{LEAVING}")["spec"]["replicas"] == 1,
             "it is scaled back",
             seconds=10,
         )
-        said = "not exported yet"
-        until(lambda: said in row(system).get("waitsFor", ""), "it says why it stays", seconds=250)
+        until(
+            lambda: (
+                [one.get("waitsFor", "").count("not exported yet") for one in rows(system).values()]
+                == [1, 1]
+            ),
+            "both say why they stay",
+            seconds=250,
+        )
+        # The one that was scaled to nothing by hand may have been made anew.
+        still = running(system)
+        assert still == before | {left: still[left]}
+    heads = {pod: position(system, pod) for pod in pods}
     assert told["lost"] == 0
     summary = system.export("--period", f"{datetime.now(UTC):%Y-%m}")
     assert summary["result"] == "exported"
     assert summary["events"] >= told["events"]
-    until(lambda: not row(system), "it is gone", seconds=90)
-    marks = system.get("pvc", claim)["metadata"]["annotations"]
-    assert marks["usage-operator.io/discarded"] == "emptied"
+    until(lambda: not rows(system), "they are gone", seconds=90)
+    until(lambda: not pods & running(system).keys(), "their pods end", seconds=60)
+    assert all(running(system)[pod] == uid for pod, uid in before.items() if pod not in pods)
+    for pod in pods:
+        marks = system.get("pvc", f"data-{pod}")["metadata"]["annotations"]
+        assert marks["usage-operator.io/discarded"] == "emptied"
     listed = system.get("configmap", f"{system.name}-peers")["data"]
-    assert pod not in listed["peers"]
-    assert listed["retired"] == f"{pod}\n"
-    before = system.get("uc", system.name)["metadata"]["generation"]
-    system.apply(system.resource())
-    assert system.get("uc", system.name)["metadata"]["generation"] > before
+    assert not [pod for pod in pods if pod in listed["peers"]]
+    assert set(listed["retired"].split()) == pods
+    generation = system.get("uc", system.name)["metadata"]["generation"]
+    system.apply(system.resource(zones(*ZONES, grown=2)))
+    assert system.get("uc", system.name)["metadata"]["generation"] > generation
     system.wait_ready()
-    assert system.get("pvc", claim)["metadata"]["uid"] == uid
-    assert "usage_head_position" in system.metrics(pod)
-    until(lambda: pod in served(system), "events are led to it", seconds=20)
+    for pod in pods:
+        assert system.get("pvc", f"data-{pod}")["metadata"]["uid"] == uids[pod]
+        assert position(system, pod) >= heads[pod]
+    until(lambda: pods <= served(system), "events are led to them", seconds=20)
     listed = system.get("configmap", f"{system.name}-peers")["data"]
-    assert pod in listed["peers"]
+    assert all(pod in listed["peers"] for pod in pods)
     assert not listed["retired"], json.dumps(listed)
