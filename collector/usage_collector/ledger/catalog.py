@@ -42,7 +42,7 @@ class Closing(msgspec.Struct, frozen=True):
     """When (µs) and why a ledger was closed; ``damaged``: not all of it can be trusted.
 
     ``restored``: it came back from a backup. ``lost`` are the runs of its positions, first and
-    last, that did not.
+    last, that did not. ``unsure``: nobody knows whether anything came after its last position.
     """
 
     at: int
@@ -50,6 +50,7 @@ class Closing(msgspec.Struct, frozen=True):
     damaged: bool
     restored: bool = False
     lost: list[tuple[int, int]] = []
+    unsure: bool = False
 
 
 class Replacement(msgspec.Struct, frozen=True):

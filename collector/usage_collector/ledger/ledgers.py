@@ -46,7 +46,8 @@ class Status:
 
     ``problem`` says why it is closed, or why it cannot be read. ``purged_unsent`` are the runs of
     positions, first and last, that were purged though they were not known to be sent. ``restored``
-    says that it came back from a backup, ``lost`` are the runs that did not come back with it.
+    says that it came back from a backup, ``lost`` are the runs that did not come back with it,
+    ``unsure`` that nobody knows whether anything came after ``last``.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Status:
     purged_unsent: tuple[tuple[int, int], ...] = ()
     restored: bool = False
     lost: tuple[tuple[int, int], ...] = ()
+    unsure: bool = False
 
 
 class Ledgers:
@@ -347,4 +349,5 @@ def inspect(folder: Path, about: About, closing: Closing | None) -> Status:
         purged_unsent=unsent,
         restored=closing is not None and closing.restored,
         lost=tuple(closing.lost) if closing else (),
+        unsure=closing is not None and closing.unsure,
     )

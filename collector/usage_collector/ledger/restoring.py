@@ -227,9 +227,12 @@ def _install(ledgers: Ledgers, origin: Origin, done: Restored, now: int) -> None
         )
         if runs
     )
-    lossy = bool(done.lost)
-    closing = Closing(now, reason, lossy, restored=True, lost=list(done.lost))
-    if done.state == "completed":
+    lossy, completed = bool(done.lost), done.state == "completed"
+    before = ledgers.catalog.closing(origin.id)
+    # Of a damaged one its own files tell the end; a backup may have been taken before it.
+    unsure = before.unsure if completed and before else True
+    closing = Closing(now, reason, lossy, restored=True, lost=list(done.lost), unsure=unsure)
+    if completed:
         ledgers.catalog.replace(origin.id, closing)
     else:
         about = About(origin.id, origin.began, origin.collector, origin.zone)

@@ -86,7 +86,7 @@ def of_ledgers(
 
     ``ends`` are the times (µs) of the last events that can be read, ``lost`` how many positions
     before cannot and were not counted in time. A damaged ledger may have lost its end, up to when
-    the next one began.
+    the next one began, and so may one that came back from a backup.
     """
     found = []
     for status, following in zip(statuses, [*statuses[1:], None], strict=True):
@@ -95,6 +95,12 @@ def of_ledgers(
             why = status.problem or "it cannot be read"
             since = ends.get(status.id, status.began)
             found.append(Trouble(f"ledger {status.id}: {why}", since, until))
+        elif status.unsure:
+            since = ends.get(status.id, status.began)
+            # Several may have come back that were live at the same time, at other collectors.
+            until = min((one.began for one in statuses if one.began > since), default=since)
+            why = f"ledger {status.id}: nobody knows what came after position {status.last}"
+            found.append(Trouble(why, since, until))
         if status.id in lost:
             why = f"ledger {status.id}: {lost[status.id]} events cannot be read"
             found.append(Trouble(why, status.began, until))

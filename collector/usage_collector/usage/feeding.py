@@ -109,7 +109,8 @@ class Feeder:
     def troubles(self, needed: int) -> list[Trouble]:
         """What is not known of this collector's own usage up to the time ``needed`` (µs)."""
         statuses = self._ledgers.all()
-        ends = {one.id: self._end(one) for one in statuses if one.damaged and one.readable}
+        open_ended = (one for one in statuses if (one.damaged or one.unsure) and one.readable)
+        ends = {one.id: self._end(one) for one in open_ended}
         lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
         found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
         if not self.is_complete(needed):

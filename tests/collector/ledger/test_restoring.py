@@ -269,4 +269,5 @@ def test_a_damaged_ledger_is_completed(open_ledgers: Open) -> None:
                    [part(1, 950, original)], NOW)  # fmt: skip
     assert more.lost == ()
     status = next(one for one in open_ledgers().all() if one.id == hurt)
-    assert (status.damaged, status.last) == (False, 950)
+    # The damaged files told where it ended.
+    assert (status.damaged, status.last, status.unsure) == (False, 950, False)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.collector.made import ledger
 from tests.collector.samples import array, event
 from usage_collector import events
-from usage_collector.ledger import Ledgers
+from usage_collector.ledger import Ledgers, Origin, Part, restore
 from usage_collector.periods import Period
 from usage_collector.usage import coverage
 from usage_collector.usage.coverage import Source, Trouble
@@ -175,5 +178,28 @@ def test_a_ledger_that_was_set_aside_is_a_known_stretch(tmp_path: Path) -> None:
     assert trouble.until <= clock[0]
     assert trouble.touches(OCTOBER.start // DAY, OCTOBER.start // DAY)
     assert not trouble.touches(OCTOBER.start // DAY + 5, OCTOBER.start // DAY + 9)
+    store.close()
+    ledgers.close()
+
+
+def test_what_came_after_a_backup_nobody_knows(tmp_path: Path) -> None:
+    """From the last event that came back to the beginning of the one live now, also a second time.
+
+    Several of them may have been live at once, at collectors of another fleet.
+    """
+    began = OCTOBER.start + 12 * HOUR
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: began)
+    store = Store(tmp_path)
+    feeder = Feeder(ledgers, store, "c", "z")
+    for first, last in ((0, 2), (1, 3), (4, 5)):
+        lost = ledger(10, id=str(uuid.uuid4()))
+        plain = io.BytesIO(lost.plain(1, 10, period=None))
+        origin = Origin(lost.id, OCTOBER.start + first * HOUR, "d", "z")
+        restore(ledgers, origin, [Part("1-10", plain, OCTOBER.start + last * HOUR)], began)
+    feeder.run(began)
+    found = feeder.troubles(began)
+    hours = [((one.since or 0) - OCTOBER.start, (one.until or 0) - OCTOBER.start) for one in found]
+    assert hours == [(2 * HOUR, 4 * HOUR), (3 * HOUR, 4 * HOUR), (5 * HOUR, 12 * HOUR)]
+    assert all("nobody knows what came after position 10" in one.reason for one in found)
     store.close()
     ledgers.close()
