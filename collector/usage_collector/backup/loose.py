@@ -2,17 +2,19 @@
 
 There is no index, so they say themselves whose they are. Where a package names its period, or a
 month's manifest lies beside them, what was cut comes back too: it must not be in another month.
+The manifests themselves go to the collectors, for which the month after asks.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from usage_collector.backup.index import INDEXES, Index, Stored
+from usage_collector.backup.index import INDEXES, Index, Kept, Stored
 from usage_collector.backup.returning import Source
 from usage_collector.backup.sealing import SUFFIX, Unsealed
 from usage_collector.backup.stores import place
@@ -66,9 +68,10 @@ def gather(paths: Iterable[Path], key: Key | None) -> list[Source]:
         )
     whose = {one.ledger: (one.collector, one.zone) for one in reversed(found) if one.stored}
     names = dict.fromkeys(whose.values())
+    kept = _kept(path for path in files if manifest.revision_of(path.name))
     return [
         Source(_Files(), _index(collector, zone, [one for one in found if whose.get(one.ledger)
-                                                  == (collector, zone)]), key)
+                                                  == (collector, zone)], kept), key)
         for collector, zone in names
     ]  # fmt: skip
 
@@ -160,7 +163,21 @@ def _promised(path: Path, at: datetime) -> list[_Found]:
     return found
 
 
-def _index(collector: str, zone: str, found: Sequence[_Found]) -> Index:
+def _kept(paths: Iterable[Path]) -> list[Kept]:
+    """The newest manifest of each month."""
+    newest: dict[str, tuple[int, Kept]] = {}
+    for path in paths:
+        with path.open("rb") as file:
+            read = manifest.read(file, {})
+        if read.revision > newest.get(read.period, (0,))[0]:
+            data = path.read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            kept = Kept(read.period, str(path), len(data), digest, len(data))
+            newest[read.period] = read.revision, kept
+    return [kept for _, (_, kept) in sorted(newest.items())]
+
+
+def _index(collector: str, zone: str, found: Sequence[_Found], kept: list[Kept]) -> Index:
     packages = _covering([one.stored for one in found if one.stored])
     periods = _periods(found)
     # A ledger began no later than the first month that something of it was cut for.
@@ -170,7 +187,12 @@ def _index(collector: str, zone: str, found: Sequence[_Found]) -> Index:
         Ledger(ledger, "closed", began) for ledger in dict.fromkeys(one.ledger for one in packages)
     ]
     return Index(
-        collector=collector, zone=zone, ledgers=ledgers, packages=packages, periods=periods
+        collector=collector,
+        zone=zone,
+        ledgers=ledgers,
+        packages=packages,
+        periods=periods,
+        manifests=kept,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from usage_collector.monthly.parts import Asking
-    from usage_collector.peers import Receipt
+    from usage_collector.peers import Peer, Receipt
     from usage_collector.periods import Period
 
 
@@ -65,7 +66,8 @@ def acknowledge(
 ) -> Acknowledged:
     """Posts an `acknowledged` receipt in the name of ``by`` to each collector that cut the period.
 
-    A collector that does not answer, or was told nothing of these files, is named.
+    A collector that does not answer, or was told nothing of these files, is named. One whose cut
+    came back without receipts takes the word of the manifest that it keeps.
     """
     noted: dict[str, int] = {}
     with ExitStack() as stack:
@@ -77,10 +79,19 @@ def acknowledge(
                 failed.append(f"{status.collector}: {period} was not cut")
                 continue
             try:
-                files = files_of(cut.receipts, by, listed)
+                if listed and not cut.receipts and _keeps(peer, period, listed):
+                    files = [{"name": name, "sha256": digest} for name, digest in listed.items()]
+                else:
+                    files = files_of(cut.receipts, by, listed)
                 peer.receipt(str(period), "acknowledged", files, by)
             except UsageError as error:
                 failed.append(f"{status.collector}: {error}")
             else:
                 noted[status.collector] = len(files)
     return Acknowledged(noted, failed)
+
+
+def _keeps(peer: Peer, period: Period, listed: Mapping[str, str]) -> bool:
+    """Whether a collector has that very manifest, as restored from what was delivered."""
+    manifest = peer.manifest(str(period))
+    return manifest is not None and hashlib.sha256(manifest).hexdigest() in listed.values()
