@@ -183,7 +183,7 @@ def test_a_ledger_that_was_set_aside_is_a_known_stretch(tmp_path: Path) -> None:
 
 
 def test_what_came_after_a_backup_nobody_knows(tmp_path: Path) -> None:
-    """From the last event that came back to the beginning of the one live now, also a second time.
+    """From when it was taken to the beginning of the next ledger it is a known stretch.
 
     Several of them may have been live at once, at collectors of another fleet.
     """

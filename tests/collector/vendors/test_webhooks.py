@@ -10,7 +10,7 @@ import pytest
 
 from tests.collector.process import CollectorProcess
 from tests.collector.vendors.assemblyai import KEY, TEXT, Answer, serving, transcript
-from tests.collector.vendors.notified import collector
+from tests.collector.vendors.notified import PATIENCE, collector
 from usage_collector import events
 from usage_collector.ledger import Ledgers
 from usage_collector.usage.store import Mark, Store
@@ -59,6 +59,27 @@ def test_unknown_is_pending_and_never_zero(tmp_path: Path) -> None:
         assert said["today"]["count"] is None
         assert "usage_transcripts_pending 1.0" in setting.metrics()
         assert "usage_transcripts_stuck 0.0" in setting.metrics()
+
+
+def test_any_collector_names_who_waits(tmp_path: Path) -> None:
+    """Whichever is asked for usage says who waits for how many, and why: it lists none itself."""
+    with serving(a=[transcript(audio_duration=None)]) as api, collector(tmp_path, api) as setting:
+        setting.notify("a", customer_id="Acme")
+        setting.until({"a": "AssemblyAI does not know its duration yet"})
+        peers = setting.process.reporting_url
+        other = CollectorProcess(tmp_path / "other", USAGE_NAME="other", USAGE_PEERS=peers)
+        why = "1 AssemblyAI transcripts are pending: AssemblyAI does not know its duration yet"
+        with other.patch("usage_collector.usage.fleet.EXCHANGE_SECONDS", 0.2):
+            end = time.monotonic() + PATIENCE
+            while True:
+                said = httpx.get(other.reporting_url + "/v2/usage", timeout=PATIENCE).json()
+                told = {(one["collector"], one["reason"]) for one in said.get("partial", ())}
+                if ("collector-0", why) in told:
+                    break
+                assert time.monotonic() < end, told
+                time.sleep(0.05)
+            none = httpx.get(other.reporting_url + "/v1/webhooks/pending").json()
+            assert none == {"pending": []}
 
 
 def test_a_failed_transcript_is_kept_and_not_billed(tmp_path: Path) -> None:
