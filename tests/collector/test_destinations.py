@@ -133,6 +133,11 @@ def test_mail_takes_as_many_messages_as_needed_and_notes_each(
     names = [part.get_filename() for one in box.got for part in one.walk() if part.get_filename()]
     assert names == [path.name for path in files] == list(noted)
     assert all(len(one.as_bytes()) <= 260_000 for one in box.got)
+    for one in box.got:
+        text, html = (one.get_payload()[0].get_payload()[n] for n in (0, 1))
+        assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+        assert text.get_payload(decode=True).startswith(b"12 hours")
+        assert b"<p>12 hours</p>" in html.get_payload(decode=True)
     first = box.got[0]["Message-ID"]
     place.deliver(parcel(files))
     assert box.got[3]["Message-ID"] == first

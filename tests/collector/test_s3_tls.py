@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -75,3 +80,47 @@ def test_a_certificate_that_is_not_trusted_is_named(storage: Server, expired: Se
     with pytest.raises(DeliveryFailed, match=r"not trusted: [a-z ]+: .* CA \(ca-file\)"):
         destination(strange, KEYS).held("2026-10")
     assert storage.seen == expired.seen == []
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Says whatever is asked for, so that no host needs to be known."""
+
+    def do_GET(self) -> None:
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+_FETCH = """
+import os, sys
+from usage_collector.targets import destination
+for text in sys.argv[1:]:
+    print(destination(text, os.environ).fetch("2026-10", "x").decode())
+"""
+
+
+def test_the_bucket_is_named_in_the_path_or_in_the_host() -> None:
+    """As it is asked for, also where the endpoint names the bucket already."""
+    at = "s3://months/usage?endpoint=http://"
+    texts = [
+        f"{at}s3.example.test",
+        f"{at}s3.example.test&path-style=false",
+        f"{at}months.s3.example.test&path-style=false",
+    ]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = subprocess.run(
+            [sys.executable, "-c", _FETCH, *texts],
+            env={**os.environ, **KEYS, "http_proxy": url, "no_proxy": "", "NO_PROXY": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server.shutdown()
+    assert done.stdout.split() == [
+        "http://s3.example.test/months/usage/2026-10/x",
+        *["http://months.s3.example.test/usage/2026-10/x"] * 2,
+    ], done.stderr

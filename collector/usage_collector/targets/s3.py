@@ -244,7 +244,8 @@ def _config(
         "checksum_algorithm": "SHA256",
     }
     if endpoint:
-        config["endpoint"] = endpoint
+        named = path_style == "true"
+        config["endpoint"] = endpoint if named else _with_bucket(endpoint, urlsplit(text).netloc)
     if sse := options.get("sse"):
         config["server_side_encryption"] = given.chosen(text, "sse", sse, _SSE)
     if key := options.get("sse-kms-key-id"):
@@ -261,6 +262,12 @@ def _config(
         if token := given.secret(options, environment, "AWS_SESSION_TOKEN"):
             config["session_token"] = token
     return config
+
+
+def _with_bucket(endpoint: str, bucket: str) -> str:
+    """The endpoint with the bucket's name before the host's, which the client leaves to us."""
+    scheme, _, host = endpoint.partition("://")
+    return endpoint if host.startswith(f"{bucket}.") else f"{scheme}://{bucket}.{host}"
 
 
 def _client(options: Mapping[str, str], endpoint: str) -> ClientConfig:
