@@ -91,6 +91,16 @@ def test_patience_ends_and_names_the_collector() -> None:
         peer.status()
 
 
+def test_one_without_tls_is_told_from_one_that_is_away() -> None:
+    """Asked over TLS, it is there all the same: what is wrong is how it was named."""
+    with (
+        answering((200, STATUS)) as (url, _),
+        Peer(url.replace("http:", "https:"), sleep=lambda _: None) as peer,
+        pytest.raises(PeerUnavailable, match="answers without TLS: write http://"),
+    ):
+        peer.status()
+
+
 def test_a_collector_that_keeps_failing_is_told_in_its_own_words() -> None:
     """A 500 is tried again as it may pass; that of a damaged ledger stays, and is told as such."""
     with (

@@ -33,7 +33,10 @@ def command(target: str, as_json: bool) -> None:
     where = place(target)
     names = where.collectors()
     if not names:
-        raise NotFound(f"there is no backup in {where.name}", "see usage-collector backup")
+        raise NotFound(
+            f"there is no backup in {where.name}",
+            "give what usage-collector backup was told to write to (--to)",
+        )
     rows, wrong = [], []
     for name in names:
         try:

@@ -221,11 +221,13 @@ def _show(lines: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
     for name in names:
         table.add_column(name, overflow="fold")
     for line in lines:
-        table.add_row(*(_cell(line.get(name)) for name in names))
+        table.add_row(*(_cell(name, line.get(name)) for name in names))
     console().print(table if table.rows else "none")
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, float) and name.endswith("_hrs"):
+        return f"{value:.6f}"
     if isinstance(value, list):
         return escape(", ".join(map(str, value)))
     if isinstance(value, bool):

@@ -366,4 +366,6 @@ def _untrusted(error: BaseException | None) -> str | None:
 def _reason(error: httpx.TransportError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "did not answer in time"
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return "answers without TLS: write http:// before it, or leave out --secure"
     return f"cannot be reached: {error}"

@@ -164,5 +164,8 @@ class Sender:
                     "give its CA with --ca-file, its name with --server-name, or --insecure",
                 ) from error
             return str(error)
+        except aiohttp.ClientConnectorError as error:
+            # Its own text has the address once more, and that of an object in memory.
+            return str(error.os_error)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return str(error) or type(error).__name__
