@@ -101,7 +101,9 @@ async def postgres(port: int, tls: ssl.SSLContext, socket: str) -> None:
     store = Postgres(connection)
     metrics = Metrics("0", "bench", "z", 90)
     routes = ingest_routes.routes(store, metrics.count_event, Gate())  # type: ignore[arg-type]
-    listener = Listener("ingest", Router(routes), None, metrics.count_request, requests=1000)
+    listener = Listener(
+        "ingest", Router(routes), None, metrics.count_request, requests=1000, part=1
+    )
     await listener.start("127.0.0.1", port, tls)
     await store.run()
 

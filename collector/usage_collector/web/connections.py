@@ -4,50 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]
 
 from usage_collector.web import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import ssl
+    from collections.abc import Collection
 
 _log = logging.getLogger("usage_collector.web")
 
 MAX_CONNECTIONS = 2048
-"""Of one listener. With TLS each takes some 50 kB, also while nothing comes over it."""
+"""Of the ingest listener. With TLS each takes some 50 kB, also while nothing comes over it."""
+FEW = 0.25
+"""The part of that which the other listeners have: far fewer clients come to them."""
+_LISTENERS = 1 + 2 * FEW
+KEPT_FILES = 256
+"""Open files that connections leave for ledgers, readers and other collectors."""
+HANDSHAKE_SECONDS = 20.0
+"""How long a client may take for its TLS handshake."""
 _SHARE = 32
 _TELL_SECONDS = 60.0
 
 
 class Connection(web.RequestHandler):
-    """One client connection, which knows its age and how much and when it was used."""
+    """One client connection, which knows its age and how much and when it was used.
 
-    __slots__ = ("born", "served", "used")
+    It is one of those that are ``open`` from the moment it is accepted, before any TLS, until its
+    ``wire``, the transport below, is gone: its files and memory are taken that long.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    __slots__ = ("born", "open", "served", "used", "wire")
+
+    def __init__(self, server: Server, **kwargs: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
         self.born = self.used = time.monotonic()
         self.served = 0
+        self.open = server.open
+        self.wire: Any = None
 
     @property
     def idle(self) -> bool:
-        """Whether it is open and waits for a request, or for the rest of its headers."""
-        return self.transport is not None and self._current_request is None
+        """Whether no request of it is under way: it may shake hands, wait, or be closing."""
+        return self._current_request is None
+
+    def arrived(self, wire: asyncio.BaseTransport) -> None:
+        """Take its place among the others."""
+        self.wire = wire
+        self.open.add(self)
+
+    def left(self) -> None:
+        """Leave that place."""
+        self.open.discard(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take its place among the others."""
+        """Begin with HTTP."""
+        if self.wire is None:
+            self.arrived(transport)
         super().connection_made(transport)
-        if isinstance(self._manager, Server):
-            self._manager.make_room()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nothing will come any more."""
+        self.left()
+        super().connection_lost(exc)
 
     def give_up(self) -> None:
-        """Close it; who never asked for anything is not waited for either."""
-        if self.transport is not None and not self.served:
-            self.transport.abort()
-        self.force_close()
+        """Close it at once: a client may take its time even for a TLS connection's end."""
+        self.left()
+        self.wire.abort()
 
     def handle_error(
         self,
@@ -66,36 +95,84 @@ class Connection(web.RequestHandler):
         return response
 
 
-class Server(web.Server):
-    """Makes the connections of one listener, and keeps them few."""
+class Secured(SSLProtocol):  # type: ignore[misc]
+    """A connection's TLS, just as uvloop makes it, that tells when it is accepted and gone.
 
-    def __init__(self, handler: Any, **kwargs: Any) -> None:
+    asyncio says nothing of a connection before its handshake is done.
+    """
+
+    def __init__(self, connection: Connection, tls: ssl.SSLContext) -> None:
+        super().__init__(
+            asyncio.get_running_loop(),
+            connection,
+            tls,
+            None,
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        )
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with the handshake."""
+        self._connection.arrived(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It may never have come to HTTP."""
+        self._connection.left()
+        super().connection_lost(exc)
+
+
+class Server(web.Server):
+    """Makes the connections of one listener, ``part`` of `MAX_CONNECTIONS`, and keeps them few.
+
+    With ``tls``, where it is set; another one is for the connections that come after.
+    """
+
+    def __init__(self, handler: Any, part: float, **kwargs: Any) -> None:
         super().__init__(handler, **kwargs)
+        self.open = Open(most(part, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        self.tls: ssl.SSLContext | None = None
         self._options = kwargs
+
+    def __call__(self) -> Any:
+        """One that is being made."""
+        connection = Connection(self, **self._options)
+        return connection if self.tls is None else Secured(connection, self.tls)
+
+
+class Open(set[Connection]):
+    """The connections there are, at most so many: more make those go that are idle for longest."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
         self._told = float("-inf")
 
-    def __call__(self) -> Connection:
-        """One that is being made."""
-        return Connection(self, loop=asyncio.get_running_loop(), **self._options)
-
-    def make_room(self) -> None:
-        """Where there are too many, close some of those that have been idle for longest."""
-        if len(self._connections) <= MAX_CONNECTIONS:
+    def add(self, connection: Connection) -> None:
+        """One more; where there are too many, some are closed."""
+        super().add(connection)
+        if len(self) <= self._most:
             return
-        for connection in longest_idle(self._connections, MAX_CONNECTIONS):
-            connection.give_up()
+        for one in longest_idle(self, self._most):
+            one.give_up()
         if time.monotonic() - self._told >= _TELL_SECONDS:
             self._told = time.monotonic()
             _log.warning(
-                "more than %d connections: those that are idle for longest are closed",
-                MAX_CONNECTIONS,
+                "more than %d connections: those that are idle for longest are closed", self._most
             )
 
 
-def longest_idle(connections: Iterable[Any], most: int) -> list[Connection]:
-    """Which of them to close, so that ``most`` of those that are open are left, or some fewer."""
-    there = [one for one in connections if one.transport is not None]
-    if len(there) <= most:
+def most(part: float, files: int) -> int:
+    """How many connections a listener may have that has that part, of all, with so many files."""
+    if files != resource.RLIM_INFINITY:
+        part *= min(1.0, (files - KEPT_FILES) / (_LISTENERS * MAX_CONNECTIONS))
+    return max(1, int(part * MAX_CONNECTIONS))
+
+
+def longest_idle(connections: Collection[Any], most: int) -> list[Connection]:
+    """Which of them to close, so that ``most`` are left, or some fewer."""
+    if len(connections) <= most:
         return []
-    idle = sorted((one for one in there if one.idle), key=lambda one: one.used)
-    return idle[: len(there) - most + most // _SHARE]
+    idle = sorted((one for one in connections if one.idle), key=lambda one: one.used)
+    return idle[: len(connections) - most + most // _SHARE]

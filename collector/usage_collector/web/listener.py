@@ -13,7 +13,7 @@ from aiohttp import web
 
 from usage_collector.errors import Conflict
 from usage_collector.web import errors
-from usage_collector.web.connections import Server
+from usage_collector.web.connections import FEW, Server
 from usage_collector.web.created import CREATED, suits
 from usage_collector.web.logs import BODY_BYTES, STARTED, AccessLogger
 from usage_collector.web.routing import NoSuchMethod
@@ -39,7 +39,8 @@ class Listener:
     """Serves a router on one port.
 
     After ``requests`` answers or ``seconds`` of age a connection is closed with the answer, so
-    that a balancer in front can spread it again; 0: never.
+    that a balancer in front can spread it again; 0: never. Of the connections that there may be it
+    has that ``part``.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Listener:
         requests: int = 0,
         seconds: float = 0,
         rates: Rates | None = None,
+        part: float = FEW,
     ) -> None:
         self.name = name
         self.draining = False
@@ -61,8 +63,8 @@ class Listener:
         self._requests = requests
         self._seconds = seconds
         self._rates = rates
-        self._socket: socket.socket | None = None
-        self._site: web.SockSite | None = None
+        self._part = part
+        self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None) -> int:
@@ -71,10 +73,11 @@ class Listener:
         Raises:
             Conflict: the address cannot be had.
         """
-        self._socket = _bind(host, port)
+        bound = _bind(host, port)
         asyncio.get_running_loop().set_task_factory(_task)
-        server = Server(
+        self._server = Server(
             self._handle,
+            self._part,
             access_log_class=AccessLogger,
             access_log=_log,
             keepalive_timeout=min(self._seconds or _IDLE_SECONDS, _IDLE_SECONDS),
@@ -82,29 +85,23 @@ class Listener:
             lingering_time=LINGER_SECONDS,
         )
         # aiohttp waits that long once for the request and once more for its handler.
-        self._runner = web.ServerRunner(server, shutdown_timeout=FINISH_SECONDS / 2)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=FINISH_SECONDS / 2)
         await self._runner.setup()
-        await self.use(tls)
-        bound: int = self._socket.getsockname()[1]
-        _log.info("%s listens on port %d%s", self.name, bound, " with TLS" if tls else "")
-        return bound
+        self.use(tls)
+        chosen: int = bound.getsockname()[1]
+        await web.SockSite(self._runner, bound, backlog=_BACKLOG).start()
+        _log.info("%s listens on port %d%s", self.name, chosen, " with TLS" if tls else "")
+        return chosen
 
-    async def use(self, tls: ssl.SSLContext | None) -> None:
+    def use(self, tls: ssl.SSLContext | None) -> None:
         """Take new connections with that context; those there are go on as they are."""
-        assert self._socket is not None  # noqa: S101
-        assert self._runner is not None  # noqa: S101
-        site = web.SockSite(self._runner, self._socket.dup(), ssl_context=tls, backlog=_BACKLOG)
-        await site.start()
-        old, self._site = self._site, site
-        if old is not None:
-            await old.stop()
+        assert self._server is not None  # noqa: S101
+        self._server.tls = tls
 
     async def stop(self) -> None:
         """Take no more connections, finish what is under way, close the rest."""
         if self._runner is not None:
             await self._runner.cleanup()
-        if self._socket is not None:
-            self._socket.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request[STARTED] = time.perf_counter()

@@ -206,6 +206,7 @@ class Collector:
             metrics.count_request,
             requests=settings.keepalive_requests,
             seconds=settings.keepalive_seconds,
+            part=1,
         )
         self._reporting = Listener(
             "reporting",
@@ -277,7 +278,7 @@ class Collector:
             _attempt(self._limit)
             if (changed := files.fingerprint(given)) != stamp:
                 # Until it can be done: they may not change again before the old one is over.
-                trouble = await self._change_certificates(trouble)
+                trouble = self._change_certificates(trouble)
                 stamp = stamp if trouble else changed
 
     def _limit(self) -> None:
@@ -292,17 +293,17 @@ class Collector:
                 settings.posts_per_second if posts is None else posts,
             )
 
-    async def _change_certificates(self, trouble: str) -> str:
+    def _change_certificates(self, trouble: str) -> str:
         """What is in the way, if anything; logged unless it is the same as before."""
         try:
             ingest, reporting = self._parts.contexts()
             webhooks = self._webhooks.context()
             if ingest:
-                await self._ingest.use(ingest)
+                self._ingest.use(ingest)
             if reporting:
-                await self._reporting.use(reporting)
+                self._reporting.use(reporting)
             if webhooks:
-                await self._webhooks.use(webhooks)
+                self._webhooks.use(webhooks)
         except (UsageError, ValueError, OSError) as error:
             if str(error) != trouble:
                 _log.error("the old certificate stays in use: %s", error)

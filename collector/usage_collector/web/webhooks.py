@@ -119,10 +119,10 @@ class Webhooks:
             return tls.context(Pair(certificate, key), None)
         return tls.context(self._parts.pair, None)
 
-    async def use(self, context: ssl.SSLContext) -> None:
+    def use(self, context: ssl.SSLContext) -> None:
         """Take new connections with that context."""
         if self._listener:
-            await self._listener.use(context)
+            self._listener.use(context)
 
     def pending(self) -> int | None:
         """How many transcripts this collector still asks for; None: it is finding out."""

@@ -7,6 +7,7 @@ import resource
 import socket
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,10 +17,16 @@ from hypothesis import strategies as st
 
 from tests.collector.process import CollectorProcess
 from tests.collector.samples import event
-from usage_collector.web.connections import longest_idle
+from usage_collector.web.connections import (
+    FEW,
+    KEPT_FILES,
+    MAX_CONNECTIONS,
+    longest_idle,
+    most,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 _MOST, _OPENED = 40, 120
 
@@ -28,35 +35,62 @@ _MOST, _OPENED = 40, 120
 class _Connection:
     used: int
     idle: bool
-    transport: object
 
 
 @settings(deadline=None)
 @given(
-    st.lists(
-        st.builds(_Connection, st.integers(0, 99), st.booleans(), st.sampled_from([None, ""])),
-        max_size=200,
-    ),
+    st.lists(st.builds(_Connection, st.integers(0, 99), st.booleans()), max_size=200),
     st.integers(1, 100),
 )
-def test_only_idle_ones_go_and_the_longest_idle_first(found: list[_Connection], most: int) -> None:
+def test_only_idle_ones_go_and_the_longest_idle_first(there: list[_Connection], most: int) -> None:
     """As many as are too many, if there are so many, and never one with a request under way."""
-    there = [one for one in found if one.transport is not None]
-    gone = longest_idle(found, most)
-    assert all(one.idle and one.transport is not None for one in gone)
+    gone = longest_idle(there, most)
+    assert all(one.idle for one in gone)
     assert bool(gone) == (len(there) > most and any(one.idle for one in there))
     kept = sorted(one.used for one in there if one.idle)[len(gone) :]
     assert not gone or max(one.used for one in gone) <= min(kept, default=100)
     assert len(there) - len(gone) <= max(most, sum(not one.idle for one in there))
 
 
+@given(st.integers(0, 100_000))
+def test_all_listeners_together_leave_files(files: int) -> None:
+    """Whatever the limit of open files is, connections to all listeners leave what is kept."""
+    bounds = [most(1, files), most(FEW, files), most(FEW, files)]
+    assert all(bounds)
+    assert sum(bounds) <= max(files - KEPT_FILES, 3)
+    assert most(1, resource.RLIM_INFINITY) == most(1, 100_000) == MAX_CONNECTIONS
+
+
+def _limited(limit: str) -> list[str]:
+    return ["bash", "-c", f'ulimit {limit} && exec "$@"', "bash"]
+
+
 def test_connections_leave_files_for_the_ledgers(tmp_path: Path) -> None:
     """A usual soft limit of open files is raised as far as the hard one allows, within reason."""
-    few = ["bash", "-c", 'ulimit -Sn 256 && exec "$@"', "bash"]
-    with CollectorProcess(tmp_path / "data", wrapper=few) as collector:
+    with CollectorProcess(tmp_path / "data", wrapper=_limited("-Sn 256")) as collector:
         assert collector.process is not None
         soft, hard = resource.prlimit(collector.process.pid, resource.RLIMIT_NOFILE)
     assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
+
+
+def test_a_low_limit_of_files_keeps_nobody_out(tmp_path: Path) -> None:
+    """Where a process may have few files, more silent clients than that leave room for events."""
+    with (
+        CollectorProcess(tmp_path / "data", wrapper=_limited("-n 400")) as collector,
+        contextlib.ExitStack() as silent,
+    ):
+        address = ("127.0.0.1", collector.ingest_port)
+        for _ in range(500):
+            silent.enter_context(socket.create_connection(address, timeout=60))
+        _post(collector, 3)
+        assert "Too many open files" not in collector.log.read_text()
+
+
+def _post(collector: CollectorProcess, times: int) -> None:
+    verify = collector.ingest_url.startswith("https") and collector.trusting()
+    for _ in range(times):
+        url = collector.ingest_url + "/v1/log"
+        assert httpx.post(url, content=event(), verify=verify, timeout=60).status_code == 201
 
 
 def _is_closed(client: socket.socket) -> bool:
@@ -66,34 +100,93 @@ def _is_closed(client: socket.socket) -> bool:
     return True
 
 
-@pytest.mark.parametrize("secure", ["false", "true"])
-def test_a_crowd_of_idle_clients_takes_nobody_s_place(tmp_path: Path, secure: str) -> None:
+def _files(collector: CollectorProcess) -> int:
+    """How many it has open."""
+    assert collector.process is not None
+    return len(list(Path(f"/proc/{collector.process.pid}/fd").iterdir()))
+
+
+def _secured(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    return collector.trusting().wrap_socket(client, server_hostname="127.0.0.1")
+
+
+def _half_a_request(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    client.sendall(b"POST /v1/log HTTP/1.1\r\nHost: x\r\n")
+    return client
+
+
+def _secured_half_a_request(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    return _half_a_request(_secured(client, collector), collector)
+
+
+def _silent(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    return client
+
+
+def _half_a_hello(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    return client
+
+
+def _lingering(client: socket.socket, collector: CollectorProcess) -> socket.socket:
+    """One that was answered for good, and does not say that it has understood."""
+    client = _secured(client, collector)
+    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("secure", "behave"),
+    [
+        ("false", _half_a_request),
+        ("true", _secured_half_a_request),
+        ("true", _silent),
+        ("true", _half_a_hello),
+        ("true", _lingering),
+    ],
+)
+def test_a_crowd_of_idle_clients_takes_nobody_s_place(
+    tmp_path: Path, secure: str, behave: Callable[..., socket.socket]
+) -> None:
     """However many come and say nothing, who posts again and again stays and newcomers get in."""
     collector = CollectorProcess(tmp_path / "data", EATS_SECURE=secure)
     with (
         collector.patch("usage_collector.web.connections.MAX_CONNECTIONS", _MOST),
         contextlib.ExitStack() as idle,
     ):
-        trusted = collector.trusting() if secure == "true" else None
         address = ("127.0.0.1", collector.ingest_port)
-        kept = HTTPSConnection(*address, context=trusted) if trusted else HTTPConnection(*address)
+        kept = (
+            HTTPSConnection(*address, context=collector.trusting())
+            if secure == "true"
+            else HTTPConnection(*address)
+        )
         crowd = []
+        before = _files(collector)
         for number in range(_OPENED):
-            client = socket.create_connection(address, timeout=60)
-            if trusted:
-                client = trusted.wrap_socket(client, server_hostname="127.0.0.1")
-            client.sendall(b"POST /v1/log HTTP/1.1\r\nHost: x\r\n")
+            client = behave(socket.create_connection(address, timeout=60), collector)
             crowd.append(idle.enter_context(client))
             if number % 10 == 0:
                 kept.request("POST", "/v1/log", event(number))
                 with kept.getresponse() as answer:
                     assert (answer.status, answer.read()) == (201, b"")
-        verify = trusted if trusted else True
-        for _ in range(3):
-            url = collector.ingest_url + "/v1/log"
-            post = httpx.post(url, content=event(), verify=verify, timeout=60)
-            assert post.status_code == 201
+        _post(collector, 3)
+        assert _files(collector) < before + _MOST + (_OPENED - _MOST) / 2
         kept.close()
         assert all(map(_is_closed, crowd[: _OPENED - _MOST]))
         assert "more than 40 connections" in collector.log.read_text()
         assert "Traceback" not in collector.log.read_text()
+
+
+@pytest.mark.parametrize("behave", [_silent, _half_a_hello])
+def test_who_does_not_shake_hands_is_not_waited_for(
+    tmp_path: Path, behave: Callable[..., socket.socket]
+) -> None:
+    """A TLS handshake has a time of its own."""
+    collector = CollectorProcess(tmp_path / "data")
+    with collector.patch("usage_collector.web.connections.HANDSHAKE_SECONDS", 1):
+        address = ("127.0.0.1", collector.ingest_port)
+        with behave(socket.create_connection(address), collector) as client:
+            client.settimeout(40)
+            assert client.recv(1) == b""
+        _post(collector, 1)
