@@ -25,7 +25,7 @@ BACKUP = {"place": "s3://backups", "taken": "2026-11-02T02:17:00Z", "ends": {}}
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[list[CollectorProcess]]:
-    """Two collectors that know of each other, with tokens and TLS."""
+    """Three collectors that know of each other, with tokens and TLS."""
     tokens, peers, ca = tmp_path / "tokens", tmp_path / "peers", tmp_path / "ca"
     tokens.write_text("admin boss\nread reader\n")
     variables = {
@@ -39,7 +39,7 @@ def fleet(tmp_path: Path) -> Iterator[list[CollectorProcess]]:
         CollectorProcess(tmp_path / name, USAGE_NAME=name, **variables)
         .patch(REUSED, 0.0)
         .patch(EXCHANGE, 0.2)
-        for name in ("a-0", "b-0")
+        for name in ("a-0", "b-0", "c-0")
     ]
     peers.write_text("\n".join(one.reporting_url for one in made))
     ca.write_text("")
@@ -66,8 +66,8 @@ def _standing(of: CollectorProcess, done: Callable[[Any], bool] = lambda _: True
 
 
 def test_any_collector_tells_of_all(fleet: list[CollectorProcess]) -> None:
-    """What one has cut, sent and backed up, and that the other has not; one away is named."""
-    one, other = fleet
+    """What one has cut, sent and backed up, and that others have not; one away is named."""
+    one, other, _ = fleet
     sent = httpx.post(f"{one.ingest_url}/v1/log", content=array([event(n) for n in range(4)]))
     sent.raise_for_status()
     with httpx.Client(base_url=one.reporting_url, headers=BOSS, verify=False) as boss:
@@ -80,24 +80,26 @@ def test_any_collector_tells_of_all(fleet: list[CollectorProcess]) -> None:
     for asked in fleet:
         found = _standing(asked, lambda told: "partial" not in told)
         assert found["header"] is None
-        assert [line["collector"] for line in found["collectors"]] == ["a-0", "b-0"]
-        assert [line["unreported"] for line in found["collectors"]] == [0, 0]
+        assert [line["collector"] for line in found["collectors"]] == ["a-0", "b-0", "c-0"]
+        assert [line["unreported"] for line in found["collectors"]] == [0, 0, 0]
         (month,) = found["months"]
-        assert (month["period"], month["count"], month["not_cut"]) == ("2026-01", 4, ["b-0"])
+        assert (month["period"], month["count"], month["not_cut"]) == ("2026-01", 4, ["b-0", "c-0"])
         (place,) = month["destinations"]
         assert (place["by"], place["state"], place["lacking"]) == ("s3://months", "sent", [])
         (backup,) = found["collectors"][0]["backups"]
         assert (backup["place"], backup["missing_events"]) == ("s3://backups", 4)
-        assert found["collectors"][1]["backups"] == []
+        assert [line["backups"] for line in found["collectors"][1:]] == [[], []]
     assert httpx.get(one.reporting_url + PATH, verify=False).status_code == 401
     one.kill()
-    found = _standing(other, lambda told: "partial" in told)
+    found = _standing(
+        other, lambda told: [line["collector"] for line in told.get("partial", ())] == ["a-0"]
+    )
     (away,) = found["partial"]
-    assert away["collector"] == found["header"] == "a-0"
+    assert found["header"] == "a-0"
     assert "cannot be reached" in away["reason"]
     assert away["as_of"] is None
     assert found["months"] == []
-    assert [line["collector"] for line in found["collectors"]] == ["b-0"]
+    assert [line["collector"] for line in found["collectors"]] == ["b-0", "c-0"]
 
 
 def test_one_that_knows_no_such_notes_is_named(tmp_path: Path) -> None:
