@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-NAME = "plane"
+NAME, LOST = "plane", "lost"
 IMAGE = "localhost/none-such:1"
 OLDER = "afd2a50"
 """An operator from before Leases, mirrors and proxies, with the pod template of today.
@@ -74,6 +74,14 @@ FIELDS: dict[str, Any] = {
 }
 
 
+def lose_node(place: Place) -> None:
+    """Give the cluster a node that was ready once; the controllers miss it after 50 s."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": LOST}}
+    place.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    ready = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    place.kubectl("patch", "node", LOST, "--subresource=status", "-p", ready)
+
+
 @pytest.fixture(scope="module")
 def plane() -> Iterator[Place]:
     """Give a namespace of a control plane that nobody else uses."""
@@ -89,7 +97,9 @@ def plane() -> Iterator[Place]:
         cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
         crds.established(cluster, "usagecollectors.usage-operator.io")
         cluster.kubectl("create", "-f", "-", input=namespace_object(NAME, "restricted"))
-        yield Place(cluster, NAME)
+        place = Place(cluster, NAME)
+        lose_node(place)
+        yield place
     finally:
         found.down(NAME, Silent())
 
@@ -347,3 +357,29 @@ def test_an_operator_that_is_rolled_back_while_volumes_grow(
     wanted = [one["spec"]["volumeClaimTemplates"][0] for one in plane.collectors("sts")]
     for one in (*wanted, *plane.collectors("pvc")):
         assert one["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+def bind(place: Place, pod: str) -> None:
+    """Let a pod run on the lost node, its containers ready: what its kubelet said last."""
+    where = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/binding"
+    target = {"apiVersion": "v1", "kind": "Node", "name": LOST}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+    place.kubectl("create", "--raw", where, "-f", "-", stdin=json.dumps(binding))
+    said = {"status": {"conditions": [{"type": "ContainersReady", "status": "True"}]}}
+    place.kubectl("patch", "pod", pod, "--subresource=status", "-p", json.dumps(said))
+
+
+def test_a_node_that_falls_silent(plane: Place, rights: Rights, tmp_path: Path) -> None:
+    """The status names the collector on it, the node and the remedy; the others serve on."""
+    # The last of these tests: by then the controllers have missed the node.
+    plane = replace(plane, name="silent")
+    with running(Operator(rights, IMAGE, tmp_path / "log")):
+        plane.apply(**FIELDS)
+        plane.ready(timeout=120)
+        pods = plane.pods()
+        bind(plane, "silent-a-0")
+        words = plane.reason("Ready", "PodsNotReady", timeout=180)
+        assert "silent-a-0: its node does not answer" in words
+        assert f"kubectl delete node {LOST}" in words
+        assert {zone["name"]: zone["ready"] for zone in plane.status()["zones"]} == {"a": 0, "b": 1}
+        assert plane.pods() == pods
