@@ -288,9 +288,9 @@ def test_ready_is_never_said_too_early(**fields: Any) -> None:
                     }
                 ]
             },
-            "CrashLoopBackOff, exit code 3",
+            "CrashLoopBackOff, exit code 3: see kubectl logs --previous speech-a-0",
         ),
-        ({"phase": "Pending"}, "is starting"),
+        ({"phase": "Pending"}, "see kubectl describe pod speech-a-0"),
         (
             {
                 "phase": "Running",
@@ -316,7 +316,7 @@ def test_ready_is_never_said_too_early(**fields: Any) -> None:
             },
             'waits for a readiness gate (the status of pod readiness gate "lb"',
         ),
-        ({}, "see its log"),
+        ({}, "see kubectl logs speech-a-0"),
     ],
 )
 def test_why_a_pod_is_not_ready(status: dict[str, Any], words: str) -> None:

@@ -37,7 +37,8 @@ def _containers(pod: Object) -> str | None:
         waiting = (container.get("state") or {}).get("waiting")
         last = (container.get("lastState") or {}).get("terminated")
         if waiting and last:
-            return f"{waiting.get('reason')}, exit code {last.get('exitCode')}"
+            ended = f"{waiting.get('reason')}, exit code {last.get('exitCode')}"
+            return f"{ended}: see kubectl logs --previous {pod['metadata']['name']}"
         if waiting and waiting.get("reason") not in {"ContainerCreating", "PodInitializing"}:
             said = f"{waiting.get('reason')}: {waiting.get('message', '')}".rstrip(": ")
             if "Image" not in str(waiting.get("reason")):
@@ -63,7 +64,8 @@ def young(thing: Object, now: dt.datetime) -> bool:
 
 
 def why(pod: Object) -> str:
-    """Say why a pod is not ready."""
+    """Say why a pod is not ready, and where to look."""
+    name = pod["metadata"]["name"]
     scheduled = _condition(pod, "PodScheduled")
     inside, ready = _condition(pod, "ContainersReady"), _condition(pod, "Ready")
     gated = ready.get("reason") == "ReadinessGatesNotReady"
@@ -82,12 +84,13 @@ def why(pod: Object) -> str:
     elif said := _containers(pod):
         text = said
     elif (pod.get("status") or {}).get("phase") == "Pending":
-        text = "is starting"
+        # That a volume cannot be mounted stands in events alone.
+        text = f"is starting: if it stays so, see kubectl describe pod {name}"
     elif gated:
         text = f"waits for a readiness gate ({str(ready.get('message'))[:200]})"
     else:
-        text = "runs but is not ready: see its log"
-    return f"{pod['metadata']['name']}: {text}"[:_LONGEST]
+        text = f"runs but is not ready: see kubectl logs {name}"
+    return f"{name}: {text}"[:_LONGEST]
 
 
 def _summary(pod: Object) -> Mapping[str, Any] | None:
