@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,26 @@ def test_one_without_tls_is_told_from_one_that_is_away() -> None:
         pytest.raises(PeerUnavailable, match="answers without TLS: write http://"),
     ):
         peer.status()
+
+
+def test_one_with_tls_that_is_asked_without_is_told_so() -> None:
+    """It closes the connection without a word."""
+
+    def close(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                with listener.accept()[0] as client:
+                    client.recv(65_536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=close, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            Peer(url, sleep=lambda _: None) as peer,
+            pytest.raises(PeerUnavailable, match="If it speaks TLS, write https://"),
+        ):
+            peer.status()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_collector_that_keeps_failing_is_told_in_its_own_words() -> None:

@@ -312,7 +312,9 @@ class Peer:
         problem = _problem(response)
         said = f"{self.url} answered {response.status_code}: {problem.detail}"
         match response.status_code:
-            case 401 | 403:
+            case 401:
+                return Refused(said, "give a token that it knows (--token-file)")
+            case 403:
                 return Refused(said, "give a token with the role admin (--token-file)")
             case 404:
                 return NotFound(said)
@@ -368,4 +370,6 @@ def _reason(error: httpx.TransportError) -> str:
         return "did not answer in time"
     if "WRONG_VERSION_NUMBER" in str(error):
         return "answers without TLS: write http:// before it, or leave out --secure"
+    if isinstance(error, httpx.RemoteProtocolError) and error.request.url.scheme == "http":
+        return f"cannot be reached: {error} If it speaks TLS, write https:// before it"
     return f"cannot be reached: {error}"
