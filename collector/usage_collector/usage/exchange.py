@@ -8,6 +8,7 @@ index was lost learns again what is no longer in its own ledgers.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -138,6 +139,8 @@ class Exchange:
         self._book = book
         self._now = now
         self._known: dict[str, Known] = {}
+        # Each other collector is asked by a thread of its own, and several may tell of one loss.
+        self._learning = threading.Lock()
         self.recall()
 
     def recall(self) -> None:
@@ -228,17 +231,20 @@ class Exchange:
                     )
                 known.epoch = news.epoch
                 return False
-            losses = self._changed([*news.losses, *_lost(known, news)])
-            for (collector, anew), loss in losses.items():
-                marks.append(Mark.note(f"{LOST}{collector} {anew}", _encode(loss)))
             if news.began not in (None, known.began):
                 marks.append(Mark.note(BEGAN + peer.url, news.began))
             told = (news.troubles, news.early)
             if told != (known.troubles, known.early):
                 # It may be away after our next start, and lack the same.
                 marks.append(Mark.note(TOLD + peer.url, _encode(told)))
-            if news.states or news.seq != known.seq or len(marks) > 1:
-                self._store.fold(news.states, began, own=False, marks=marks, epoch=self._epoch)
+            with self._learning:
+                losses = self._changed([*news.losses, *_lost(known, news)])
+                for (collector, anew), loss in losses.items():
+                    marks.append(Mark.note(f"{LOST}{collector} {anew}", _encode(loss)))
+                if news.states or news.seq != known.seq or len(marks) > 1:
+                    self._store.fold(news.states, began, own=False, marks=marks, epoch=self._epoch)
+                # As a whole, for others may be listing them.
+                self._losses = self._losses | losses
             self._registry.join(news.customers)
             self._book.join(news.told)
         except (msgspec.MsgspecError, OverflowError, UnicodeError) as error:
@@ -248,7 +254,6 @@ class Exchange:
         known.collector, known.epoch, known.seq = news.collector, news.epoch, news.seq
         known.zone, known.troubles, known.early = news.zone, news.troubles, news.early
         known.began = known.began if news.began is None else news.began
-        self._losses |= losses
         if not news.more:
             known.heard = began
         return news.more

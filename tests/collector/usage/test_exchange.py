@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 from tests.collector.samples import event
 from usage_collector import events
@@ -136,6 +137,33 @@ def test_what_one_lacked_before_it_lost_its_volume_stays_unknown(tmp_path: Path)
     peer.epoch, peer.began, peer.troubles = "a third volume", NOW + 2 * HOUR, ()
     first.ask(peer)
     assert first.losses[-1].heard == NOW + HOUR
+    store.close()
+
+
+def test_of_one_loss_that_two_tell_at_once_the_earlier_time_stays(tmp_path: Path) -> None:
+    """While what the one says is being written down, another says it was heard less long."""
+    earlier, later = Told(), Told()
+    earlier.losses, later.losses = (Loss("c-0", 9, 4, 1),), (Loss("c-0", 9, 5, 1),)
+    earlier.url = "https://d-0"
+
+    class Slow(Store):
+        """Takes as long over the first answer as the second one needs, or waits for it."""
+
+        second: threading.Thread | None = None
+
+        def fold(self, *given: Any, **named: Any) -> None:
+            if self.second is None:
+                self.second = threading.Thread(target=asking.ask, args=(earlier,))
+                self.second.start()
+                self.second.join(0.5)
+            super().fold(*given, **named)
+
+    store = Slow(tmp_path)
+    asking = _exchange(tmp_path, store, NOW)
+    asking.ask(later)
+    assert store.second is not None
+    store.second.join(60)
+    assert asking.losses == _exchange(tmp_path, store, NOW).losses == [Loss("c-0", 9, 4, 1)]
     store.close()
 
 
