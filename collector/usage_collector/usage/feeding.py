@@ -147,12 +147,16 @@ class Feeder:
         return self._stopped.is_set() or time.monotonic() > self._until
 
     def _end(self, status: Status) -> int:
-        """When (µs) the last event that can be read of a ledger was received."""
+        """When (µs) the last event that can be read of a ledger, or could be, was received."""
         if status.id not in self._ends:
             self._ends[status.id] = status.began
             with suppress(UsageError), self._ledgers.reader(status.id) as reader:
-                last = next(reader.blocks(status.last, status.last), None)
-                self._ends[status.id] = last.received if last else status.began
+                first, last = reader.bounds()
+                # All of it may be purged: what is not there would pass for damage.
+                blocks = reader.blocks(last, last) if first <= last else ()
+                times = [block.received for block in blocks]
+                times = times or [received for _, received in reader.purged_receipts()]
+                self._ends[status.id] = max([status.began, *times])
         return self._ends[status.id]
 
     def early(self) -> dict[int, int]:

@@ -182,6 +182,32 @@ def test_a_ledger_that_was_set_aside_is_a_known_stretch(tmp_path: Path) -> None:
     ledgers.close()
 
 
+def test_up_to_the_last_event_it_is_known_also_once_all_are_purged(tmp_path: Path) -> None:
+    """Of a ledger that was set aside, and of one that came back, which is not damaged by that."""
+    clock = [OCTOBER.start]
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: clock[0])
+    store = Store(tmp_path)
+    clock[0] += HOUR
+    ledgers.writer.append_and_wait(events.parse(array([event(n) for n in range(100)])))
+    hurt = ledgers.live
+    clock[0] += HOUR
+    ledgers.writer.set_aside(hurt, "a page is damaged")
+    ledgers.flush_head()
+    lost = ledger(100)
+    plain = io.BytesIO(lost.plain(1, 100, period=None))
+    origin = Origin(lost.id, OCTOBER.start, "d", "z")
+    restore(ledgers, origin, [Part("1-100", plain, clock[0] - HOUR)], clock[0])
+    Feeder(ledgers, store, "c", "z").run(clock[0])
+    for id_ in (hurt, lost.id):
+        ledgers.purge(id_, 100, 100)
+    feeder = Feeder(ledgers, store, "c", "z")
+    feeder.run(clock[0])
+    assert [one.since for one in feeder.troubles(clock[0])] == [OCTOBER.start + HOUR] * 2
+    assert [one.id for one in ledgers.all() if one.damaged] == [hurt]
+    store.close()
+    ledgers.close()
+
+
 def test_what_came_after_a_backup_nobody_knows(tmp_path: Path) -> None:
     """From when it was taken to the beginning of the next ledger it is a known stretch.
 
