@@ -97,6 +97,9 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     good = command("verify", tmp_path)
     assert good.code == 0
     assert "OK: 1 package, 250 events" in good.out
+    words = good.out.split()
+    assert (path.name in words, "1 to 250" in good.out, f"{made.zone}" in words) == (True,) * 3
+    assert "250" in next(row for row in good.out.splitlines() if row.split()[:1] == ["all"])
     path.write_bytes(path.read_bytes()[:-20])
     bad = command("verify", tmp_path)
     assert bad.code == 1

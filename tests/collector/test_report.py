@@ -17,7 +17,7 @@ from tests.collector.processes import command
 from usage_collector.packages.manifest import signed
 from usage_collector.periods import Period
 from usage_collector.report import as_csv, as_html
-from usage_collector.report.figures import Day, by, days
+from usage_collector.report.figures import Day, by, days, stretches
 from usage_collector.report.plot import HEIGHT, WIDTH, plot, step
 
 if TYPE_CHECKING:
@@ -172,6 +172,24 @@ def test_a_day_of_which_not_all_is_known_is_no_zero(tmp_path: Path) -> None:
     assert told["2026-10-04"] == ["not", "known"]
     assert told["2026-10-05"][:4] == ["≥", "1", "≥", "1.000"]
     assert told["2026-10-06"] == ["0", "0.000"]
+
+
+def test_days_in_a_row_of_which_nothing_is_known_are_one_line() -> None:
+    """Zone by zone; a day with something to tell stands by itself, and so does one after a hole."""
+
+    def line(day: int, zone: str, count: int | None = None, silent: int = 0) -> dict[str, object]:
+        told = {"coverage": 0.5 if count else 0, "count": count, "silent_sessions": silent}
+        return {"day": f"2026-10-{day:02}", "zone": zone, **told}
+
+    days = [
+        *(line(day, zone) for day in (1, 2, 3) for zone in ("a", "b")),
+        *(line(4, "a", 1), line(5, "a", 1), line(5, "b"), line(6, "a"), line(6, "b", silent=2)),
+    ]
+    found = stretches({"coverage": {"days": days}})
+    assert [(str(one["day"])[-2:], last[-2:], one["zone"]) for one, last in found] == [
+        *(("01", "03", "a"), ("01", "03", "b"), ("04", "04", "a"), ("05", "05", "a")),
+        *(("05", "05", "b"), ("06", "06", "a"), ("06", "06", "b")),
+    ]
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 PAPER = {"A4": 210 - 30, "Letter": 215.9 - 30}
 """Width in mm between the margins."""
 NAMES = ["Acme", "W" * 90, *(f"Customer Number {n}" for n in range(60))]
+LARGE = {"count": 12_345_678, "seconds": 1_234_567.891 * 3600}
 
 
 def month(folder: Path) -> dict[str, Any]:
-    """A month with a gap, unknown days, long names, and more customers than fit on a page."""
+    """A month with a gap, unknown days, long names and figures, and more customers than a page."""
     jobs = [event(n, 60 + n, customer_id=name) for n, name in enumerate(NAMES)]
     body: Mapping[str, Any] = delivery(
         folder, Ledger(jobs), (1, len(jobs)), counted_at=Period(2026, 10).end
@@ -33,7 +34,9 @@ def month(folder: Path) -> dict[str, Any]:
     day = {"coverage": 0.5, "count": None, "silent_sessions": 3, "early_events": None}
     zones = ("eu-1a", "z" * 40, None)
     days = [{"day": "2026-10-01", "zone": zone, **day} for zone in zones]
-    return {**body, "gaps": [gap], "coverage": {**body["coverage"], "days": days}}
+    totals = {which: {**all_of, **LARGE} for which, all_of in body["totals"].items()}
+    coverage = {**body["coverage"], "days": days}
+    return {**body, "gaps": [gap], "coverage": coverage, "totals": totals}
 
 
 @pytest.mark.timeout(300)
@@ -52,6 +55,9 @@ def test_the_page_prints_whole(tmp_path: Path) -> None:
         assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
             "rgb(255, 255, 255)"
         )
+        # Else a printer leaves out which colour is whose.
+        legend = "getComputedStyle(document.querySelector('.key i')).printColorAdjust"
+        assert visit.page.evaluate(legend) == "exact"
         for paper, width in PAPER.items():
             visit.page.set_viewport_size({"width": int(width / 25.4 * 96), "height": 900})
             assert visit.page.evaluate(wide) <= 0
@@ -61,6 +67,7 @@ def test_the_page_prints_whole(tmp_path: Path) -> None:
             ).stdout.decode()
             printed = "".join(text.split())
             assert text.count("\f") > 1
+            assert "1,234,567.891\n" in text, "in one line"
             assert [one for one in NAMES if one.replace(" ", "") not in printed] == []
             assert body["files"][0]["sha256"] in printed
         assert visit.complaints == []

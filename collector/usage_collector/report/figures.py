@@ -119,6 +119,35 @@ def uncertain(body: Mapping[str, object]) -> list[Mapping[str, object]]:
     ]
 
 
+def stretches(body: Mapping[str, object]) -> list[tuple[Mapping[str, object], str]]:
+    """The lines of `uncertain`, each with the last day that it stands for.
+
+    Days in a row of which nothing at all is known are one line: a month may begin with many.
+    """
+    found: list[tuple[Mapping[str, object], str]] = []
+    newest: dict[str, int] = {}
+    for line in uncertain(body):
+        zone, day = str(line.get("zone")), str(line.get("day"))
+        at = newest.get(zone)
+        if at is not None and _goes_on(*found[at], line):
+            found[at] = found[at][0], day
+        else:
+            newest[zone] = len(found)
+            found.append((line, day))
+    return found
+
+
+def _goes_on(begun: Mapping[str, object], last: str, line: Mapping[str, object]) -> bool:
+    before, day = _day(last), _day(line.get("day"))
+    told = (line.get("count"), line.get("silent_sessions") or 0, line.get("early_events") or 0)
+    return (
+        before is not None
+        and day == before + timedelta(days=1)
+        and told == (None, 0, 0)
+        and {**begun, "day": None} == {**line, "day": None}
+    )
+
+
 def _covered(coverage: Mapping[str, object], period: str) -> Sequence[str]:
     """The days from the last cut, or the month's first, to this cut; else the calendar month's."""
     first = date.fromisoformat(f"{period}-01")

@@ -71,7 +71,7 @@ def as_html(body: Mapping[str, object], proof_kid: str) -> bytes:
 
     ``proof_kid`` names the key that the manifest is signed with.
     """
-    days = figures.days(body)
+    days, uncertain = figures.days(body), figures.stretches(body)
     after, before = (figures.part(body, "totals", which) for which in ("after", "before"))
     lists = [
         (name, _MEANINGS[name], figures.lines(body, name)[:SHOWN], number)
@@ -84,8 +84,8 @@ def as_html(body: Mapping[str, object], proof_kid: str) -> bytes:
         revision=body.get("revision"),
         gaps=figures.lines(body, "gaps"),
         coverage=figures.part(body, "coverage"),
-        uncertain=figures.uncertain(body)[:SHOWN],
-        uncertain_all=len(figures.uncertain(body)),
+        uncertain=uncertain[:SHOWN],
+        uncertain_all=len(uncertain),
         total=figures.amount(after),
         before=figures.amount(before),
         warm_ups=figures.amount(figures.part(after, "warm_ups")),
