@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from usage_collector.backup.index import COPY, NAME, TAIL, TAIL_COPY, encode, first_whole, joined
-from usage_collector.errors import NotFound
+from usage_collector.errors import Damaged, NotFound
 
 if TYPE_CHECKING:
     from usage_collector.backup.index import Index
@@ -52,8 +52,16 @@ def save_tail(store: Store, index: Index) -> None:
 
 def _load(store: Store, names: tuple[str, str]) -> Index | None:
     with suppress(NotFound):
-        return first_whole([store.read(name) for name in names], names[0])
+        return first_whole([_content(store, name) for name in names], names[0])
     return None
+
+
+def _content(store: Store, name: str) -> bytes | None:
+    """One copy; where the disk cannot read it the other one has to do."""
+    try:
+        return store.read(name)
+    except Damaged:
+        return b""
 
 
 def _save(store: Store, index: Index, names: tuple[str, str]) -> None:

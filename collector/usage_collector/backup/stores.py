@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -49,10 +50,10 @@ class Store(Protocol):
         """Only one writes a part at a time; `Conflict` while another does."""
 
     def read(self, name: str) -> bytes | None:
-        """A small file's content, None when there is none."""
+        """A small file's content, None when there is none; `Damaged` when it cannot be read."""
 
     def open(self, name: str) -> AbstractContextManager[Readable]:
-        """A file, to be read from front to back; `Damaged` when it is not there."""
+        """A file, to be read from front to back; `Damaged` when it is not there or unreadable."""
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """Keeps a file durably, in one step; its size."""
@@ -78,7 +79,7 @@ class Folder:
     @contextlib.contextmanager
     def lock(self, part: Part = Part.BASE) -> Iterator[None]:
         """The lock ends with the process, however that ends."""
-        with self._told():
+        with self.told():
             files.make_folder(self._root)
             try:
                 descriptor = files.lock(self._root / f".{part}")
@@ -93,28 +94,28 @@ class Folder:
 
     def read(self, name: str) -> bytes | None:
         """A small file's content."""
-        with self._told():
+        with self.told(name):
             try:
                 return (self._root / name).read_bytes()
             except FileNotFoundError:
                 return None
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[Readable]:
         """A file, to be read."""
-        with self._told():
+        with self.told(name):
             try:
                 file = (self._root / name).open("rb")
             except FileNotFoundError:
                 raise missing(self.name, name) from None
         with file:
-            yield file
+            yield _File(file, self, name)
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """Written beside its place, flushed, and named."""
         path = self._root / name
         part = path.with_name(f".{path.name}{_PART}")
-        with self._told():
+        with self.told():
             files.make_folder(path.parent)
             try:
                 with part.open("wb") as out:
@@ -131,18 +132,22 @@ class Folder:
 
     def files(self, folder: str) -> set[str]:
         """Half written ones too."""
-        with self._told(), contextlib.suppress(FileNotFoundError):
+        with self.told(), contextlib.suppress(FileNotFoundError):
             return {f"{folder}/{path.name}" for path in (self._root / folder).iterdir()}
         return set()
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes files."""
-        with self._told():
+        with self.told():
             for name in names:
                 (self._root / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self, reading: str = "") -> Iterator[None]:
+        """Trouble with the file system is told as trouble with the place.
+
+        A file that the disk cannot read is as good as altered: the others may be whole.
+        """
         try:
             yield
         except OSError as error:
@@ -151,9 +156,29 @@ class Folder:
                 raise StorageUnavailable(
                     f"{place}: {error.strerror}", "give the backup more room"
                 ) from error
-            raise DeliveryFailed(
-                f"{place}: {error.strerror}", "check the folder and its rights"
-            ) from error
+            if error.errno == errno.EIO and reading:
+                raise Damaged(
+                    f"{reading} cannot be read in {self.name}: {error.strerror}",
+                    "look at that volume, and put a copy of the file back; the others are whole",
+                ) from error
+            hint = "check the folder and its rights"
+            if error.errno == errno.EIO:
+                hint = "look at that volume and the kernel's log of its node"
+            raise DeliveryFailed(f"{place}: {error.strerror}", hint) from error
+
+
+class _File:
+    """A file of a folder."""
+
+    def __init__(self, file: BinaryIO, folder: Folder, name: str) -> None:
+        self._file = file
+        self._folder = folder
+        self._name = name
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, none at the end."""
+        with self._folder.told(self._name):
+            return self._file.read(size)
 
 
 def missing(place: str, name: str) -> Damaged:

@@ -38,16 +38,18 @@ def victim(collector: Collector, folder: Path) -> Path:
 
 
 def spoil(path: Path, how: str) -> None:
-    """One bit of a file is another, or it is gone."""
-    if how == "remove":
+    """One bit of a file is another, or it is gone, or reading it is an I/O error (EIO)."""
+    if how in ("remove", "unreadable"):
         path.unlink()
+        if how == "unreadable":
+            path.symlink_to("/proc/self/mem")  # nothing is mapped at its beginning
         return
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("how", ["flip", "remove"])
+@pytest.mark.parametrize("how", ["flip", "remove", "unreadable"])
 def test_what_is_broken_is_fetched_again(collector: Collector, tmp_path: Path, how: str) -> None:
     """By the run after the proof that found it; it says so, and all is proven once more."""
     folder, key = tmp_path / "backups", tmp_path / "key"
@@ -59,13 +61,30 @@ def test_what_is_broken_is_fetched_again(collector: Collector, tmp_path: Path, h
     spoil(path, how)
     load(collector, 5, seed=2)
     assert backup(collector, folder, *more).code == 0
-    assert backup(collector, folder, "--verify", "--key-file", key).code == 1
+    proven = backup(collector, folder, "--verify", "--key-file", key)
+    assert (proven.code, "$TMPDIR" in proven.err) == (1, False), proven.err
     mended = backup(collector, folder, *more)
     assert (mended.code, mended.facts["verified_ok"]) == (0, True), mended.err
     assert f"{path.name} was not what was taken, and was fetched again" in mended.facts["error"]
     assert index(collector, folder)["packages"][0]["sha256"] == before
     again = backup(collector, folder, *more).facts["collectors"][0]
     assert (again["fetched_bytes"], again["notes"]) == (0, [])
+
+
+def test_an_index_that_cannot_be_read_is_kept_twice(collector: Collector, tmp_path: Path) -> None:
+    """The copy does, and both are written anew; with neither nothing is taken or overwritten."""
+    folder = tmp_path / "backups"
+    assert backup(collector, folder).code == 0
+    first, copy = (folder / collector.name / name for name in ("index.json", "index.copy.json"))
+    spoil(first, "unreadable")
+    done = backup(collector, folder, "--verify")
+    assert (done.code, done.facts["collectors"][0]["fetched_bytes"]) == (0, 0), done.err
+    assert first.read_bytes() == copy.read_bytes()
+    spoil(first, "unreadable")
+    spoil(copy, "unreadable")
+    assert backup(collector, folder).code == 1
+    assert first.is_symlink()
+    assert copy.is_symlink()
 
 
 def test_a_manifest_is_fetched_again(collector: Collector, tmp_path: Path) -> None:
