@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -201,6 +202,23 @@ def test_a_key_can_be_pinned_by_its_id(tmp_path: Path) -> None:
     assert {one["kind"] for one in bad.facts["findings"]} == {"not ours"}
     wrong = command("verify", "--kid", "abc", tmp_path)
     assert (wrong.code, "--kid" in wrong.err) == (2, True)
+
+
+def test_every_key_that_is_given_will_do(tmp_path: Path) -> None:
+    """Old and new ones, in one file or in several; packages of another key are not ours."""
+    for first, keys in ((1, OTHER_KEYS), (3, KEYS)):
+        BOOK.save(tmp_path, first, first + 1, keys)
+    new, old = (one.proof.public_key() for one in (KEYS, OTHER_KEYS))
+    pem = [one.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for one in (new, old)]
+    for name, text in (("new", pem[0]), ("old", pem[1]), ("both", b"".join(pem))):
+        (tmp_path / name).write_bytes(text)
+
+    def verified(*names: str) -> int:
+        words = [word for name in names for word in ("--proof-key", tmp_path / name)]
+        return command("verify", tmp_path, *words).code
+
+    assert [verified("both"), verified("new", "old")] == [0, 0]
+    assert [verified("new"), verified("old")] == [1, 1]
 
 
 def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ def test_wrong_exports_leave_no_file(
 
 
 def test_verify_prints_what_it_found(tmp_path: Path) -> None:
-    """A table for people, JSON for programs, and an exit code for scripts."""
+    """A table for people, with how far it is, JSON for programs, and an exit code for scripts."""
     made = ledger(250)
     path = made.save(tmp_path, 1, 250)
     good = command("verify", tmp_path)
@@ -100,6 +101,8 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     words = good.out.split()
     assert (path.name in words, "1 to 250" in good.out, f"{made.zone}" in words) == (True,) * 3
     assert "250" in next(row for row in good.out.splitlines() if row.split()[:1] == ["all"])
+    watched = command("verify", tmp_path, environment={"FORCE_COLOR": "1"})
+    assert re.search(r"Verifying.*\b[1-9]\d*m(\d+\.\d)/\1 kB", watched.err), watched.err
     path.write_bytes(path.read_bytes()[:-20])
     bad = command("verify", tmp_path)
     assert bad.code == 1
