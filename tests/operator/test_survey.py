@@ -1,16 +1,18 @@
-"""From what was observed to the facts: the export to come."""
+"""From what was observed to the facts: the export to come, what is under way."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
-from tests.operator.support import NOW, context
+from tests.operator.support import NOW, context, pod
 from usage_operator import plan, spec
 from usage_operator.conditions import Facts, Run
 from usage_operator.manifests import proxy, shipper
 from usage_operator.reconcile import survey
+from usage_operator.reconcile.observe import Observed
 
 SPEC = spec.Spec.model_validate({"zones": [{"name": "eu-1a"}]})
 
@@ -97,3 +99,19 @@ def test_changed_proxies_are_not_ready_at_once() -> None:
     steps = [plan.Step(plan.Verb.APPLY, one, "x") for one in made if one["kind"] == "Deployment"]
     assert len(steps) == 2
     assert survey.disturbing(steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "containers", "expected"),
+    [(25, "False", True), (-100, "False", True), (-121, "False", False), (25, "True", False)],
+)
+def test_a_pod_that_stops_is_given_its_time(ends: int, containers: str, expected: bool) -> None:
+    """As one that starts is: each rollout would be told as stuck. One on a lost node is not."""
+    inside = {"type": "ContainersReady", "status": containers}
+    one = pod("speech-a-0", "a", conditions=[inside, {"type": "Ready", "status": "False"}])
+    one["metadata"]["creationTimestamp"] = (NOW - dt.timedelta(days=1)).isoformat()
+    seen, fleet = Observed(collectors=[one]), plan.muster({"a": 1}, {"a": 1}, {})
+    names = context().names
+    assert not survey.zones(seen, fleet, names, NOW)[0].settling
+    one["metadata"]["deletionTimestamp"] = (NOW + dt.timedelta(seconds=ends)).isoformat()
+    assert survey.zones(seen, fleet, names, NOW)[0].settling is expected

@@ -11,7 +11,7 @@ from usage_operator.conditions.facts import (
     ZoneFacts,
 )
 from usage_operator.conditions.judge import judge
-from usage_operator.conditions.pods import ready, runs, why, young
+from usage_operator.conditions.pods import ready, runs, stopping, why, young
 
 __all__ = [
     "REASONS",
@@ -25,6 +25,7 @@ __all__ = [
     "judge",
     "ready",
     "runs",
+    "stopping",
     "why",
     "young",
 ]

@@ -63,15 +63,31 @@ def young(thing: Object, now: dt.datetime) -> bool:
     return bool(made) and now - dt.datetime.fromisoformat(made) < START
 
 
+def stopping(pod: Object, now: dt.datetime) -> bool:
+    """Tell whether a pod is given its time to end, which its time of deletion contains."""
+    end = pod["metadata"].get("deletionTimestamp")
+    return bool(end) and not _lost(pod) and now - dt.datetime.fromisoformat(end) < START
+
+
+def _gated(pod: Object) -> bool:
+    return _condition(pod, "Ready").get("reason") == "ReadinessGatesNotReady"
+
+
+def _lost(pod: Object) -> bool:
+    """Tell whether it is not the kubelet who says that a pod is not ready.
+
+    The kubelet says the same of the pod as of its containers.
+    """
+    said = [_condition(pod, kind).get("status") for kind in ("ContainersReady", "Ready")]
+    return said == ["True", "False"] and not _gated(pod)
+
+
 def why(pod: Object) -> str:
     """Say why a pod is not ready, and where to look."""
     name = pod["metadata"]["name"]
     scheduled = _condition(pod, "PodScheduled")
-    inside, ready = _condition(pod, "ContainersReady"), _condition(pod, "Ready")
-    gated = ready.get("reason") == "ReadinessGatesNotReady"
-    if (inside.get("status"), ready.get("status")) == ("True", "False") and not gated:
-        # The kubelet says the same of both: it is not the kubelet who says that it is not. After
-        # five minutes the pod is deleted, too, and stays for want of a kubelet.
+    if _lost(pod):
+        # After five minutes the pod is deleted, too, and stays for want of a kubelet.
         node = (pod.get("spec") or {}).get("nodeName")
         text = (
             f"its node does not answer: see kubectl describe node {node}; if it is gone for good, "
@@ -86,8 +102,9 @@ def why(pod: Object) -> str:
     elif (pod.get("status") or {}).get("phase") == "Pending":
         # That a volume cannot be mounted stands in events alone.
         text = f"is starting: if it stays so, see kubectl describe pod {name}"
-    elif gated:
-        text = f"waits for a readiness gate ({str(ready.get('message'))[:200]})"
+    elif _gated(pod):
+        message = str(_condition(pod, "Ready").get("message"))
+        text = f"waits for a readiness gate ({message[:200]})"
     else:
         text = f"runs but is not ready: see kubectl logs {name}"
     return f"{name}: {text}"[:_LONGEST]

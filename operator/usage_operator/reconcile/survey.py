@@ -14,6 +14,7 @@ from usage_operator.conditions import (
     ZoneFacts,
     ready,
     runs,
+    stopping,
     why,
     young,
 )
@@ -55,7 +56,9 @@ def _zone(
     )
     unready = [pod for pod in pods if not ready(pod)]
     late = [
-        thing for thing in unready or [statefulset or {"metadata": {}}] if not young(thing, now)
+        thing
+        for thing in unready or [statefulset or {"metadata": {}}]
+        if not (young(thing, now) or stopping(thing, now))
     ]
     return ZoneFacts(
         name=name,
