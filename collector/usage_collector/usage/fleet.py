@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from usage_collector.errors import StorageUnavailable, UsageError
-from usage_collector.periods import rfc3339
+from usage_collector.periods import Period, moment, rfc3339
 from usage_collector.usage import (
     answering,
     billing,
@@ -161,6 +161,8 @@ class Fleet:
     def limits(self) -> tuple[list[Line], list[Missing]]:
         """Usage against quotas, today's too; see `quotas.lines`."""
         missing = self._missing(Query(self.today - HISTORY_DAYS, self.today))
+        month = Period.of(moment(self._now())).start // DAY
+        missing += self._before(Query(month, self.today), month)
         return self._quotas(), missing
 
     def alerts(self) -> dict[str, object]:

@@ -77,6 +77,9 @@ def test_before_anybody_was_there_none_is_not_said(one: Collector) -> None:
     assert _run(one, "usage", "--until", "2020-01-31").code == 1
     invoice = _run(one, "customers", "invoice", "--month", "2020-01", "--json")
     assert (invoice.code, len(invoice.facts["partial"])) == (1, 1)
+    bearer = {"Authorization": "Bearer reader"}
+    limits = httpx.get(f"http://{one.address}/v1/limits", headers=bearer).raise_for_status()
+    assert "partial" not in limits.json(), "it was there when the month began"
 
 
 def test_what_may_be_missing_is_said_and_is_a_failure(one: Collector) -> None:

@@ -28,8 +28,8 @@ def _usage(process: CollectorProcess) -> Result:
     return command("usage", "--peers", process.reporting_url)
 
 
-def _invoice_header(process: CollectorProcess) -> str | None:
-    answer = httpx.get(process.reporting_url + "/v1/customers/-/usage")
+def _partial(process: CollectorProcess, path: str = "/v1/customers/-/usage") -> str | None:
+    answer = httpx.get(process.reporting_url + path)
     header: str | None = answer.headers.get("Usage-Partial")
     return header
 
@@ -41,7 +41,7 @@ def test_of_the_time_before_it_nobody_knows(tmp_path: Path) -> None:
         assert (none.code, none.out.splitlines()[-1]) == (1, "None is known.")
         assert none.out.startswith("Usage up to 20")
         assert NOBODY in none.err
-        assert _invoice_header(process) == "collector-0"
+        assert _partial(process) == _partial(process, "/v1/limits") == "collector-0"
         _used(process, timedelta(days=1))
         late = _usage(process)
         assert late.code == 1
@@ -62,9 +62,9 @@ def test_since_it_began_all_is_known(tmp_path: Path) -> None:
         whole = _usage(process)
         assert (whole.code, whole.err) == (0, "")
         assert "1 jobs and sessions" in whole.out
-        assert _invoice_header(process) is None
+        assert _partial(process) is None
         _used(process, began + timedelta(days=1))
         late = _usage(process)
         assert (late.code, "2 jobs and sessions" in late.out) == (1, True)
         assert NOBODY in late.err
-        assert _invoice_header(process) == "collector-0"
+        assert _partial(process) == "collector-0"
