@@ -47,23 +47,24 @@ def manifests(box: Mailbox) -> list[Any]:
 
 
 def test_a_dead_mail_server_gets_later_what_it_missed(tmp_path: Path, two: list[Collector]) -> None:
-    """The folder has the month meanwhile; then the mailbox gets each file once, nobody more."""
+    """Folders before and after it have the month; then it gets each file once, nobody more."""
     box, port = Mailbox(), free_port()
     mail = f"mailto:a@example.org?host=localhost&port={port}&tls=none&from=u@x.org"
-    result = export(tmp_path, two, "--to", mail)
+    to = ("--to", mail, "--to", tmp_path / "after")
+    result = export(tmp_path, two, *to)
     assert (result.code, result.facts["result"]) == (1, "incomplete")
-    assert result.facts["delivered"] == [f"{tmp_path}/out/{MONTH}"]
+    assert result.facts["delivered"] == [f"{tmp_path}/{name}/{MONTH}" for name in ("out", "after")]
     (failed,) = result.facts["failed"]
     assert f"mail server localhost:{port} cannot be reached" in failed
     before = delivered(tmp_path)
     server = Controller(box, hostname="localhost", port=port)
     server.start()
     try:
-        result = export(tmp_path, two, "--to", mail)
+        result = export(tmp_path, two, *to)
         assert (result.code, result.facts["failed"]) == (0, [])
         assert f"{tmp_path}/out: 0 of {len(before)} files were new" in result.err
         assert sorted(attached(box)) == sorted(before)
-        assert export(tmp_path, two, "--to", mail).code == 0
+        assert export(tmp_path, two, *to).code == 0
         assert len(attached(box)) == len(before)
     finally:
         server.stop()
