@@ -158,6 +158,37 @@ def test_mail_says_what_is_wrong(mailbox: tuple[Mailbox, str], files: list[Path]
     assert box.got == []
 
 
+class Full(Mailbox):
+    """A mailbox with room for so many messages."""
+
+    room = 1
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        if len(self.got) == self.room:
+            return "552 5.2.2 mailbox full"
+        return await super().handle_DATA(server, session, envelope)
+
+
+def test_a_full_mailbox_is_told_and_gets_the_rest_later(tmp_path: Path, files: list[Path]) -> None:
+    """In the server's words; what it took is noted, and only the others come once there is room."""
+    box = Full()
+    noted: dict[str, str] = {}
+
+    def note(paths: Sequence[Path]) -> None:
+        noted.update((path.name, sha256(path)) for path in paths)
+
+    with mail_server(certificate(tmp_path, "good"), box, data_size_limit=260_000) as options:
+        place = destination(f"mailto:a@example.org?{options}", LOGIN)
+        told = r"refuses the message: 552 5\.2\.2 mailbox full: let the mailbox .* take more"
+        with pytest.raises(DeliveryFailed, match=told):
+            place.deliver(parcel(files, note=note))
+        assert list(noted) == [name for name, _ in box.files()]
+        assert 0 < len(noted) < len(files)
+        box.room = 9
+        place.deliver(parcel(files, note=note, known=dict(noted)))
+    assert [name for name, _ in box.files()] == [path.name for path in files] == list(noted)
+
+
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
 @pytest.mark.parametrize("implicit", [False, True])
 def test_an_expired_certificate_of_a_mail_server_is_named(
