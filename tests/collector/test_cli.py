@@ -12,7 +12,7 @@ import pytest
 
 from tests.collector.made import ledger
 from tests.collector.processes import Collector, collectors, command, simulate
-from usage_collector.cli import cli, next_export
+from usage_collector.cli import COMMANDS, cli, next_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,3 +182,11 @@ def test_a_month_is_overdue_a_day_after_it_was_due(minutes: int, words: str) -> 
     """By then the daily run has come twice."""
     when = datetime(2026, 10, 30, 5, tzinfo=UTC)
     assert next_export.phrase(when, when + timedelta(minutes=minutes)) == words
+
+
+def test_the_list_of_commands_says_all_of_each() -> None:
+    """On a terminal of 80 columns no line ends in the middle of what a command is for."""
+    told = command("--help", environment={"COLUMNS": "80"})
+    lines = told.out.partition("Commands:")[2].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    assert [line for line in lines if line.endswith("...")] == []

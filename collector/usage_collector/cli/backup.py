@@ -69,7 +69,7 @@ class _Asked:
         return proof is None or now - proof.at >= timedelta(days=self.verify_days)
 
 
-@click.command("backup")
+@click.command("backup", short_help="Copies what is new at running collectors, and proves it.")
 @click.option("--from", "sources", required=True, metavar="HOST:PORT,…|@FILE", help="Collectors.")
 @click.option(
     "--to", "target", required=True, metavar="FOLDER|s3://…", help="Where backups are kept."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from usage_collector.backup import Index
 
 
-@click.command("backups")
+@click.command("backups", short_help="Lists backups: sizes, ages, when they were proven.")
 @click.argument("target", metavar="FOLDER|s3://…")
 @json_option
 def command(target: str, as_json: bool) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from usage_collector.upkeep import Report
 
 
-@click.command("check")
+@click.command("check", short_help="Reads all of a ledger and says how it is; changes nothing.")
 @click.option(
     "--data-dir",
     envvar="USAGE_DATA_DIR",

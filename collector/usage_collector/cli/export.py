@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from usage_collector.packages import Report
 
 
-@click.command("export")
+@click.command("export", short_help="Writes the signed package of a window of time to a file.")
 @click.option("--from", "source", required=True, metavar="HOST:PORT", help="Reporting port.")
 @click.option("--since", help="First moment, ISO 8601.  [default: the beginning]")
 @click.option("--until", help="Last moment, inclusive, ISO 8601.  [default: the end]")

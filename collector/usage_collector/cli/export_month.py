@@ -66,7 +66,7 @@ class _Flags:
         return rule(self.day, self.at, self.time_zone, self.country, self.holidays)
 
 
-@click.command("export-month")
+@click.command("export-month", short_help="Delivers a month of all collectors, proved and signed.")
 @click.option("--period", help="The month, YYYY-MM; wins over --due.")
 @click.option("--due", is_flag=True, help="Every month that is due and was not sent yet.")
 @due_options

@@ -31,7 +31,7 @@ _BAR = 30
 _HINT = "give a month's folder or its manifest"
 
 
-@click.command("report")
+@click.command("report", short_help="Shows a delivered month to people.")
 @click.argument("path", type=click.Path(path_type=Path), metavar="FOLDER|MANIFEST")
 @click.option("--period", help="The month, YYYY-MM, where FOLDER holds one folder for each.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the table there.")

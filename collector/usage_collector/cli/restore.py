@@ -58,7 +58,7 @@ class _Asked:
     ledgers: tuple[str, ...]
 
 
-@click.command("restore")
+@click.command("restore", short_help="Brings ledgers back beside the live one of collectors.")
 @click.argument("sources", nargs=-1, required=True, metavar="FOLDER|s3://…|FILES…")
 @click.option(
     "--to",

@@ -54,7 +54,7 @@ class _Asked:
         )
 
 
-@click.command("ship")
+@click.command("ship", short_help="Follows collectors: a volume that is lost costs seconds.")
 @click.option("--from", "sources", required=True, metavar="HOST:PORT,…|@FILE", help="Collectors.")
 @click.option(
     "--to", "target", required=True, metavar="FOLDER|s3://…", help="Where backups are kept."

@@ -57,7 +57,7 @@ def _plan(jobs: int, sessions: int, span: float, until: str | None, lost: float)
     return Plan(jobs=jobs, sessions=sessions, start=end - whole, span=whole, lost=lost)
 
 
-@click.command("simulate")
+@click.command("simulate", short_help="Sends events of made-up transcribers, and counts them.")
 @click.option(
     "--to", "targets", multiple=True, required=True, metavar="HOST:PORT", help="Ingest port."
 )

@@ -27,7 +27,7 @@ _GROUP_BY = (
 )
 
 
-@click.command("usage")
+@click.command("usage", short_help="Shows the usage of all collectors, by any groups.")
 @click.option("--since", metavar="YYYY-MM-DD", help="First day, UTC.  [default: the first known]")
 @click.option("--until", metavar="YYYY-MM-DD", help="Last day, UTC.  [default: yesterday]")
 @click.option("--group-by", metavar="NAME,…", help=_GROUP_BY)

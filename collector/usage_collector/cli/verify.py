@@ -41,7 +41,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _SHOWN = 100
 
 
-@click.command("verify")
+@click.command("verify", short_help="Proves packages and manifests, without a connection.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
 @click.option(
     "--proof-key", "proofs", multiple=True, type=_FILE, help="Public keys to insist on, PEM."
