@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -95,6 +96,24 @@ def test_what_a_collector_cannot_tell_is_read_from_its_packages(
     assert export(tmp_path, peers, "--retired", two[0].name).code == done.code
     after = {path.name: path.read_bytes() for path in (tmp_path / "out" / MONTH).iterdir()}
     assert after == before
+
+
+def test_a_warm_up_that_comes_again_stands_in_both_months_and_is_billed_in_none(
+    tmp_path: Path, two: list[Collector], clock: HandSet
+) -> None:
+    """At another collector; warm-ups have no billing identity that would tell."""
+    warm = event("warm", 2, contract_id="-77777777777777")
+    post(two[0], warm)
+    assert export(tmp_path, two, "--period", LAST).code == 0
+    clock.set(microseconds(NOW))
+    post(two[1], warm)
+    clock.set(microseconds(NOW) + 60_000_000)
+    assert export(tmp_path, two).code == 0
+    text = (tmp_path / "out" / str(LAST) / "manifest.json").read_text()
+    for body, billed in ((json.loads(text)["payload"], len(JOBS) + 1), (manifest(tmp_path), 0)):
+        total = body["totals"]["after"]
+        assert (total["count"], total["warm_ups"]["count"]) == (billed, 1)
+    assert command("verify", tmp_path / "out").code == 0
 
 
 def test_without_the_packages_it_is_counted_again_and_found_by_whoever_has_them(
