@@ -148,6 +148,9 @@ def test_totals_equal_the_simulators_count(tmp_path: Path) -> None:
     ]  # fmt: skip
     random, tally, count = Random(7), Tally(), Count()
     plan = Plan(jobs=1500, sessions=60, start=START, span=DAYS * DAY, engines=3, lost=0.2)
+    for one in fleet:
+        # Longer ago than the days of these events.
+        one.there_since(2_000 * 86_400)
     with fleet[0], fleet[1]:
         peers.write_text("\n".join(one.reporting_url for one in fleet))
         for number, batch in enumerate(_batches(timeline(plan, Random(3)), random)):
