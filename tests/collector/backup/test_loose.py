@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.collector import made
 from usage_collector.backup import loose
 from usage_collector.errors import Damaged
+from usage_collector.packages import manifest
 
 LEDGER = made.ledger(450)
 OTHER = made.ledger(30, id="1c7f2d0a-6e1f-4d2c-8e6f-3a7b4f2c8d22", collector="speech-eu-1b-0")
@@ -56,6 +57,24 @@ def test_packages_say_what_was_cut_and_so_do_manifests(tmp_path: Path) -> None:
     assert source.index.ledgers[0].began == datetime(2026, 10, 1, tzinfo=UTC)
 
 
+def test_the_newest_manifest_of_each_month_is_given_back(tmp_path: Path) -> None:
+    """In whatever folders they lie; it lists what those before it do."""
+    LEDGER.save(tmp_path, 1, 400, period=None)
+    for month in ("2026-10", "2026-11"):
+        made.delivery(tmp_path / month, LEDGER, (381, 400), month, counted_at=NOVEMBER)
+    first = tmp_path / "2026-11" / "manifest.json"
+    with first.open("rb") as file:
+        body = manifest.read(file, {}).body
+    second = tmp_path / "a" / "manifest-2.json"
+    second.parent.mkdir()
+    second.write_bytes(manifest.signed({**body, "revision": 2}, made.KEYS))
+    (source,) = loose.gather([tmp_path], None)
+    assert [(one.period, one.file) for one in source.index.manifests] == [
+        ("2026-10", str(tmp_path / "2026-10" / "manifest.json")),
+        ("2026-11", str(second)),
+    ]
+
+
 def test_an_altered_file_is_named(tmp_path: Path) -> None:
     """A package or a manifest that is not as it was signed brings nothing back."""
     path = LEDGER.save(tmp_path, 1, 100, period=None)
@@ -64,8 +83,8 @@ def test_an_altered_file_is_named(tmp_path: Path) -> None:
         loose.gather([tmp_path], None)
     path.unlink()
     made.delivery(tmp_path / "2026-11", LEDGER, (1, 20), "2026-11", counted_at=NOVEMBER)
-    manifest = tmp_path / "2026-11" / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes().replace(b'"last":20', b'"last":10'))
+    altered = tmp_path / "2026-11" / "manifest.json"
+    altered.write_bytes(altered.read_bytes().replace(b'"last":20', b'"last":10'))
     with pytest.raises(Damaged, match=r"manifest\.json"):
         loose.gather([tmp_path], None)
 
