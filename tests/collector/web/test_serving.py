@@ -249,6 +249,7 @@ def test_certificates_and_tokens_are_read_again(tmp_path: Path) -> None:
         "USAGE_TLS_CERT_FILE": str(pair.certificate),
         "USAGE_TLS_KEY_FILE": str(pair.key),
         "USAGE_TOKENS_FILE": str(tokens),
+        "PANDAS_SECURE": "true",
     }
     with CollectorProcess(tmp_path / "data", **variables) as collector:
         context = ssl.create_default_context(cafile=str(pair.certificate))
@@ -260,9 +261,12 @@ def test_certificates_and_tokens_are_read_again(tmp_path: Path) -> None:
             pair.certificate.write_bytes(other.certificate.read_bytes())
             _until(lambda: _serial(collector.ingest_port) != before)
             client.post("/v1/log", content=event(2)).raise_for_status()
-        url = collector.reporting_url + "/v1/periods"
-        _until(lambda: httpx.get(url, headers={"Authorization": "Bearer two"}).is_success)
-        assert httpx.get(url, headers={"Authorization": "Bearer one"}).status_code == 401
+        _until(lambda: _serial(collector.reporting_port) != before)
+        newer = ssl.create_default_context(cafile=str(other.certificate))
+        with httpx.Client(base_url=collector.reporting_url, verify=newer) as client:
+            get = partial(client.get, "/v1/periods")
+            _until(lambda: get(headers={"Authorization": "Bearer two"}).is_success)
+            assert get(headers={"Authorization": "Bearer one"}).status_code == 401
         pair.certificate.write_bytes(b"broken")
         _until(lambda: "stays in use" in collector.log.read_text())
         assert _serial(collector.ingest_port) != before
@@ -316,18 +320,30 @@ def _client_certificate(folder: Path) -> Pair:
 
 
 def test_a_client_ca_demands_client_certificates(tmp_path: Path) -> None:
-    """With a client CA only clients with a certificate of it get through, on the ingest port."""
-    pair = _client_certificate(tmp_path)
-    with CollectorProcess(
-        tmp_path / "data", USAGE_CLIENT_CA_FILE=str(pair.certificate)
-    ) as collector:
-        url = collector.ingest_url + "/v1/log"
-        with pytest.raises(httpx.TransportError):
-            httpx.post(url, content=event(), verify=collector.trusting())
-        context = collector.trusting()
-        context.load_cert_chain(pair.certificate, pair.key)
-        assert httpx.post(url, content=event(), verify=context).status_code == 201
-        assert httpx.get(collector.reporting_url + "/readyz").status_code == 200
+    """Only clients with a certificate of it get through, on the ingest port; also of a new one."""
+    (tmp_path / "newer").mkdir()
+    pair, newer = _client_certificate(tmp_path), _client_certificate(tmp_path / "newer")
+    trusted = tmp_path / "ca.crt"
+    trusted.write_bytes(pair.certificate.read_bytes())
+    variables = {"USAGE_CLIENT_CA_FILE": str(trusted), "PANDAS_SECURE": "true"}
+    with CollectorProcess(tmp_path / "data", **variables) as collector:
+
+        def gets_through(with_: Pair | None) -> bool:
+            context = collector.trusting()
+            if with_:
+                context.load_cert_chain(with_.certificate, with_.key)
+            url = collector.ingest_url + "/v1/log"
+            try:
+                return httpx.post(url, content=event(), verify=context).status_code == 201
+            except httpx.TransportError:
+                return False
+
+        assert [gets_through(one) for one in (None, pair, newer)] == [False, True, False]
+        ready = httpx.get(collector.reporting_url + "/readyz", verify=collector.trusting())
+        assert ready.status_code == 200
+        trusted.write_bytes(newer.certificate.read_bytes())
+        _until(lambda: gets_through(newer))
+        assert [gets_through(one) for one in (None, pair)] == [False, False]
 
 
 @pytest.mark.filterwarnings("ignore:.*TLSv1_1")
