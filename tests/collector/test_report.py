@@ -158,7 +158,7 @@ def test_the_command_shows_the_newest_revision(tmp_path: Path) -> None:
 
 
 def test_a_day_of_which_not_all_is_known_is_no_zero(tmp_path: Path) -> None:
-    """Printed too it is not known, or at least what was counted; other days are what they are."""
+    """Printed too it is not known, or at least what was counted; the table names it, and gaps."""
     folder = tmp_path / "2026-10"
     body = made(folder, event("a", 3600))
     days = [("2026-10-04", 0.0, None), ("2026-10-05", 0.5, 1), ("2026-10-06", 1.0, 0)]
@@ -166,7 +166,14 @@ def test_a_day_of_which_not_all_is_known_is_no_zero(tmp_path: Path) -> None:
         {"day": day, "zone": "eu-1a", "coverage": share, "count": count}
         for day, share, count in days
     ]
+    body["gaps"] = [{"collector": "c-2", "reason": "it did not answer"}]
     (folder / "manifest.json").write_bytes(signed(body, KEYS))
+    rows = list(csv.reader(io.StringIO(command("report", folder, "--csv", "-").out)))
+    assert rows[1:4] == [
+        ["gap", "c-2: it did not answer", "", "", ""],
+        ["not all known", "2026-10-04 eu-1a", "", "", ""],
+        ["not all known", "2026-10-05 eu-1a", "", "", ""],
+    ]
     printed = [line.split() for line in command("report", folder).out.splitlines()]
     told = {words[0]: words[1:] for words in printed if words and words[0].startswith("2026-10-")}
     assert told["2026-10-04"] == ["not", "known"]
