@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from usage_collector.web import logs
 
@@ -58,3 +61,23 @@ def test_what_a_collector_asks_of_others_leaves_no_line() -> None:
         server.shutdown()
     (line,) = (done.stdout + done.stderr).splitlines()
     assert "INFO usage_collector] begun" in line
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_a_json_line_is_one_object_whatever_is_in_it(text: str) -> None:
+    """Lines of requests and of the rest, with an exception where there is one."""
+    out = io.StringIO()
+    handler = logs.Output(out, logs.JsonForm())
+    out.write(handler._form.line(86_400, "INFO", "usage_collector.web", text) + "\n")
+    about = (ValueError, ValueError(text), None)
+    handler.emit(logging.LogRecord("usage_collector", logging.ERROR, "", 0, "%s", (text,), about))
+    first, second = out.getvalue().splitlines()
+    assert json.loads(first) == {
+        "time": "1970-01-02T00:00:00Z",
+        "level": "INFO",
+        "logger": "usage_collector.web",
+        "message": text,
+    }
+    assert json.loads(second)["message"] == text
+    assert json.loads(second)["exception"].startswith("ValueError")
