@@ -191,3 +191,14 @@ def test_who_does_not_shake_hands_is_not_waited_for(
             client.settimeout(40)
             assert client.recv(1) == b""
         _post(collector, 1)
+
+
+def test_who_goes_before_its_handshake_leaves_its_place(tmp_path: Path) -> None:
+    """However many were there one after another, nobody has to make room for those that left."""
+    collector = CollectorProcess(tmp_path / "data")
+    with collector.patch("usage_collector.web.connections.MAX_CONNECTIONS", _MOST):
+        for number in range(_MOST + 20):
+            socket.create_connection(("127.0.0.1", collector.ingest_port), timeout=60).close()
+            if number % 10 == 9:  # who is answered knows that all before it were seen
+                _post(collector, 1)
+        assert "more than" not in collector.log.read_text()
