@@ -216,7 +216,7 @@ def test_check_finds_nothing_wrong_while_the_ledger_is_in_use(tmp_path: Path) ->
 
 
 def test_check_names_what_is_lost(tmp_path: Path) -> None:
-    """A changed page and a head that is ahead are found."""
+    """A changed page is found, and a head that is ahead with the very positions it is ahead by."""
     ledgers = _filled(tmp_path, [OCTOBER.start])
     folder = ledgers.catalog.path(ledgers.live)
     ledgers.close()
@@ -226,5 +226,12 @@ def test_check_names_what_is_lost(tmp_path: Path) -> None:
     assert check(tmp_path, lambda *_: None).findings
     database.write_bytes(whole)
     assert not check(tmp_path, lambda *_: None).findings
+    ledgers = Ledgers(tmp_path, "c", "z", lambda: OCTOBER.start)
+    ledgers.writer.append_and_wait(events.parse(array([event(1000 + i) for i in range(7)])))
+    ledgers.close()
+    database.write_bytes(whole)
+    told = [one.what for one in check(tmp_path, lambda *_: None).findings]
+    assert any("positions 451 to 457" in what for what in told), told
+    assert not any("450" in what or "458" in what for what in told), told
     (folder / "head").unlink()
     assert "head" in check(tmp_path, lambda *_: None).findings[0].what
