@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import math
 import ssl
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from usage_operator.conditions import Said
+from usage_operator.conditions import Lost, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -108,20 +110,54 @@ class Admin:
         return found
 
 
-def read(text: str) -> tuple[str | None, float, float, float]:
-    """Read a collector's metrics: version, bytes used and free, damaged ledgers (NaN: not said)."""
-    version, used, free, damaged = None, math.nan, math.nan, math.nan
+_FIGURES = {
+    "usage_disk_used_bytes": "used",
+    "usage_disk_free_bytes": "free",
+    "usage_ledger_damaged": "damaged",
+    "usage_volume_lost_timestamp_seconds": "anew",
+    "usage_volume_lost_heard_timestamp_seconds": "heard",
+}
+
+
+@dataclass(slots=True)
+class Figures:
+    """A collector's metrics; NaN where it did not say, as one of another version may not.
+
+    Bytes used and free, ledgers that are damaged, and of what it lost until when others had
+    ``heard`` of it and when it began ``anew`` (s since the Unix epoch; 0: it lost nothing).
+    """
+
+    version: str | None = None
+    collector: str = ""
+    used: float = math.nan
+    free: float = math.nan
+    damaged: float = math.nan
+    heard: float = math.nan
+    anew: float = math.nan
+
+    @property
+    def lost(self) -> tuple[Lost, ...] | None:
+        """It, if it lost what it held; None: it does not say."""
+        if math.isnan(self.heard) or math.isnan(self.anew):
+            return None
+        return (Lost(self.collector, _time(self.heard), _time(self.anew)),) if self.anew else ()
+
+
+def _time(seconds: float) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read(text: str) -> Figures:
+    """Read a collector's metrics."""
+    found = Figures()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "usage_collector_info":
-                version = sample.labels.get("version")
-            elif sample.name == "usage_disk_used_bytes":
-                used = sample.value
-            elif sample.name == "usage_disk_free_bytes":
-                free = sample.value
-            elif sample.name == "usage_ledger_damaged":
-                damaged = sample.value
-    return version, used, free, damaged
+                found.version = sample.labels.get("version")
+                found.collector = sample.labels.get("collector", "")
+            elif sample.name in _FIGURES:
+                setattr(found, _FIGURES[sample.name], sample.value)
+    return found
 
 
 def gigabytes(size: float) -> str:
@@ -134,24 +170,30 @@ def gigabytes(size: float) -> str:
 
 
 def combine(answers: Iterable[str]) -> Said:
-    """Put a zone's metrics together: versions, the fullest volume, and all damaged ledgers."""
+    """Put a zone's metrics together: versions, the fullest volume, all damaged ledgers and losses.
+
+    Raises:
+        ValueError: an answer is not a collector's.
+    """
     versions: set[str] = set()
     fullest, capacity = -1.0, 0.0
     damaged: int | None = None
-    for answer in answers:
-        version, used, free, broken = read(answer)
-        if not math.isnan(broken):
-            damaged = (damaged or 0) + int(broken)
-        if version:
-            versions.add(version)
-        total = used + free
-        if total > 0 and used / total > fullest:
-            fullest, capacity = used / total, total
+    lost: tuple[Lost, ...] | None = None
+    for one in map(read, answers):
+        if not math.isnan(one.damaged):
+            damaged = (damaged or 0) + int(one.damaged)
+        if one.lost is not None:
+            lost = (*(lost or ()), *one.lost)
+        if one.version:
+            versions.add(one.version)
+        total = one.used + one.free
+        if total > 0 and one.used / total > fullest:
+            fullest, capacity = one.used / total, total
     known = ", ".join(sorted(versions)) or None
     if fullest < 0:
-        return Said(known, damaged=damaged)
+        return Said(known, damaged=damaged, lost=lost)
     volume = (fullest * capacity, capacity)
-    return Said(known, f"{fullest:.0%}", gigabytes(capacity), volume, damaged=damaged)
+    return Said(known, f"{fullest:.0%}", gigabytes(capacity), volume, damaged=damaged, lost=lost)
 
 
 async def ask(urls: Sequence[str], ca: str) -> Said:

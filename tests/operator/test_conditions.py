@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.operator.support import NOW, pod
+from tests.operator.support import NOW, context, pod
 from usage_operator import conditions
-from usage_operator.conditions import Facts, Run, Said, Trouble, ZoneFacts
+from usage_operator.conditions import Facts, Lost, Run, Said, Trouble, ZoneFacts
 from usage_operator.reconcile import survey
 
 GOOD = Facts(
@@ -249,6 +249,33 @@ def test_damage_stands_until_collectors_say_that_it_is_mended() -> None:
     assert both["Degraded"][1] == "VolumeFilling"
     assert "91% full" in both["Degraded"][2]
     assert "1 damaged ledger" in both["Degraded"][2]
+
+
+def test_a_lost_volume_stands_until_its_collector_says_that_it_is_mended() -> None:
+    """Who, since when and what to do, also while nobody answers, or old collectors do."""
+    loss = Lost("speech-eu-1a-0", "2026-11-18T11:06:40Z", "2026-11-18T11:08:20Z")
+    backed: dict[str, Any] = {"destination": {"volume": {}}}
+
+    def row(said: Said | None, before: dict[str, Any]) -> dict[str, Any]:
+        facts = replace(GOOD, zones=(replace(GOOD.zones[0], said=said),))
+        return dict(conditions.judge(facts, before).document())
+
+    def told(said: Said | None, before: dict[str, Any], **spec: Any) -> tuple[str, ...]:
+        zones = (replace(GOOD.zones[0], said=said),)
+        return survey.lost(context(**spec), zones, before)
+
+    lost = row(Said("1.0", lost=(loss,)), {})
+    assert lost["zones"][0]["lost"] == [loss._asdict()]
+    assert row(Said("1.0"), row(None, lost))["zones"] == lost["zones"]
+    assert "lost" not in row(Said("1.0", lost=()), lost)["zones"][0]
+    assert told(Said(lost=()), lost) == told(Said(), {}) == ()
+    (text,) = told(None, lost)
+    assert all(word in text for word in (*loss, "spec.backup is not set", "next month"))
+    (text,) = told(Said(lost=(loss,)), {}, backup=backed)
+    assert "annotate uc speech usage-operator.io/restore=eu-1a/0 " in text
+    found = changed(lost=(text,))
+    assert found["Degraded"] == ("True", "VolumeLost", text)
+    assert found["Ready"][0] == "True"
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import ssl
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.operator.support import NOW
 from usage_operator import probe
-from usage_operator.conditions import Said
+from usage_operator.conditions import Lost, Said
 from usage_operator.manifests import pki
 
 if TYPE_CHECKING:
@@ -143,3 +144,25 @@ def test_the_fullest_volume_counts() -> None:
     both = Said("1.2.3, 1.2.4", "75%", "2.79Gi", (22.5e8, 3e9), damaged=2)
     assert probe.combine([METRICS, fuller]) == both
     assert probe.combine([]) == Said()
+
+
+def test_who_lost_its_volume_is_read_with_its_times() -> None:
+    """Those that say 0 lost nothing; whether an older collector did is not known."""
+    none = METRICS + _lost(0, 0)
+    lost = METRICS.replace("a-0", "a-1") + _lost(1_795_000_000, 1_795_000_100.5)
+    assert probe.combine([METRICS]).lost is None
+    assert probe.combine([METRICS, none]).lost == ()
+    assert probe.combine([METRICS, none, lost]).lost == (
+        Lost("a-1", "2026-11-18T11:06:40Z", "2026-11-18T11:08:20Z"),
+    )
+    unsure = METRICS + _lost(math.nan, math.nan)
+    assert probe.combine([unsure]).lost is None
+
+
+def _lost(heard: float, anew: float) -> str:
+    return (
+        "# TYPE usage_volume_lost_heard_timestamp_seconds gauge\n"
+        f"usage_volume_lost_heard_timestamp_seconds {heard}\n"
+        "# TYPE usage_volume_lost_timestamp_seconds gauge\n"
+        f"usage_volume_lost_timestamp_seconds {anew}\n"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from usage_collector.usage import (
     exchange,
     grouping,
     latest,
+    losses,
     quotas,
     series,
 )
@@ -79,6 +81,7 @@ class Fleet:
         self._alerting = Alerting(book, self.limits_file, settings.name, now)
         self._exchange = exchange.Exchange(self.store, self.registry, book, now)
         self._began = now()
+        self._ledgers = ledgers
         self._settings = settings
         self._now = now
         self.members = Members(settings, self._exchange.list)
@@ -242,7 +245,19 @@ class Fleet:
             ),
             "early": lambda: sum(self.feeder.early().values()),
             "alerts": lambda: len(self._alerting.book.waiting),
+            "heard": lambda: self._lost()[0],
+            "lost": lambda: self._lost()[1],
         }
+
+    def _lost(self) -> tuple[float, float]:
+        """See `losses.pending` (s since the Unix epoch); 0: nothing, not a number: not known."""
+        try:
+            cuts = self._ledgers.cuts.all()
+        except UsageError:
+            return math.nan, math.nan
+        known, name = self._exchange.losses, self._settings.name
+        heard, anew = losses.pending(known, name, self.feeder.began(), cuts) or (0, 0)
+        return heard / 1e6, anew / 1e6
 
     def at_quota(self) -> dict[tuple[str, float], float]:
         """How many customers reached which part of which quota, today's usage too."""

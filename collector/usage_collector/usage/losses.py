@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from usage_collector import receipts
 from usage_collector.periods import moment, rfc3339
 from usage_collector.usage.coverage import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from usage_collector.ledger import Cut
     from usage_collector.usage.coverage import Source
 
 
@@ -67,3 +69,20 @@ def remembered(source: Source, losses: Iterable[Loss]) -> Source:
         troubles=[*source.troubles, *(trouble for loss in own for trouble in loss.troubles)],
         began=began if source.began is None else min(began, source.began),
     )
+
+
+def pending(
+    losses: Iterable[Loss], collector: str, began: int, cuts: Iterable[Cut]
+) -> tuple[int, int] | None:
+    """From when to when (µs) nobody knows what that collector held; None: nothing is to be done.
+
+    ``began`` is when its oldest ledger did: one of before a loss came back from a backup. Of the
+    ``cuts``, its own, the first one after a loss tells of it: delivered, all is said that can be.
+    """
+    delivered = max((cut.cut_at for cut in cuts if receipts.complete(cut.receipts)), default=0)
+    own = [
+        loss for loss in losses if loss.collector == collector and delivered <= loss.anew <= began
+    ]
+    if not own:
+        return None
+    return min(loss.heard for loss in own), max(loss.anew for loss in own)

@@ -173,6 +173,15 @@ class Metrics:
             "usage_collectors_missing": ("missing", "Collectors of which not all usage is known"),
             "usage_quota_alerts_waiting": ("alerts", "Alerts that no webhook has taken yet"),
             "usage_early_events": ("early", "Events dated over a minute later than received"),
+            "usage_volume_lost_timestamp_seconds": (
+                "lost",
+                "When this collector lost what it held and began anew, until that is restored or "
+                "told in a delivered month; 0: it did not",
+            ),
+            "usage_volume_lost_heard_timestamp_seconds": (
+                "heard",
+                "Up to when others know what it held that it lost; 0: it lost nothing",
+            ),
         }
         for name, (figure, text) in texts.items():
             self._gauge(name, text).set_function(figures[figure])

@@ -4,6 +4,7 @@ from usage_operator.conditions.checks import REASONS
 from usage_operator.conditions.facts import (
     BackupRule,
     Facts,
+    Lost,
     Proxies,
     Run,
     Said,
@@ -17,6 +18,7 @@ __all__ = [
     "REASONS",
     "BackupRule",
     "Facts",
+    "Lost",
     "Proxies",
     "Run",
     "Said",

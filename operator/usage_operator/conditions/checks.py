@@ -34,7 +34,7 @@ REASONS = {
     "Degraded": (
         *("AsExpected", "RolloutStuck", "ZonesNotReady", "ProxiesNotReady"),
         *("SecretMissing", "SecretInvalid", "StorageClassMissing"),
-        *("LedgerDamaged", "VolumeFilling", "StorageClassDiffers", "DiscardInUse"),
+        *("LedgerDamaged", "VolumeFilling", "VolumeLost", "StorageClassDiffers", "DiscardInUse"),
     ),
     "BackedUp": (
         *("BackedUp", "Restored", "SameZone", "ShipperBehind", "BackupFailed", "BackupOverdue"),
@@ -181,6 +181,8 @@ def _concerns(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.filling:
         hint = ": raise spec.storage.size, volumes grow without a restart"
         yield "VolumeFilling", "; ".join(facts.filling) + hint
+    if facts.lost:
+        yield "VolumeLost", "; ".join(facts.lost)
     if facts.damaged:
         hint = (
             ": what is damaged was set aside, a new ledger takes events; the runbook "

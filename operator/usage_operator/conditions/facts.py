@@ -17,12 +17,24 @@ class Trouble(NamedTuple):
     message: str
 
 
+class Lost(NamedTuple):
+    """A collector that lost what it held: began ``anew`` then, others knew of it until ``heard``.
+
+    Both are times as the status has them.
+    """
+
+    collector: str
+    heard: str
+    anew: str
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a zone's collectors said of themselves: version, share of the fullest volume, size.
 
     ``volume`` is the fullest one's bytes used and of all; ``full_on`` the day on which it will be.
-    ``damaged`` counts the ledgers that they set aside; None: none of them said.
+    ``damaged`` counts the ledgers that they set aside, ``lost`` are those of them that lost what
+    they held, and it was neither restored nor told in a month yet; None: none of them said.
     """
 
     version: str | None = None
@@ -31,6 +43,7 @@ class Said:
     volume: tuple[float, float] | None = None
     full_on: str | None = None
     damaged: int | None = None
+    lost: tuple[Lost, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,8 @@ class Facts:
     """Which volumes are nearly full."""
     damaged: tuple[str, ...] = ()
     """Where ledgers were set aside as damaged."""
+    lost: tuple[str, ...] = ()
+    """Which collectors lost what they held, and what to do."""
     differing: tuple[str, ...] = ()
     """Which volumes are of another storage class than the spec asks for."""
     idle_discards: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from usage_operator.spec.status import (
     CaBundle,
     Condition,
     Endpoints,
+    LostVolume,
     Status,
     Summary,
     ZoneStatus,
@@ -54,8 +55,9 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
         (one for one in before.get("zones") or [] if one.get("name") == zone.name), {}
     )
     said, storage = zone.said, old.get("storage")
-    version, damaged = old.get("version"), old.get("damaged")
+    version, damaged, lost = old.get("version"), old.get("damaged"), old.get("lost")
     if said is not None:
+        lost = lost if said.lost is None else [one._asdict() for one in said.lost]
         damaged = damaged if said.damaged is None else said.damaged
         version = said.version or version
         if said.used and said.capacity:
@@ -69,6 +71,7 @@ def _zone(zone: ZoneFacts, before: Mapping[str, Any]) -> ZoneStatus:
         version=version,
         storage=ZoneStorage.model_validate(storage) if storage else None,
         damaged=damaged or None,
+        lost=[LostVolume.model_validate(one) for one in lost] if lost else None,
     )
 
 

@@ -33,6 +33,10 @@ ALERTS = (
         "A ledger was set aside as damaged.",
     ),
     Alert(
+        "UsageVolumeLost", "usage_volume_lost_timestamp_seconds{on} > 0", 0, "critical",
+        "A collector lost what it held and began anew.",
+    ),
+    Alert(
         "UsagePurgeDue", "usage_purge_due_seconds{on} < 1209600", 60, "warning",
         "Events that were not exported fall due for purging within 14 days.",
     ),

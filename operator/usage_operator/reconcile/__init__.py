@@ -120,6 +120,7 @@ class Reconciler:
             facts,
             filling=filling.tell(facts.zones, before),
             damaged=survey.damaged(facts.zones, before),
+            lost=survey.lost(context, facts.zones, before),
         )
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from usage_operator import duedates, naming, windows
 from usage_operator.conditions import (
     BackupRule,
+    Lost,
     Proxies,
     Trouble,
     ZoneFacts,
@@ -196,6 +197,35 @@ def damaged(zones: Iterable[ZoneFacts], before: Mapping[str, Any]) -> tuple[str,
         if count := old.get(zone.name) if said is None else said:
             found.append(f"zone {zone.name}: {count} damaged ledger{'s' if count > 1 else ''}")
     return tuple(found)
+
+
+def lost(
+    context: Context, zones: Iterable[ZoneFacts], before: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Say who lost what it held; ``before`` is the status, for zones that were not asked."""
+    old = {one["name"]: one.get("lost") for one in before.get("zones") or []}
+    found = []
+    for zone in zones:
+        said = zone.said.lost if zone.said else None
+        if said is None:
+            rows = old.get(zone.name) or ()
+            said = tuple(Lost(row["collector"], row["heard"], row["anew"]) for row in rows)
+        found += [_loss(context, zone.name, one) for one in said]
+    return tuple(found)
+
+
+def _loss(context: Context, zone: str, one: Lost) -> str:
+    names = context.names
+    what = (
+        f"{one.collector} lost what it held and began anew at {one.anew}: what was not exported by "
+        f"then is gone from its volume, and of what it took after {one.heard} nobody knows; "
+    )
+    ends = "the next month that is delivered tells of it and ends this"
+    if context.spec.backup is None:
+        return f"{what}spec.backup is not set, so that nothing brings it back: {ends}"
+    where = f"{zone}/{one.collector.rpartition('-')[2]}"
+    command = f"kubectl -n {names.namespace} annotate uc {names.name} {naming.RESTORES}={where}"
+    return f"{what}{command} brings back what a backup has of it; if none has, {ends}"
 
 
 def export_runs(observed: Observed) -> tuple[Run, ...]:

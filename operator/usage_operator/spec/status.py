@@ -37,6 +37,14 @@ class ZoneStorage(Part):
     )
 
 
+class LostVolume(Part):
+    """A collector that lost what it held."""
+
+    collector: str = Field(description="Name of the collector.")
+    heard: Time = Field(description="Up to when the others know what it had held.")
+    anew: Time = Field(description="When it began anew, on an empty volume.")
+
+
 class ZoneStatus(Part):
     """One row for each zone."""
 
@@ -54,6 +62,11 @@ class ZoneStatus(Part):
     storage: ZoneStorage | None = Field(default=None, description="How full the volumes are.")
     damaged: int | None = Field(
         default=None, description="Ledgers that were set aside as damaged and not restored yet."
+    )
+    lost: list[LostVolume] | None = Field(
+        default=None,
+        description="Collectors that lost what they held, and it was neither restored nor told in "
+        "a delivered month yet.",
     )
 
 

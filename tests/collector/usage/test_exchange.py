@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.collector.samples import event
 from usage_collector import events
+from usage_collector.ledger import Cut, Limits, Receipt, ReceiptFile
 from usage_collector.sessions import Place
 from usage_collector.usage import exchange
 from usage_collector.usage.coverage import Kind, Trouble
 from usage_collector.usage.exchange import STALE, Exchange, News, encode
-from usage_collector.usage.losses import Loss, remembered
+from usage_collector.usage.losses import Loss, pending, remembered
 from usage_collector.usage.registry import Registry
 from usage_collector.usage.states import DAY, state
 from usage_collector.usage.store import Store
@@ -199,3 +200,28 @@ def test_an_answer_has_no_more_dimensions_than_fit(
         pages.append([one.position for one in states])
     assert pages == [[0, 1, 2], [3, 4, 5], [6, 7, 8], []]
     store.close()
+
+
+def test_a_loss_is_pending_until_it_is_restored_or_told() -> None:
+    """Its own only; a ledger of before ends it, and the delivery of a month that was cut since."""
+    first, second = Loss("b-0", NOW, NOW - HOUR, 1), Loss("b-0", NOW + DAY, NOW + HOUR, 1)
+    losses = [Loss("c-0", NOW + 1, NOW, 1), first, second]
+
+    def cut(at: int, *states: str) -> Cut:
+        receipts = [Receipt(one, "folder", at, [ReceiptFile("f", "0")]) for one in states]
+        return Cut("2026-10", at, Limits(18, 10, 10), {}, [], receipts)
+
+    def left(began: int, *cuts: Cut) -> tuple[int, int] | None:
+        return pending(losses, "b-0", began, cuts)
+
+    anew = second.anew
+    assert pending([], "b-0", anew, []) is None
+    assert pending(losses, "a-0", anew, []) is None
+    assert left(anew) == (NOW - HOUR, NOW + DAY)
+    # A ledger from between the two, or from before both, came back.
+    assert left(first.anew) == (NOW - HOUR, NOW)
+    assert left(1) is None
+    # What was delivered before it happened, or is only promised, tells nothing of it.
+    assert left(anew, cut(NOW - 1, "sent"), cut(anew + 1), cut(anew + 1, "exported")) == left(anew)
+    assert left(anew, cut(NOW + 1, "exported", "sent")) == (NOW + HOUR, NOW + DAY)
+    assert left(anew, cut(anew + 1, "sent")) is None

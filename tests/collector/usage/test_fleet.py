@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from datetime import UTC, datetime
@@ -219,6 +220,11 @@ def test_a_lost_volume_is_remembered_by_the_others(
         assert len(days) == 30
         assert {day["coverage"] for day in days[:20]} == {1.0}
         assert min(day["coverage"] for day in days) < 1
+    # It learns of it itself, of the others, and tells until a delivered month does.
+    while not (since := _lost(lost)):
+        time.sleep(0.05)
+    assert abs(since - time.time()) < 600
+    assert [_lost(one) for one in fleet[:2]] == [0, 0]
     words = [
         *("export-month", "--json", "--period", Period.of(datetime.now(UTC))),
         *("--peers", f"@{tmp_path / 'peers'}", "--to", tmp_path / "out", "--ca-file", ca),
@@ -229,6 +235,16 @@ def test_a_lost_volume_is_remembered_by_the_others(
     assert "0 of 3 files were new" in done[1].err
     (gap,) = done[1].facts["gaps"]
     assert gap.startswith("b-0: it lost what it held, and began anew at ")
+    assert _lost(lost) == 0
+
+
+def _lost(process: CollectorProcess) -> float:
+    """Since when a collector says of itself that it lost what it held."""
+    url = f"{process.reporting_url}/metrics"
+    text = httpx.get(url, verify=process.trusting()).raise_for_status().text
+    found = re.search(r"^usage_volume_lost_timestamp_seconds (\S+)$", text, re.MULTILINE)
+    assert found
+    return float(found[1])
 
 
 def test_damage_to_the_index_heals_while_it_runs(fleet: list[CollectorProcess]) -> None:

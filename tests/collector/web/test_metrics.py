@@ -68,7 +68,8 @@ def test_no_scrape_lacks_what_another_begins_anew(tmp_path: Path) -> None:
             overlapped.append(second.wait(0.5))
         return {"today": [line]}
 
-    figures = dict.fromkeys(("uncounted", "missing", "early", "alerts"), lambda: 0.0)
+    names = ("uncounted", "missing", "early", "alerts", "heard", "lost")
+    figures = dict.fromkeys(names, lambda: 0.0)
     metrics.watch_usage(figures, dict, days)
     with ThreadPoolExecutor(1) as pool:
         texts = [metrics.text(ledgers), *(one.result() for one in others)]
