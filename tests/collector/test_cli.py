@@ -101,7 +101,8 @@ def test_verify_prints_what_it_found(tmp_path: Path) -> None:
     words = good.out.split()
     assert (path.name in words, "1 to 250" in good.out, f"{made.zone}" in words) == (True,) * 3
     assert "250" in next(row for row in good.out.splitlines() if row.split()[:1] == ["all"])
-    watched = command("verify", tmp_path, environment={"FORCE_COLOR": "1"})
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "NO_COLOR": ""}
+    watched = command("verify", tmp_path, environment=terminal)
     assert re.search(r"Verifying.*\b[1-9]\d*m(\d+\.\d)/\1 kB", watched.err), watched.err
     path.write_bytes(path.read_bytes()[:-20])
     bad = command("verify", tmp_path)
