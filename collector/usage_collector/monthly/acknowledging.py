@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from usage_collector.monthly.parts import Asking
-    from usage_collector.peers import Peer, Receipt
+    from usage_collector.peers import Cut, Peer, Receipt
     from usage_collector.periods import Period
 
 
@@ -79,7 +79,7 @@ def acknowledge(
                 failed.append(f"{status.collector}: {period} was not cut")
                 continue
             try:
-                if listed and not cut.receipts and _keeps(peer, period, listed):
+                if listed and not cut.receipts and _keeps(peer, cut, listed):
                     files = [{"name": name, "sha256": digest} for name, digest in listed.items()]
                 else:
                     files = files_of(cut.receipts, by, listed)
@@ -91,7 +91,14 @@ def acknowledge(
     return Acknowledged(noted, failed)
 
 
-def _keeps(peer: Peer, period: Period, listed: Mapping[str, str]) -> bool:
-    """Whether a collector has that very manifest, as restored from what was delivered."""
-    manifest = peer.manifest(str(period))
-    return manifest is not None and hashlib.sha256(manifest).hexdigest() in listed.values()
+def _keeps(peer: Peer, cut: Cut, listed: Mapping[str, str]) -> bool:
+    """Whether a collector has that very manifest, as restored, and all of its cut is in it.
+
+    One that was silent then, and took over what another lost, has more to deliver.
+    """
+    manifest = peer.manifest(cut.period)
+    if manifest is None or hashlib.sha256(manifest).hexdigest() not in listed.values():
+        return False
+    # A ledger may have come back to another collector than the one that its packages name.
+    endings = [f"-{one.ledger[:8]}-{one.first}-{one.last}.json.gz" for one in cut.files]
+    return all(any(name.endswith(ending) for name in listed) for ending in endings)

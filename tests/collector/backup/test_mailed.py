@@ -16,6 +16,7 @@ from tests.collector.places import Mailbox
 from tests.collector.processes import Collector, command, free_port, make_keys
 from tests.collector.test_monthly import post
 from tests.collector.year.clock import HandSet
+from usage_collector.peers import Peer
 from usage_collector.periods import Period, microseconds, rfc3339
 
 if TYPE_CHECKING:
@@ -117,3 +118,22 @@ def test_packages_that_were_mailed_tell_what_was_billed(office: Office) -> None:
     _, second = office.manifests()
     assert second["totals"]["after"]["count"] == 1
     assert [one["of"]["period"] for one in second["duplicates"]] == [str(LAST)] * len(JOBS)
+
+
+def test_what_the_mailbox_never_got_is_not_acknowledged(office: Office) -> None:
+    """Who took over another's ledger and has a cut of its own to deliver still owes the month."""
+    saved = office.saved()
+    for one in office.two:
+        lose(one)
+    held = saved / str(LAST) / "manifest.json"
+    post(office.two[1], event("late", 9))
+    with Peer(f"http://{office.two[1].address}") as peer:
+        peer.cut(str(LAST), {"megabytes": 18, "batch_jobs": 10_000, "realtime_hours": 1250})
+    restored = command("restore", saved, "--to", office.peers, "--json")
+    assert restored.code == 0, restored.err
+    words = ("--period", LAST, "--by", "mailto:a@b.org", "--peers", office.peers)
+    done = command("acknowledge", *words, "--manifest", held, "--json")
+    assert (done.code, list(done.facts["noted"])) == (1, [office.two[0].name])
+    assert len(done.facts["failed"]) == 1
+    with Peer(f"http://{office.two[1].address}") as peer:
+        assert not peer.status().cut(str(LAST)).receipts
