@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from tests.collector.samples import event
 from tests.contract.promql import told, unknown, used
 from usage_collector.web import Lag
-from usage_operator import metrics
+from usage_operator import metrics, probe
 from usage_operator.manifests import monitoring
 
 if TYPE_CHECKING:
@@ -62,6 +62,15 @@ def test_what_is_read_of_collectors_is_told_by_them(collector: Collector) -> Non
     assert len(read) > 10
     missing = {one: lacking for one in read if (lacking := unknown(one, known))}
     assert not missing
+
+
+def test_the_operator_reads_all_of_its_figures_of_a_collector(collector: Collector) -> None:
+    """By the names that the collector gives them: one that lost nothing says so."""
+    text = collector.anyone.get("/metrics").text
+    said = probe.combine([text])
+    assert None not in (said.version, said.used, said.volume)
+    assert (said.damaged, said.lost) == (0, ())
+    assert f'collector="{probe.read(text).collector}"' in text
 
 
 def test_what_is_read_of_operators_has_its_labels() -> None:
