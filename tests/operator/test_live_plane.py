@@ -364,9 +364,10 @@ def bind(place: Place, pod: str) -> None:
     where = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/binding"
     target = {"apiVersion": "v1", "kind": "Node", "name": LOST}
     binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
-    place.kubectl("create", "--raw", where, "-f", "-", stdin=json.dumps(binding))
     said = {"status": {"conditions": [{"type": "ContainersReady", "status": "True"}]}}
+    # Before it is bound: then the controllers say at once that the pod is not ready.
     place.kubectl("patch", "pod", pod, "--subresource=status", "-p", json.dumps(said))
+    place.kubectl("create", "--raw", where, "-f", "-", stdin=json.dumps(binding))
 
 
 def test_a_node_that_falls_silent(plane: Place, rights: Rights, tmp_path: Path) -> None:
