@@ -47,6 +47,7 @@ class Lease:
         self._store = store
         self._key = key
         self._place = place
+        self._whose = _whose() + b" " + uuid.uuid4().hex.encode()
         self._alone = threading.Lock()
         self._done = threading.Event()
         self._mine: UpdateVersion | None = self._take()
@@ -77,20 +78,33 @@ class Lease:
                 self.assure()
 
     def _renew(self) -> None:
-        text = _whose() + b" %d" % time.monotonic()
         try:
-            made = obstore.put(self._store, self._key, text, mode=self._mine)
+            made = self._put()
         except (PreconditionError, FileNotFoundError) as error:
             if "NoSuchBucket" in str(error):
                 raise
-            self._mine = None
-            raise self._busy() from None
+            # It may be as we wrote it ourselves, and the answer was lost on its way.
+            self._mine = self._found()
+            if self._mine is None:
+                raise self._busy() from None
+            made = self._put()
         self._mine = _this(made)
         self._renewed = time.monotonic()
 
+    def _put(self) -> PutResult:
+        text = self._whose + b" %d" % time.monotonic()
+        return obstore.put(self._store, self._key, text, mode=self._mine)
+
+    def _found(self) -> UpdateVersion | None:
+        with suppress(FileNotFoundError):
+            found = obstore.get(self._store, self._key)
+            if bytes(found.bytes()).startswith(self._whose):
+                return _this(found.meta)
+        return None
+
     def _take(self) -> UpdateVersion:
         try:
-            return _this(obstore.put(self._store, self._key, _whose(), mode="create"))
+            return _this(obstore.put(self._store, self._key, self._whose, mode="create"))
         except AlreadyExistsError:
             with suppress(PreconditionError, FileNotFoundError):
                 return _this(self._take_over())
@@ -104,7 +118,7 @@ class Lease:
         ours = bytes(found.bytes()).startswith(_whose())
         if age < _STALE_SECONDS and not ours:
             raise self._busy()
-        return obstore.put(self._store, self._key, _whose(), mode=_this(found.meta))
+        return obstore.put(self._store, self._key, self._whose, mode=_this(found.meta))
 
     def _now(self) -> float:
         """The server's clock, as it dates an object that is made for that."""

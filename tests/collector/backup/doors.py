@@ -19,12 +19,16 @@ _OWN = ("transfer-encoding", "content-length", "connection")
 
 
 class Door(ThreadingHTTPServer):
-    """Passes requests on to the server at ``to``; ``left`` of them until ``victim`` is killed."""
+    """Passes requests on to the server at ``to``; ``left`` of them until ``victim`` is killed.
+
+    The answers to the next ``mute`` ones that change something are lost.
+    """
 
     def __init__(self, to: str) -> None:
         super().__init__(("127.0.0.1", 0), _Request)
         self.to = to
         self.left = 0
+        self.mute = 0
         self.victim: Future[int] | None = None
 
     def due(self, method: str) -> bool:
@@ -52,6 +56,11 @@ class _Request(BaseHTTPRequestHandler):
         connection = self._send(body)
         answer = connection.getresponse()
         data = answer.read()
+        if self.server.mute and self.command not in ("GET", "HEAD"):
+            self.server.mute -= 1
+            self.close_connection = True
+            connection.close()
+            return
         size = answer.headers["Content-Length"] if self.command == "HEAD" else len(data)
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
