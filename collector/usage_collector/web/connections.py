@@ -66,7 +66,8 @@ class Connection(web.RequestHandler):
         """Begin with HTTP."""
         if self.wire is None:
             self.arrived(transport)
-        super().connection_made(transport)
+        if not self.wire.is_closing():  # nobody else was idle: it had to go itself
+            super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing will come any more."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import resource
 import socket
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import uvloop
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +25,7 @@ from usage_collector.web.connections import (
     FEW,
     KEPT_FILES,
     MAX_CONNECTIONS,
+    Server,
     longest_idle,
     most,
 )
@@ -63,6 +68,40 @@ def test_all_listeners_together_leave_files(files: int) -> None:
 
 def _limited(limit: str) -> list[str]:
     return ["bash", "-c", f'ulimit {limit} && exec "$@"', "bash"]
+
+
+async def _crowded() -> list[dict[str, object]]:
+    """What the loop complains of when newcomers find nobody idle who could make room."""
+    loop, complaints = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, what: complaints.append(what))
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: web.BaseRequest) -> web.Response:
+        begun.set()
+        await over.wait()
+        return web.Response()
+
+    listening = await loop.create_server(Server(handle, 1), "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    answer, busy = await asyncio.open_connection("127.0.0.1", port)
+    busy.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await begun.wait()
+    for _ in range(3):
+        nothing, newcomer = await asyncio.open_connection("127.0.0.1", port)
+        assert await nothing.read() == b""
+        newcomer.close()
+    over.set()
+    assert (await answer.readline()).startswith(b"HTTP/1.1 200")
+    busy.close()
+    listening.close()
+    gc.collect()
+    return complaints
+
+
+def test_who_finds_no_room_is_closed_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has to go as soon as it came leaves no traceback, and who is served is answered."""
+    monkeypatch.setattr("usage_collector.web.connections.MAX_CONNECTIONS", 1)
+    assert uvloop.run(_crowded()) == []
 
 
 def test_connections_leave_files_for_the_ledgers(tmp_path: Path) -> None:
