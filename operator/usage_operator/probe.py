@@ -7,7 +7,7 @@ import datetime as dt
 import math
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -199,7 +199,7 @@ def combine(answers: Iterable[str]) -> Said:
 async def ask(urls: Sequence[str], ca: str) -> Said:
     """Ask the collectors of a zone, by the base URLs of their reporting listeners.
 
-    Those that do not answer are left out.
+    Those that do not answer are left out; that nothing is damaged or lost is not known then.
     """
 
     async def one(session: aiohttp.ClientSession, url: str) -> str | None:
@@ -212,6 +212,9 @@ async def ask(urls: Sequence[str], ca: str) -> Said:
     async with _session(ca) as session:
         answers = await asyncio.gather(*(one(session, url) for url in urls))
     try:
-        return combine(answer for answer in answers if answer is not None)
+        said = combine(answer for answer in answers if answer is not None)
     except ValueError:
         return Said()
+    if None in answers:
+        return replace(said, damaged=said.damaged or None, lost=said.lost or None)
+    return said

@@ -50,6 +50,9 @@ async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(text=METRICS)
 
+    async def whole(_: web.Request) -> web.Response:
+        return web.Response(text=METRICS.replace("damaged 1", "damaged 0") + _lost(0, 0))
+
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
@@ -68,6 +71,7 @@ async def url(ca: pki.Pair, tmp_path: Path) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/late", late)
     app.router.add_get("/metrics", metrics)
+    app.router.add_get("/whole/metrics", whole)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/draining", draining)
     app.router.add_get("/v1/periods", admin)
@@ -125,6 +129,14 @@ async def test_ask(url: str, ca: pki.Pair) -> None:
     """Version and storage are read; a collector that does not answer is left out."""
     said = await probe.ask([url, "https://127.0.0.1:1"], ca.certificate.decode())
     assert said == Said("1.2.3", "25%", "954Mi", (2.5e8, 1e9), damaged=1)
+
+
+async def test_who_does_not_answer_may_be_the_one(url: str, ca: pki.Pair) -> None:
+    """That nothing is damaged or lost is known where all answered; else what was said stands."""
+    urls, trusted = [f"{url}/whole", "https://127.0.0.1:1"], ca.certificate.decode()
+    known, unsure = await probe.ask(urls[:1], trusted), await probe.ask(urls, trusted)
+    assert (known.damaged, known.lost) == (0, ())
+    assert (unsure.version, unsure.damaged, unsure.lost) == ("1.2.3", None, None)
 
 
 async def test_a_collector_is_emptied_by_who_may(url: str, ca: pki.Pair) -> None:
