@@ -69,7 +69,7 @@ def test_why_a_pod_is_not_ready(status: dict[str, Any], words: str) -> None:
     ("states", "words"),
     [
         (("True", "False"), "kubectl delete node n1"),
-        (("True", "True"), "is stopping"),
+        (("True", "True"), "is stopping: if it stays so, see kubectl describe pod speech-a-0"),
         (("False", "False"), "is stopping"),
     ],
 )

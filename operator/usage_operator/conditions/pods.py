@@ -94,7 +94,7 @@ def why(pod: Object) -> str:
             f"kubectl delete node {node} lets the pod be made anew on another"
         )
     elif pod["metadata"].get("deletionTimestamp"):
-        text = "is stopping"
+        text = f"is stopping: if it stays so, see kubectl describe pod {name}"
     elif scheduled.get("status") == "False":
         text = _unscheduled(pod, str(scheduled.get("message")))
     elif said := _containers(pod):
