@@ -200,7 +200,8 @@ class Fleet:
         with self.store.reading() as connection:
             asked = Query(first, last)
             counts = grouping.grouped(connection, self.store, asked, ("day", "zone"))
-        return coverage.days(self.sources(), counts, first, last, self._now())
+        heard = self._exchange.heard()
+        return coverage.days(self.sources(), counts, first, last, self._now(), heard)
 
     def series(self, query: Query, by: str, top: int) -> tuple[dict[str, Any], list[Missing]]:
         """Usage by day in columns, and what is missing from it; see `series.answer`."""
@@ -251,12 +252,12 @@ class Fleet:
 
     def _lost(self) -> tuple[float, float]:
         """See `losses.pending` (s since the Unix epoch); 0: nothing, not a number: not known."""
+        known, name, cuts = self._exchange.losses, self._settings.name, self._ledgers.cuts
         try:
-            cuts = self._ledgers.cuts.all()
-        except UsageError:
+            found = losses.pending(known, name, self.feeder.began(), cuts.all(), cuts.manifest)
+        except (UsageError, OSError):
             return math.nan, math.nan
-        known, name = self._exchange.losses, self._settings.name
-        heard, anew = losses.pending(known, name, self.feeder.began(), cuts) or (0, 0)
+        heard, anew = found or (0, 0)
         return heard / 1e6, anew / 1e6
 
     def at_quota(self) -> dict[tuple[str, float], float]:
@@ -310,7 +311,7 @@ class Fleet:
         none. That day may be the one on which the first collector began; one before it has only
         what came late.
         """
-        oldest = coverage.first(self.sources())
+        oldest = coverage.first([*self.sources(), *self._exchange.heard()])
         if oldest is None or oldest.began is None:
             return []
         if query.since is None and first is not None:

@@ -6,6 +6,9 @@ nothing is missing here; of what came after that nobody knows anything.
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,10 +18,29 @@ from usage_collector.periods import moment, rfc3339
 from usage_collector.usage.coverage import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from usage_collector.ledger import Cut
     from usage_collector.usage.coverage import Source
+
+
+ENOUGH = 2
+"""So many months delivered after a loss have told of it, as far as anybody can."""
+
+
+class _Gap(msgspec.Struct):
+    collector: str
+
+
+class _Payload(msgspec.Struct):
+    gaps: list[_Gap] = []
+
+
+class _Manifest(msgspec.Struct):
+    payload: _Payload
+
+
+_decode = msgspec.json.Decoder(_Manifest).decode
 
 
 class Loss(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -72,17 +94,34 @@ def remembered(source: Source, losses: Iterable[Loss]) -> Source:
 
 
 def pending(
-    losses: Iterable[Loss], collector: str, began: int, cuts: Iterable[Cut]
+    losses: Iterable[Loss],
+    collector: str,
+    began: int,
+    cuts: Iterable[Cut],
+    manifest: Callable[[str], bytes | None],
 ) -> tuple[int, int] | None:
     """From when to when (µs) nobody knows what that collector held; None: nothing is to be done.
 
-    ``began`` is when its oldest ledger did: one of before a loss came back from a backup. Of the
-    ``cuts``, its own, the first one after a loss tells of it: delivered, all is said that can be.
+    ``began`` is when its oldest ledger did: one of before a loss came back from a backup. Else the
+    months delivered since are asked, by its ``cuts`` and each period's ``manifest``: one tells of
+    the loss, but not the one that had been delivered before and came again; the second always does.
     """
-    delivered = max((cut.cut_at for cut in cuts if receipts.complete(cut.receipts)), default=0)
-    own = [
-        loss for loss in losses if loss.collector == collector and delivered <= loss.anew <= began
-    ]
-    if not own:
-        return None
-    return min(loss.heard for loss in own), max(loss.anew for loss in own)
+    own = [one for one in losses if one.collector == collector and one.anew <= began]
+    delivered = [one for one in cuts if own and receipts.complete(one.receipts)]
+    months = [(one.cut_at, collector in _with_gaps(manifest(one.period))) for one in delivered]
+    left = []
+    for loss in own:
+        since = [told for cut_at, told in months if cut_at > loss.anew]
+        if not any(since) and len(since) < ENOUGH:
+            left.append(loss)
+    return (min(one.heard for one in left), max(one.anew for one in left)) if left else None
+
+
+@lru_cache(maxsize=16)
+def _with_gaps(manifest: bytes | None) -> frozenset[str]:
+    """The collectors of which a month's manifest, gzipped, lists gaps."""
+    try:
+        payload = _decode(gzip.decompress(manifest or b"")).payload
+    except (OSError, EOFError, zlib.error, msgspec.MsgspecError):
+        return frozenset()
+    return frozenset(gap.collector for gap in payload.gaps)

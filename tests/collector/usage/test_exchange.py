@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tests.collector.samples import event
 from usage_collector import events
@@ -203,20 +206,18 @@ def test_an_answer_has_no_more_dimensions_than_fit(
 
 
 def test_a_loss_is_pending_until_it_is_restored_or_told() -> None:
-    """Its own only; a ledger of before ends it, and the delivery of a month that was cut since."""
+    """Its own only; a ledger of before ends it, a delivered month that names it, or the second."""
     first, second = Loss("b-0", NOW, NOW - HOUR, 1), Loss("b-0", NOW + DAY, NOW + HOUR, 1)
-    losses = [Loss("c-0", NOW + 1, NOW, 1), first, second]
+    losses, anew = [Loss("c-0", NOW + 1, NOW, 1), first, second], second.anew
 
-    def cut(at: int, *states: str) -> Cut:
+    def cut(at: int, *states: str, period: str = "named") -> Cut:
         receipts = [Receipt(one, "folder", at, [ReceiptFile("f", "0")]) for one in states]
-        return Cut("2026-10", at, Limits(18, 10, 10), {}, [], receipts)
+        return Cut(period, at, Limits(18, 10, 10), {}, [], receipts)
 
-    def left(began: int, *cuts: Cut) -> tuple[int, int] | None:
-        return pending(losses, "b-0", began, cuts)
+    def left(began: int, *cuts: Cut, who: str = "b-0") -> tuple[int, int] | None:
+        return pending(losses, who, began, cuts, MANIFESTS.get)
 
-    anew = second.anew
-    assert pending([], "b-0", anew, []) is None
-    assert pending(losses, "a-0", anew, []) is None
+    assert left(anew, who="a-0") is None
     assert left(anew) == (NOW - HOUR, NOW + DAY)
     # A ledger from between the two, or from before both, came back.
     assert left(first.anew) == (NOW - HOUR, NOW)
@@ -225,3 +226,18 @@ def test_a_loss_is_pending_until_it_is_restored_or_told() -> None:
     assert left(anew, cut(NOW - 1, "sent"), cut(anew + 1), cut(anew + 1, "exported")) == left(anew)
     assert left(anew, cut(NOW + 1, "exported", "sent")) == (NOW + HOUR, NOW + DAY)
     assert left(anew, cut(anew + 1, "sent")) is None
+    # Nor does a month whose manifest names no gap of it, or that cannot be read.
+    for period in ("other", "broken", "cut", "unknown"):
+        again = cut(anew + 1, "sent", period=period)
+        assert left(anew, again) == left(anew)
+        assert left(anew, again, cut(anew + 2, "acknowledged", period="other")) is None
+
+
+_MONTHS = {"named": ["c-0", "b-0"], "other": ["c-0"]}
+_BODIES = {
+    period: gzip.compress(
+        msgspec.json.encode({"payload": {"gaps": [{"collector": one} for one in names]}})
+    )
+    for period, names in _MONTHS.items()
+}
+MANIFESTS = {**_BODIES, "broken": b"not gzipped", "cut": _BODIES["named"][:-9]}
