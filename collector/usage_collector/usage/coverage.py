@@ -113,16 +113,18 @@ def days(
     since: int,
     until: int,
     now: int,
+    left: Iterable[Source] = (),
 ) -> list[dict[str, object]]:
     """A line for each day from ``since`` to ``until`` and zone that was there, or was used.
 
     ``counts`` are sums by day (text) and zone, as `grouping.grouped` has them. Coverage is the
     part of the day's time of which everything received is known, on average of the collectors.
+    ``left`` are those that may have been there before all others.
     """
     zones: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
         zones[source.zone].append(source)
-    oldest = first(one for members in zones.values() for one in members)
+    oldest = first([*(one for members in zones.values() for one in members), *left])
     for _, zone in counts:
         zones.setdefault(zone, [])
     # Of a zone whose collectors are gone only the time when nobody was there is not known.

@@ -174,6 +174,11 @@ class Exchange:
         """These collectors with what they lost."""
         return [remembered(one, self.losses) for one in sources]
 
+    def heard(self) -> list[Source]:
+        """Since when all are there that ever told all they had, also those that left since."""
+        known = [one for one in self._known.copy().values() if one.heard is not None]
+        return self.remembered(Source(one.name, one.zone, [], {}, one.began) for one in known)
+
     def list(self, urls: Collection[str]) -> None:
         """These are all that should exist now; one that joins others that were listed is new.
 

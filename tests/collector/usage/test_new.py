@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tests.collector.processes import Result, command
 from tests.collector.samples import event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOBODY = "PARTIAL: collector-0: no collector was there before 20"
@@ -68,3 +70,49 @@ def test_since_it_began_all_is_known(tmp_path: Path) -> None:
         assert (late.code, "2 jobs and sessions" in late.out) == (1, True)
         assert NOBODY in late.err
         assert _partial(process) == "collector-0"
+
+
+def _coverage(process: CollectorProcess, ago: int = 0) -> list[tuple[str, float, int | None]]:
+    """Zone, coverage and count of the day so many days ago."""
+    day = f"{datetime.now(UTC) - timedelta(days=ago):%Y-%m-%d}"
+    path = f"/v1/coverage?since={day}&until={day}"
+    lines = httpx.get(process.reporting_url + path).raise_for_status().json()["days"]
+    return [(line["zone"], line["coverage"], line["count"]) for line in lines]
+
+
+def test_who_was_there_and_left_is_not_forgotten(tmp_path: Path) -> None:
+    """Days of a zone that was removed stay known to the others, though they began later."""
+    peers = tmp_path / "peers"
+    old, new = (
+        CollectorProcess(tmp_path / name, USAGE_NAME=name, USAGE_ZONE=name, USAGE_PEERS=f"@{peers}")
+        .patch("usage_collector.usage.fleet.EXCHANGE_SECONDS", 0.2)
+        .there_since(days * 86_400)
+        for name, days in (("old", 40), ("new", 3))
+    )
+    urls = [f"{one.reporting_url}\n" for one in (old, new)]
+    peers.write_text("".join(urls))
+    known = [("old", 1.0, 1)]
+
+    def until(done: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not done():
+            assert time.monotonic() < end, _coverage(new, 20)
+            time.sleep(0.05)
+
+    def whole() -> bool:
+        return (_partial(new), _coverage(new, 20)) == (None, known)
+
+    def alone() -> bool:
+        return [zone for zone, *_ in _coverage(new)] == ["new"]
+
+    with new:
+        with old:
+            _used(old, timedelta(days=20))
+            until(whole)
+        peers.write_text(urls[1])
+        until(lambda: alone() and whole())
+        assert _usage(new).code == 0
+        new.kill()
+        new.start()
+        until(lambda: alone() and whole())
+        assert _partial(new, "/v1/customers/-/usage?since=2020-01-01") == "old"
