@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 60
+# Each in its turn: drawn anew each time, two might be the same before anybody listens.
+_PORTS = itertools.cycle(random.sample(range(20_000, 30_000), 10_000))
 
 
 def free_port() -> int:
     """A port that nobody listens on, and that no outgoing connection will be given."""
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = next(_PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
