@@ -270,7 +270,7 @@ def test_a_lost_volume_stands_until_its_collector_says_that_it_is_mended() -> No
     assert "lost" not in row(Said("1.0", lost=()), lost)["zones"][0]
     assert told(Said(lost=()), lost) == told(Said(), {}) == ()
     (text,) = told(None, lost)
-    assert all(word in text for word in (*loss, "spec.backup is not set", "once it is delivered"))
+    assert all(word in text for word in (*loss, "spec.backup is not set", "the next month"))
     (text,) = told(Said(lost=(loss,)), {}, backup=backed)
     assert "annotate uc speech usage-operator.io/restore=eu-1a/0 " in text
     found = changed(lost=(text,))

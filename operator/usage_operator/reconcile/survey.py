@@ -220,7 +220,7 @@ def _loss(context: Context, zone: str, one: Lost) -> str:
         f"{one.collector} lost what it held and began anew at {one.anew}: what was not exported by "
         f"then is gone from its volume, and of what it took after {one.heard} nobody knows; "
     )
-    ends = "the month that it happened in tells of it once it is delivered, and ends this"
+    ends = "the next month that is exported for the first time names the gap, and ends this"
     if context.spec.backup is None:
         return f"{what}spec.backup is not set, so that nothing brings it back: {ends}"
     where = f"{zone}/{one.collector.rpartition('-')[2]}"
