@@ -57,9 +57,23 @@ def _came_back(before: Ledger, cut: Cut) -> str:
     lost = f"positions {_spans(before.lost)} and " if before.lost else ""
     end = max([before.last, *(last for _, last in before.lost)])
     return (
-        f"; of ledger {before.id} before it positions {runs} came back from a backup, {lost}what "
+        f"{_of(before.id)} positions {runs} came back from a backup, {lost}what "
         f"came after {end}, if anything did, is gone for good"
     )
+
+
+def untold(statuses: Iterable[Status], told: Iterable[Gap]) -> set[str]:
+    """The ledgers that came back, and of which no gap says that what came after is gone for good.
+
+    That is where one came to a collector that was there already: no ledger began after it.
+    """
+    reasons = [gap.reason for gap in told]
+    back = (one.id for status in statuses for one in status.ledgers if one.restored)
+    return {one for one in back if not any(_of(one) in reason for reason in reasons)}
+
+
+def _of(ledger: str) -> str:
+    return f"; of ledger {ledger} before it"
 
 
 def _spans(runs: Iterable[tuple[int, int]]) -> str:

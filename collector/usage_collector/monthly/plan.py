@@ -141,8 +141,8 @@ def vanished(
 ) -> list[Gap]:
     """The collectors of the month before that nobody lists any more.
 
-    Not those whose ledgers are all ``held`` by others, to whom they were restored. Not while others
-    are ``silent``: one of those may be it.
+    Not those whose ledgers are all ``held`` by others, with what is lost of them told. Not while
+    others are ``silent``: one of those may be it.
     """
     if before is None or silent:
         return []

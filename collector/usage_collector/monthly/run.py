@@ -111,7 +111,8 @@ def run(order: Order, period: Period) -> Outcome:
             raise PeerUnavailable(f"nothing of {period} can be exported: {why}")
         names = [*order.retired, *(status.collector for _, status in answered)]
         held = {ledger.id for _, status in answered for ledger in status.ledgers}
-        gone = plan.vanished(before.manifest, names, held, silent=bool(silent))
+        untold = gaps.untold((status for _, status in answered), parts.gaps)
+        gone = plan.vanished(before.manifest, names, held - untold, silent=bool(silent))
         parts.gaps += [*before.gaps, *gone]
         for _, status in answered:
             if plan.first_owed(status) > period:

@@ -239,3 +239,28 @@ def test_a_zone_is_restored_together(tmp_path: Path) -> None:
         assert json.loads(summary.read_text())["result"] == "failed"
         for wrong in (("--collector", "c-0"), ("--ledger", "x", "--all")):
             assert command(*words, *wrong).code == 2
+
+
+def test_what_came_after_a_backup_is_a_gap_also_at_one_that_was_there(tmp_path: Path) -> None:
+    """No ledger begins there that would tell; the month says who is gone, and so does not prove."""
+    places, exports, keys = tmp_path / "backups", tmp_path / "exports", make_keys(tmp_path)
+    with last_month(tmp_path, 2) as fleet:
+        for seed, one in enumerate(fleet, 1):
+            load(one, 20, seed)
+        assert month(LAST, exports, keys, *fleet)["result"] == "exported"
+    gone, heir = (Collector(one.name, tmp_path, keys) for one in fleet)
+    try:
+        for seed, one in enumerate((gone, heir), 11):
+            one.start()
+            load(one, 20, seed)
+        assert backup(gone, places).code == 0
+        load(gone, 20, seed=31)
+        gone.stop()
+        words = ("restore", places, "--to", heir.address, "--collector", gone.name)
+        assert command(*words).code == 0
+        told = month(THIS, exports, keys, heir)
+        assert told["result"] == "incomplete"
+        assert told["gaps"] == [f"{gone.name}: it was in the period before and is no longer listed"]
+    finally:
+        gone.stop()
+        heir.stop()
