@@ -242,7 +242,7 @@ def test_a_zone_is_restored_together(tmp_path: Path) -> None:
 
 
 def test_what_came_after_a_backup_is_a_gap_also_at_one_that_was_there(tmp_path: Path) -> None:
-    """No ledger begins there that would tell; the month says who is gone, and so does not prove."""
+    """No ledger begins there that would tell of it: the month says who is gone."""
     places, exports, keys = tmp_path / "backups", tmp_path / "exports", make_keys(tmp_path)
     with last_month(tmp_path, 2) as fleet:
         for seed, one in enumerate(fleet, 1):
