@@ -137,7 +137,7 @@ def test_the_bridge_keeps_its_hardware_address() -> None:
 def test_services_are_routed_over_all_living_nodes() -> None:
     """Cluster IPs have a next hop for each living node."""
     route = network.service_route(Layout("demo"), ["eu-1a", "eu-1c"])
-    assert route[2] == "10.112.0.0/20"
+    assert route[2] == "10.112.0.0/18"
     assert [word for word in route if word.startswith("10.88.")] == ["10.88.0.11", "10.88.0.13"]
 
 

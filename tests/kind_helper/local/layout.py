@@ -88,8 +88,8 @@ class Layout:
 
     @property
     def services_network(self) -> IPv4Network:
-        """The cluster IPs of all Services."""
-        return IPv4Network(f"10.112.{self.slot * 16}.0/20")
+        """The cluster IPs of all Services: more than 4,000 resources need."""
+        return IPv4Network(f"10.{112 + self.slot // 4}.{self.slot % 4 * 64}.0/18")
 
     @property
     def control_plane_address(self) -> IPv4Address:
