@@ -46,6 +46,10 @@ class ApiUnavailable(ApiError):
     """No answer, or one that says to come back later (429, 5xx, time-outs, cut connections)."""
 
 
+class Failing(ApiUnavailable):
+    """The API server failed over what was sent (500), as where an admission webhook is away."""
+
+
 class Rejected(ApiError):
     """The API server refuses what was sent as it is (400, 422, and refusals of admission)."""
 

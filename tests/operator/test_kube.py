@@ -119,7 +119,7 @@ async def test_what_all_resources_share_is_asked_for_once(served: tuple[Api, Cli
         (409, errors.Conflict),
         (422, errors.Rejected),
         (429, errors.ApiUnavailable),
-        (500, errors.ApiUnavailable),
+        (500, errors.Failing),
         (503, errors.ApiUnavailable),
     ],
 )

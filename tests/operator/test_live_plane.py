@@ -67,6 +67,34 @@ THEIRS = {
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
 }
 """A claim of somebody else's, without labels, in a name that backups want."""
+
+
+def unanswered(namespace: str) -> dict[str, Any]:
+    """Give an admission webhook for the StatefulSets of a namespace, where nobody listens."""
+    webhook = {
+        "name": "unanswered.example.org",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [
+            {
+                "apiGroups": ["apps"],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["statefulsets"],
+            }
+        ],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "unanswered"},
+        "webhooks": [webhook],
+    }
+
+
 FIELDS: dict[str, Any] = {
     "zones": ZONES,
     "minReadySeconds": 0,
@@ -213,6 +241,24 @@ def test_a_storage_class_that_is_named_later(plane: Place, rights: Rights, tmp_p
         plane.kubectl("create", "-f", "-", stdin=json.dumps(THEIRS))
         plane.apply(zones=zones, backup={}, storage={"storageClassName": hollow.CLASS})
         assert "classless-a-backup" in plane.reason("Ready", "NameTaken")
+
+
+def test_an_admission_webhook_that_does_not_answer(
+    plane: Place, rights: Rights, tmp_path: Path
+) -> None:
+    """What the API server fails over is told in its words, and goes on once that is mended."""
+    plane = replace(plane, name="hooked")
+    away = json.dumps(unanswered(plane.namespace))
+    with running(Operator(rights, IMAGE, tmp_path / "log")):
+        plane.kubectl("create", "-f", "-", stdin=away)
+        try:
+            plane.apply(**FIELDS)
+            words = plane.reason("Ready", "ApplyFailed", 60)
+        finally:
+            plane.kubectl("delete", "-f", "-", stdin=away)
+        assert "StatefulSet hooked-a" in words
+        assert "unanswered.example.org" in words
+        plane.ready(timeout=120)
 
 
 def asked(place: Place) -> tuple[int, int]:

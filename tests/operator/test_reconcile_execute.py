@@ -95,6 +95,26 @@ async def test_a_refusal_stops_pruning_only() -> None:
     assert "no poddisruptionbudgets" in trouble.message
 
 
+async def test_what_fails_again_and_again_counts_as_refused() -> None:
+    """Once it is no passing trouble it is told in the API server's words, and the rest goes on."""
+    async with api({"poddisruptionbudgets": 500}) as (asked, client):
+        taken, (trouble,) = await execute(client, RESOURCE, plan(), stubborn=True)
+    assert [step.ref.kind for step in taken] == ["Secret", "Service"]
+    assert "PodDisruptionBudget speech-collector" in trouble.message
+    assert not any(line.startswith("DELETE") for line in asked)
+
+
+async def test_a_prune_that_is_refused_is_told() -> None:
+    """The other prunes are carried out."""
+    refused = plan()
+    older = OLD | {"metadata": OLD["metadata"] | {"name": "speech-older"}}
+    refused.prunes.insert(0, Step(Verb.DELETE, older, "x"))
+    async with api({"speech-older": 403}) as (_, client):
+        taken, (trouble,) = await execute(client, RESOURCE, refused)
+    assert taken[-1].ref.name == "speech-old"
+    assert "speech-older" in trouble.message
+
+
 async def test_a_taken_name_stops_pruning() -> None:
     """While something is in the way nothing is removed."""
     async with api({}) as (asked, client):

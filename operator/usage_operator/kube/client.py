@@ -53,7 +53,9 @@ def _error(status: int, what: str, body: bytes, retry_after: str | None) -> erro
         return errors.Conflict(text)
     if status == 410:
         return errors.Expired(text)
-    if status == 429 or status >= 500:
+    if status == 500:
+        return errors.Failing(text, "it is tried again")
+    if status == 429 or status > 500:
         wait = float(retry_after) if retry_after and retry_after.isdigit() else None
         return errors.ApiUnavailable(text, "the API server is busy or down", wait)
     return errors.Rejected(text)

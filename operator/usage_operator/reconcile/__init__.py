@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ LEAVING_SECONDS = 20.0
 """How soon one with collectors that leave is: they are asked what they still hold."""
 SETTLED_SECONDS = 55.0
 """How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
-
+ENOUGH_FAILURES = 4
+"""So many in a row are no passing trouble; with the queue's waits they take some five seconds."""
 
 _NONE = Drained()
 
@@ -74,6 +76,7 @@ class Reconciler:
         self._restoring = Restoring(settings)
         self._calm = Calm()
         self._patience = Patience()
+        self._failures: Counter[Key] = Counter()
 
     def disturb(self, key: Key) -> None:
         """Take note that something happened to a resource, or may have."""
@@ -89,6 +92,7 @@ class Reconciler:
         document = await client.get(naming.KIND, *key)
         if document is None or document["metadata"].get("deletionTimestamp"):
             self._inquiry.forget(key)
+            self._failures.pop(key, None)
             self._calm.disturb(key)
             await farewell(client, key.namespace, key.name, now)
             return None
@@ -180,7 +184,7 @@ class Reconciler:
         taken: list[Step] = []
         troubles = survey.taken(steps)
         if not (context.spec.paused or troubles):
-            taken, troubles = await execute(client, resource, steps)
+            taken, troubles = await self._execute(resource, steps)
             troubles += survey.taken(steps)
         lacking = await classes.default(client, seen.of("PersistentVolumeClaim"))
         troubles += classes.of(lacking, naming.COLLECTOR)
@@ -196,6 +200,19 @@ class Reconciler:
         )
         unwatched = [*seen.of("Secret"), *references.secrets, *references.authority]
         return facts, None if taken or seen.silent else versions(unwatched)
+
+    async def _execute(self, resource: Resource, steps: Plan) -> tuple[list[Step], list[Trouble]]:
+        """Take the steps; what the API server fails over again and again is told as a refusal."""
+        key = Key(resource.namespace, resource.name)
+        stubborn = self._failures[key] >= ENOUGH_FAILURES
+        try:
+            taken, troubles = await execute(self._client, resource, steps, stubborn=stubborn)
+        except errors.Failing:
+            self._failures[key] += 1
+            raise
+        if not troubles:
+            self._failures.pop(key, None)
+        return taken, troubles
 
 
 def context_of(resource: Resource, settings: Settings, seen: Observed) -> manifests.Context:

@@ -42,36 +42,41 @@ async def _taken(client: Client, step: Step, resource: Resource) -> bool:
 
 
 async def execute(
-    client: Client, resource: Resource, plan: Plan
+    client: Client, resource: Resource, plan: Plan, *, stubborn: bool = False
 ) -> tuple[list[Step], list[Trouble]]:
     """Take the steps in their order; give those taken, and which are refused as they are.
 
     A refusal does not keep the other steps from being taken, but nothing is pruned after one. A
     name that turns out to be another's ends the pass, and is added to the plan's.
-    What may work later (conflicts, an API server that is down) is raised.
+    What may work later (conflicts, an API server that is down) is raised; ``stubborn``: not what
+    the API server fails over, which counts as refused then.
     """
     where = f"{resource.namespace}/{resource.name}"
     taken: list[Step] = []
     troubles: list[Trouble] = []
-    for step in plan.steps:
+    refusals = (errors.Rejected, errors.Forbidden, *((errors.Failing,) if stubborn else ()))
+
+    async def attempt(step: Step) -> None:
         try:
             await _take(client, step)
-        except (errors.Rejected, errors.Forbidden) as error:
+        except refusals as error:
             troubles.append(Trouble("ApplyFailed", f"{step.ref} could not be written: {error}"))
+        else:
+            taken.append(step)
+            _log.info("%s: %s", where, step)
+
+    for step in plan.steps:
+        try:
+            await attempt(step)
         except errors.Conflict:
             if not await _taken(client, step, resource):
                 raise
             plan.taken.append(step.ref)
             return taken, troubles
-        else:
-            taken.append(step)
-            _log.info("%s: %s", where, step)
     if troubles or plan.taken:
         return taken, troubles
     for step in plan.prunes:
-        await _take(client, step)
-        taken.append(step)
-        _log.info("%s: %s", where, step)
+        await attempt(step)
     return taken, troubles
 
 
