@@ -108,11 +108,10 @@ def pending(
     """
     own = [one for one in losses if one.collector == collector and one.anew <= began]
     delivered = [one for one in cuts if own and receipts.complete(one.receipts)]
-    months = [(one.cut_at, collector in _with_gaps(manifest(one.period))) for one in delivered]
     left = []
     for loss in own:
-        since = [told for cut_at, told in months if cut_at > loss.anew]
-        if not any(since) and len(since) < ENOUGH:
+        since = [one.period for one in delivered if one.cut_at > loss.anew]
+        if len(since) < ENOUGH and not any(collector in _with_gaps(manifest(p)) for p in since):
             left.append(loss)
     return (min(one.heard for one in left), max(one.anew for one in left)) if left else None
 
