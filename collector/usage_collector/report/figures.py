@@ -98,16 +98,21 @@ def days(body: Mapping[str, object]) -> Days:
         counts[day] += amount(line).count
     shown = _covered(part(body, "coverage"), str(body.get("period")))
     rest = hours.keys() - set(shown)
-    lacking = {str(one["day"]) for one in uncertain(body) if one.get("coverage") != 1}
+    partly = {str(one["day"]) for one in lacking(body)}
     return Days(
         zones=zones,
-        days=tuple(Day(day, tuple(hours[day]), counts[day], day not in lacking) for day in shown),
+        days=tuple(Day(day, tuple(hours[day]), counts[day], day not in partly) for day in shown),
         other=Row(
             "other days",
             sum(counts[day] for day in rest),
             sum(sum(hours[day]) for day in sorted(rest)) * 3600,
         ),
     )
+
+
+def lacking(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The days and zones of which not all is known."""
+    return [one for one in uncertain(body) if one.get("coverage") != 1]
 
 
 def uncertain(body: Mapping[str, object]) -> list[Mapping[str, object]]:

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from usage_collector.report.figures import lines, part, uncertain
+from usage_collector.report.figures import lacking, lines, part
 from usage_collector.totals import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -27,10 +27,9 @@ def as_csv(body: Mapping[str, object]) -> bytes:
     writer.writerow(_HEAD)
     for gap in lines(body, "gaps"):
         writer.writerow(("gap", _cell(f"{gap.get('collector')}: {gap.get('reason')}"), *_UNKNOWN))
-    for day in uncertain(body):
-        if day.get("coverage") != 1:
-            key = f"{day.get('day')} {day.get('zone') or ''}".strip()
-            writer.writerow(("not all known", _cell(key), *_UNKNOWN))
+    for day in lacking(body):
+        key = f"{day.get('day')} {day.get('zone') or ''}".strip()
+        writer.writerow(("not all known", _cell(key), *_UNKNOWN))
     for table, key, line in _rows(body):
         hours = f"{line.get('hours', 0):.6f}"
         writer.writerow((table, _cell(key), line.get("count", 0), hours, line.get("seconds", 0)))
