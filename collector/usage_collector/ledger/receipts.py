@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_collector import receipts
-from usage_collector.packages import Chain, Contents, file_name
+from usage_collector.packages import chain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from usage_collector.ledger.cuts import Cut, CutFile
+    from usage_collector.ledger.cuts import Cut
 
 
 def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
@@ -22,7 +22,11 @@ def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
     for cut in cuts:
         names = receipts.sent(cut.receipts)
         mine = [file for file in cut.files if file.ledger == ledger]
-        unsent += [f.first for f in mine if _name(f, collector, cut.period) not in names]
+        unsent += [
+            one.first
+            for one in mine
+            if chain_name(collector, one.ledger, one.first, one.last) not in names
+        ]
         end = max([end, cut.ends.get(ledger, 0), *(file.last for file in mine)])
     # What came back to a ledger is in a later cut than what follows it.
     return min(unsent) - 1 if unsent else end
@@ -43,10 +47,3 @@ def unreported(cuts: Iterable[Cut], ledger: str) -> list[tuple[int, int]]:
             found.append((end + 1, first - 1))
         end = max(end, until)
     return [*found, (end + 1, last)] if last > end else found
-
-
-def _name(file: CutFile, collector: str, period: str) -> str:
-    chain = Chain(file.first, file.last, b"", b"", ())
-    return file_name(
-        Contents(collector, "", file.ledger, period, None, None, file.count, chain, None)
-    )

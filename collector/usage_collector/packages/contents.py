@@ -134,9 +134,18 @@ def _plain(text: str) -> str:
 def file_name(contents: Contents) -> str:
     """What a package is called; the same contents always have the same name."""
     if contents.chain and contents.ledger:
-        what = f"{contents.ledger[:8]}-{contents.chain.first}-{contents.chain.last}"
-    else:
-        since = (contents.since or "begin").replace("-", "").replace(":", "")
-        until = (contents.until or "end").replace("-", "").replace(":", "")
-        what = f"{since}-{until}"
-    return f"usage-{_plain(contents.collector)}-{_plain(what)}.json.gz"
+        chain = contents.chain
+        return chain_name(contents.collector, contents.ledger, chain.first, chain.last)
+    since = (contents.since or "begin").replace("-", "").replace(":", "")
+    until = (contents.until or "end").replace("-", "").replace(":", "")
+    return f"usage-{_plain(contents.collector)}-{_plain(f'{since}-{until}')}.json.gz"
+
+
+def chain_name(collector: str, ledger: str, first: int, last: int) -> str:
+    """What a package of these positions is called."""
+    return f"usage-{_plain(collector)}{name_ending(ledger, first, last)}"
+
+
+def name_ending(ledger: str, first: int, last: int) -> str:
+    """How the name of a package of these positions ends, whichever collector it is of."""
+    return f"-{_plain(f'{ledger[:8]}-{first}-{last}')}.json.gz"
