@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
@@ -31,7 +30,7 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
     Raises:
         InvalidInput: broken compression.
         TooSlow: it did not arrive in time.
-        StorageUnavailable: there is no room for it at the moment.
+        StorageUnavailable: there is no room for it at the moment, or the collector ends.
         UnsupportedEncoding: an encoding that is not known, or several.
         TooLarge: more than ``MAX_BYTES``.
     """
@@ -51,7 +50,8 @@ async def read(request: web.BaseRequest, lease: Lease) -> bytes:
                 await lease.grow(len(data) + inflated_bytes)
         else:
             _invite(request)
-            async with asyncio.timeout(READ_SECONDS):
+            connection: Any = request.protocol
+            async with connection.waiting(READ_SECONDS):
                 data = await _read_up_to(request, lease, inflated_bytes)
     except TimeoutError:
         raise TooSlow(

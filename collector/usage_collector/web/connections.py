@@ -6,16 +6,18 @@ import asyncio
 import logging
 import resource
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from uvloop.loop import SSLProtocol  # type: ignore[attr-defined]
 
+from usage_collector.errors import StorageUnavailable
 from usage_collector.web import errors
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection
+    from collections.abc import AsyncIterator, Collection
 
 _log = logging.getLogger("usage_collector.web")
 
@@ -39,7 +41,7 @@ class Connection(web.RequestHandler):
     ``wire``, the transport below, is gone: its files and memory are taken that long.
     """
 
-    __slots__ = ("born", "open", "served", "used", "wire")
+    __slots__ = ("_patience", "_server", "born", "open", "served", "used", "wire")
 
     def __init__(self, server: Server, **kwargs: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
@@ -47,11 +49,41 @@ class Connection(web.RequestHandler):
         self.served = 0
         self.open = server.open
         self.wire: Any = None
+        self._server = server
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def idle(self) -> bool:
         """Whether no request of it is under way: it may shake hands, wait, or be closing."""
         return self._current_request is None
+
+    @asynccontextmanager
+    async def waiting(self, seconds: float) -> AsyncIterator[None]:
+        """Wait that long for the rest of a request's body, but not once the listener stops.
+
+        Raises:
+            TimeoutError: it did not come in time.
+            StorageUnavailable: the listener stops.
+        """
+        try:
+            async with asyncio.timeout(0 if self._server.stopping else seconds) as self._patience:
+                yield
+        except TimeoutError:
+            if self._server.stopping:
+                raise StorageUnavailable(
+                    "the collector ends, and the body is not all there", "send it again"
+                ) from None
+            raise
+        finally:
+            self._patience = None
+
+    def hurry(self) -> asyncio.Task[None] | None:
+        """Wait no longer for a body; the task that answers, if there is one to answer."""
+        if self._patience is None:
+            return None
+        if not self._patience.expired():
+            self._patience.reschedule(0)
+        return self._task_handler
 
     def arrived(self, wire: asyncio.BaseTransport) -> None:
         """Take its place among the others."""
@@ -134,12 +166,23 @@ class Server(web.Server):
         super().__init__(handler, **kwargs)
         self.open = Open(most(part, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
         self.tls: ssl.SSLContext | None = None
+        self.stopping = False
         self._options = kwargs
 
     def __call__(self) -> Any:
         """One that is being made."""
         connection = Connection(self, **self._options)
         return connection if self.tls is None else Secured(connection, self.tls)
+
+    async def dismiss(self, seconds: float) -> None:
+        """Answer requests whose bodies are not all there, and let their clients get to it.
+
+        aiohttp takes no more data once it shuts down, so nobody would hear of them any more.
+        """
+        self.stopping = True
+        late = [task for one in self.open if (task := one.hurry()) is not None]
+        if late:
+            await asyncio.wait(late, timeout=seconds)
 
 
 class Open(set[Connection]):

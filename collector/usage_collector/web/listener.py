@@ -100,7 +100,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Take no more connections, finish what is under way, close the rest."""
-        if self._runner is not None:
+        if self._runner is not None and self._server is not None:
+            await self._server.dismiss(LINGER_SECONDS)
             await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
