@@ -189,17 +189,25 @@ class Feeder:
             self._take(left, now, [Mark.ledger(status.id, kept - 1)])
             self._note(status.id, kept - 1)
             first = kept
-        read = 0
+        at = first
         for start, end in stretches(reader, first, last) if status.damaged else [(first, last)]:
-            read += end - start + 1
+            self._pass_over(status.id, at, start - 1, now)
             for position in self._stretch(reader, start, end, now, restored=status.restored):
                 self._note(status.id, position)
                 if self._over():
                     return
-        lost = last - first + 1 - read
-        marks = [Mark.lost(status.id, lost)] if lost else []
-        self._take([], now, [*marks, Mark.ledger(status.id, last)])
-        self._note(status.id, last)
+            at = end + 1
+        self._pass_over(status.id, at, last, now)
+
+    def _pass_over(self, ledger: str, first: int, last: int, now: int) -> None:
+        """Go on behind positions that cannot be read, and remember how many they are.
+
+        At once: whoever reads on from behind them later does not see that they are missing.
+        """
+        if first <= last:
+            marks = [Mark.lost(ledger, last - first + 1), Mark.ledger(ledger, last)]
+            self._take([], now, marks)
+            self._note(ledger, last)
 
     def _stretch(
         self, reader: Reader, first: int, last: int, now: int, *, restored: bool

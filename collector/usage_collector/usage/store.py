@@ -60,8 +60,12 @@ class Mark(msgspec.Struct, frozen=True):
 
     @classmethod
     def lost(cls, ledger: str, count: int) -> Mark:
-        """So many positions of a ledger could not be read."""
-        return cls("INSERT OR REPLACE INTO lost VALUES (?, ?)", (ledger, count))
+        """So many more positions of a ledger could not be read."""
+        sql = (
+            "INSERT INTO lost VALUES (?, ?) "
+            "ON CONFLICT(ledger) DO UPDATE SET count = count + excluded.count"
+        )
+        return cls(sql, (ledger, count))
 
     @classmethod
     def again(cls, ledger: str, came_back: str) -> list[Mark]:

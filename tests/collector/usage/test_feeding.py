@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -165,3 +165,31 @@ def test_a_clock_that_ran_ahead_hides_no_backlog(setup: Setup) -> None:
     assert trouble.kind == Kind.BEHIND
     setup.feeder.run(now + 61 * 10**6)
     assert setup.feeder.troubles(now + 61 * 10**6) == []
+
+
+def test_events_that_cannot_be_read_are_told_whoever_read_on_behind_them(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where reading ends in the middle, by a restart or because nobody waits for it longer."""
+    for first in range(0, 400, 50):
+        setup.send(first, 50)
+    hurt = setup.ledgers.live
+    with setup.ledgers.reader(hurt) as reader:
+        reader.connection.pragma("query_only", 0)
+        reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first IN (101, 301)")
+    setup.ledgers.writer.set_aside(hurt, "a page is damaged")
+    setup.ledgers.flush_head()
+    fold = setup.store.fold
+
+    def fold_and_stop(*given: Any, **named: Any) -> None:
+        fold(*given, **named)
+        setup.feeder.stop()
+
+    monkeypatch.setattr("usage_collector.usage.feeding._AT_ONCE", 1)
+    monkeypatch.setattr(setup.store, "fold", fold_and_stop)
+    while setup.feeder.behind():
+        setup.feeder = Feeder(setup.ledgers, setup.store, "c", "z")
+        setup.feeder.run(LATER)
+    told = [trouble.reason for trouble in setup.feeder.troubles(LATER)]
+    assert f"ledger {hurt}: 200 events cannot be read" in told
+    assert setup.count() == 200
