@@ -200,6 +200,18 @@ def test_a_run_that_says_nothing_failed() -> None:
     assert "DeadlineExceeded" in says(facts(killed, run("b")), "BackedUp")[2]
 
 
+def test_what_a_run_said_outlives_its_pod() -> None:
+    """Its node may be drained: one that ended well has not failed, one that failed says why."""
+    good = judge(facts(run("a"), run("b")), {})
+    silent = dataclasses.replace(run("a"), summary=None)
+    assert judge(facts(silent, run("b")), good.document()).backups == good.backups
+    assert says(facts(silent, run("b")), "BackedUp")[:2] == ("Unknown", "BackupPending")
+    wrong = run("a", "job-2", result="failed", time=None, error="S3 is away", verified=None)
+    before = judge(facts(wrong, run("b")), good.document()).document()
+    killed = dataclasses.replace(wrong, summary=None, state="failed", why="too often")
+    assert "S3 is away" in says(facts(killed, run("b")), "BackedUp", before)[2]
+
+
 def test_a_backup_that_does_not_prove_is_loud() -> None:
     """What was found wrong stands in the condition."""
     wrong = run("a", result="backed-up", verified_ok=False)

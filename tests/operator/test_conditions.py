@@ -204,6 +204,39 @@ def test_the_last_export_outlives_its_job() -> None:
     assert conditions.judge(GOOD, first).document()["lastExport"] == first["lastExport"]
 
 
+@pytest.mark.parametrize(
+    ("said", "state", "reason", "words"),
+    [
+        (run("exported"), "complete", "Exported", "2026-10 was exported"),
+        (run("incomplete", gaps=["b-0: gone"]), "failed", "ExportIncomplete", "b-0: gone"),
+        (run("exported", time="2026-10-29T06:01:00Z"), "complete", "NothingDue", "2026-11-30"),
+        (run("incomplete", time="2026-10-29T06:01:00Z"), "failed", "ExportFailed", "without"),
+        (run("exported"), "failed", "ExportFailed", "without"),
+    ],
+)
+def test_what_an_export_said_outlives_its_pod(
+    said: Run, state: str, reason: str, words: str
+) -> None:
+    """Its node may be drained: the run neither failed by that, nor is it what it was not."""
+    before = conditions.judge(replace(GOOD, runs=(said,)), {}).document()
+    found = judged(replace(GOOD, runs=(run(None, state),)), before)["Exported"]
+    assert found[1] == reason
+    assert words in found[2]
+
+
+def test_what_was_exported_outlives_all_jobs() -> None:
+    """They go with their CronJob, which is made anew; what was delivered is not forgotten."""
+    for said, reason, words in (
+        (run("exported"), "Exported", "2026-10 was exported; the next"),
+        (run("incomplete", gaps=["b-0: gone"]), "ExportIncomplete", "(b-0: gone): its job is gone"),
+        (run("failed", error="disk full"), "ExportFailed", "the newest job failed"),
+    ):
+        before = conditions.judge(replace(GOOD, runs=(said,)), {}).document()
+        found = judged(GOOD, before)["Exported"]
+        assert found[1] == reason
+        assert words in found[2]
+
+
 def test_times_are_those_of_the_last_change() -> None:
     """The same status keeps its time, another one gets the present."""
     first = conditions.judge(GOOD, {}).document()
@@ -304,22 +337,24 @@ def job(name: str, created: str, **status: Any) -> dict[str, Any]:
 
 
 def test_runs_come_from_jobs_and_the_messages_of_their_pods() -> None:
-    """The newest pod of a job tells; what is no summary is none."""
+    """The newest pod of a job tells, not one that failed before; what is no summary is none."""
     done = {"conditions": [{"type": "Complete", "status": "True"}]}
     failed = {"conditions": [{"type": "Failed", "status": "True", "message": "too often"}]}
     jobs = [job("old", "2026-10-01", **done), job("new", "2026-11-01", **failed)]
+    jobs.append(job("drained", "2026-09-01", **done))
     pods = []
-    for name, created, text in (
-        ("old", "2026-10-01", '{"result":"exported"}'),
-        ("new", "2026-11-01T1", '{"result":"incomplete"}'),
-        ("new", "2026-11-01T2", "Traceback"),
+    for name, created, phase, text in (
+        ("drained", "2026-09-01", "Failed", '{"result":"incomplete"}'),
+        ("old", "2026-10-01", "Succeeded", '{"result":"exported"}'),
+        ("new", "2026-11-01T1", "Failed", '{"result":"incomplete"}'),
+        ("new", "2026-11-01T2", "Failed", "Traceback"),
     ):
         state = {"state": {"terminated": {"message": text}}}
-        one = pod(f"{name}-{created}", "", containerStatuses=[state])
+        one = pod(f"{name}-{created}", "", phase=phase, containerStatuses=[state])
         one["metadata"] |= {"creationTimestamp": created}
         one["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
         pods.append(one)
-    newest, oldest = conditions.runs(jobs, pods)
+    newest, oldest, drained = conditions.runs(jobs, pods)
     assert (newest.job, newest.state, newest.summary, newest.why) == (
         "new",
         "failed",
@@ -327,6 +362,7 @@ def test_runs_come_from_jobs_and_the_messages_of_their_pods() -> None:
         "too often",
     )
     assert (oldest.job, oldest.state, oldest.summary) == ("old", "complete", {"result": "exported"})
+    assert (drained.state, drained.summary) == ("complete", None)
 
 
 def test_pods_that_are_starting_are_progress() -> None:

@@ -35,8 +35,13 @@ def rows(facts: Facts, before: Mapping[str, Any]) -> list[ZoneBackup]:
     return found
 
 
-def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup:
-    """Put what a run said over what was known; one that failed leaves the good one before."""
+def _row(zone: str, run: Run, known: ZoneBackup | None) -> ZoneBackup | None:
+    """Put what a run said over what was known; one that failed leaves the good one before.
+
+    What it said goes with its pod, as when a node is drained, and is known from before then.
+    """
+    if run.summary is None and (run.state == "complete" or (known and known.job == run.job)):
+        return known
     said = run.summary or {}
     good = said.get("result") == "backed-up"
     # A good backup may have an error too: what its proof found.

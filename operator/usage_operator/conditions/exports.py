@@ -12,7 +12,7 @@ from usage_operator.spec.status import LastExport, NextExport
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from usage_operator.conditions.facts import Facts
+    from usage_operator.conditions.facts import Facts, Run
 
 
 def last(facts: Facts, before: Mapping[str, Any]) -> LastExport | None:
@@ -52,9 +52,12 @@ def _overdue(facts: Facts) -> bool:
     return duedates.overdue(dt.datetime.fromisoformat(facts.next_export[1]), facts.now)
 
 
-def exported(facts: Facts) -> Verdict:
-    """Judge whether everything that is due was exported: the deadline first, then the runs."""
-    verdict = _run(facts)
+def exported(facts: Facts, before: Mapping[str, Any]) -> Verdict:
+    """Judge whether everything that is due was exported: the deadline first, then the runs.
+
+    ``before`` is the status so far: what a run said goes with its pod, as when a node is drained.
+    """
+    verdict = _run(facts, before.get("lastExport") or {})
     if facts.next_export is None or not _overdue(facts):
         return verdict
     period, time = facts.next_export
@@ -62,8 +65,11 @@ def exported(facts: Facts) -> Verdict:
     return Verdict("False", "ExportOverdue", f"{period} has been due since {time}{why}")
 
 
-def _run(facts: Facts) -> Verdict:
-    """Judge by what is missing for the next run, or else by what the newest one said."""
+def _run(facts: Facts, old: Mapping[str, Any]) -> Verdict:
+    """Judge by what is missing for the next run, or else by what the newest one said.
+
+    ``old`` is the newest month's export as the status has it.
+    """
     if facts.export_troubles:
         words = "; ".join(one.message for one in facts.export_troubles)
         return Verdict("False", facts.export_troubles[0].reason, f"exports cannot run: {words}")
@@ -74,15 +80,34 @@ def _run(facts: Facts) -> Verdict:
         if facts.runs:
             why = f" ({facts.runs[0].why})" if facts.runs[0].why else ""
             return Verdict("Unknown", "Running", f"job {facts.runs[0].job} is running{why}")
+        if old:
+            return _said(old, None, "it does not say why", after)
         return Verdict("Unknown", "NotYet", f"no export has run yet{after}")
     run = finished[0]
-    summary = run.summary or {}
+    summary = run.summary or (old if _its(run, old) else {})
+    if run.state == "complete" and not summary:
+        # Whatever is owed would have ended it otherwise.
+        summary = {"result": "nothing-due"}
+    return _said(summary, run.job, run.why or "it ended without a summary", after)
+
+
+def _its(run: Run, old: Mapping[str, Any]) -> bool:
+    """Tell whether what the status has of the newest export can be what a run said."""
+    ended_well = old.get("result") == "exported"
+    return str(old.get("time") or "") >= run.started and ended_well == (run.state == "complete")
+
+
+def _said(summary: Mapping[str, Any], job: str | None, why: str, after: str) -> Verdict:
+    """Judge by what a run said of itself; ``why`` it failed, where it does not say.
+
+    ``job`` is None where it is gone, as with a CronJob that was deleted and made anew.
+    """
     period, result = summary.get("period"), summary.get("result")
     if result == "exported":
         return Verdict("True", "Exported", f"{period} was exported{after}")
     if result == "nothing-due":
         return Verdict("True", "NothingDue", f"everything that was due is exported{after}")
-    logs = f"see kubectl logs job/{run.job}"
+    logs = f"see kubectl logs job/{job}" if job else "its job is gone"
     if result == "incomplete":
         gaps = [str(gap) for gap in summary.get("gaps") or []]
         failed = [str(words) for words in summary.get("failed") or []]
@@ -92,5 +117,5 @@ def _run(facts: Facts) -> Verdict:
             return Verdict("False", "DeliveryFailed", text)
         words = words or str(summary.get("error") or "it does not say why")
         return Verdict("False", "ExportIncomplete", f"{period} is incomplete ({words}): {logs}")
-    what = summary.get("error") or run.why or "it ended without a summary"
-    return Verdict("False", "ExportFailed", f"job {run.job} failed ({what}): {logs}")
+    which, what = f"job {job}" if job else "the newest job", summary.get("error") or why
+    return Verdict("False", "ExportFailed", f"{which} failed ({what}): {logs}")

@@ -27,7 +27,6 @@ _CHECKS = (
     ("Ready", checks.ready),
     ("Progressing", checks.progressing),
     ("Degraded", checks.degraded),
-    ("Exported", exports.exported),
 )
 
 
@@ -90,6 +89,7 @@ def judge(facts: Facts, before: Mapping[str, Any]) -> Status:
         observed_generation=facts.generation,
         conditions=[
             *(_condition(kind, check(facts), facts, before) for kind, check in _CHECKS),
+            _condition("Exported", exports.exported(facts, before), facts, before),
             _condition("BackedUp", backups.backed_up(facts, kept), facts, before),
             _condition("BackupVerified", backups.verified(facts, kept), facts, before),
             *([_condition("Restored", back, facts, before)] if back else []),

@@ -130,6 +130,9 @@ def _run(job: Object, pods: list[Object]) -> Run:
         state = "complete"
     else:
         state = "running"
+    if state == "complete":
+        # That of an attempt before, which may be left alone, only says what went wrong then.
+        pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
     newest = pods[0] if pods else None
     trouble = _condition(job, "Failed").get("message")
     if newest is not None and state == "running" and not ready(newest):
