@@ -17,7 +17,7 @@ import click
 import uvloop
 
 from usage_collector import settings, web
-from usage_collector.errors import StorageUnavailable
+from usage_collector.errors import Conflict, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,8 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 _RETRY_SECONDS = 1.0
 _TELL_EVERY = 60
 """Of so many tries one is logged."""
+_HANDOVER_SECONDS = 60
+"""So long another process may take to end, twice the grace that a pod is given."""
 
 
 def _few_arenas() -> None:
@@ -54,9 +56,14 @@ def _many_files() -> None:
 
 
 def _claim(folder: Path) -> None:
-    """Take the data folder, as soon as it can be written; ends the process when told to meanwhile.
+    """Take the data folder, as soon as it can be had; ends the process when told to meanwhile.
 
     A volume that a node mounted read-only after trouble comes back without anybody's help here.
+    Another process is given time to end: after a pod was deleted by force its node may still run
+    it beside the next one.
+
+    Raises:
+        Conflict: another process did not end.
     """
     waited = 0
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
@@ -67,6 +74,11 @@ def _claim(folder: Path) -> None:
             except StorageUnavailable as error:
                 if waited % _TELL_EVERY == 0:
                     _log.error("%s; nothing is served until it can be written", error)
+            except Conflict as error:
+                if waited * _RETRY_SECONDS >= _HANDOVER_SECONDS:
+                    raise
+                if waited == 0:
+                    _log.warning("%s; it has %d s to end", error, _HANDOVER_SECONDS)
             else:
                 return
             waited += 1
