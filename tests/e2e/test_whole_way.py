@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.collector.browser import Visit, chromium
 from tests.collector.usage.receiver import Receiver, receiver
-from tests.e2e.system import ROOT, ZONES, System
+from tests.e2e.system import ROOT, ZONES, System, failed
 from tests.kind_helper import binaries
 from tests.kind_helper.run import until
 from usage_collector.packages import Package
@@ -134,15 +134,19 @@ def token(system: System) -> str:
 def asked(system: System, path: str) -> dict[str, Any]:
     """What each collector answers to a client with a token."""
     headers = {"Authorization": f"Bearer {token(system)}"}
+    names = [f"{system.name}-{zone}-0" for zone in ZONES]
+    # One that was just replaced may not listen yet, or not be there.
+    for state in ("create", "condition=Ready"):
+        pods = (f"pod/{name}" for name in names)
+        system.kubectl("wait", f"--for={state}", *pods, "--timeout=120s")
     found = {}
-    for zone in ZONES:
-        pod = f"{system.name}-{zone}-0"
+    for pod in names:
         with forwarded(system, pod, 8000) as port:
-            answer = httpx.get(
-                f"https://localhost:{port}{path}",
-                verify=False,
-                headers=headers,
-            )
+            try:
+                answer = httpx.get(f"https://localhost:{port}{path}", verify=False, headers=headers)
+            except httpx.TransportError as error:
+                said = system.kubectl("describe", "pod", pod)
+                raise failed(f"{pod} does not answer: {error}", said) from error
             found[pod] = answer.raise_for_status().json()
     return found
 
