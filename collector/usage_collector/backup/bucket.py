@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import obstore
 
+from usage_collector.backup.index import INDEXES
 from usage_collector.backup.lease import TROUBLE, Lease
 from usage_collector.backup.sealing import Unsealed
 from usage_collector.backup.stores import Part, missing
@@ -150,6 +151,12 @@ class BucketPlace:
         start = f"{self._prefix}/" if self._prefix else None
         try:
             found = obstore.list_with_delimiter(self._store, prefix=start)["common_prefixes"]
+            # Months may be delivered to the same place, each in a folder of its own.
+            backups = [path for one in found if self._is_backup(path := one.rstrip("/"))]
+            return sorted(path.rpartition("/")[2] for path in backups)
         except TROUBLE as error:
             raise failure(self.name, str(error)) from None
-        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
+    def _is_backup(self, path: str) -> bool:
+        there = obstore.list_with_delimiter(self._store, prefix=f"{path}/")["objects"]
+        return any(one["path"].rpartition("/")[2] in INDEXES for one in there)

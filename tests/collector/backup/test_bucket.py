@@ -107,6 +107,19 @@ def test_a_lost_volume_comes_back_from_a_bucket(collector: Collector, server: Se
     assert (done.code, done.facts["restored"][0]["last"]) == (0, last), done.err
 
 
+def test_months_in_the_same_place_are_no_backups(collector: Collector, server: Server) -> None:
+    """What was delivered under the same prefix keeps nothing from coming back."""
+    assert backup(collector, place(server)).code == 0
+    month = server.folder / "bucket" / "backups" / "2026-10"
+    month.mkdir()
+    (month / "manifest.json").write_text("{}")
+    assert BucketPlace(place(server)).collectors() == [collector.name]
+    last = live(collector)["last"]
+    lose(collector)
+    done = restore(collector, place(server), "--all")
+    assert (done.code, done.facts["restored"][0]["last"]) == (0, last), done.err
+
+
 def test_a_server_that_goes_away_leaves_the_last_good_backup(
     collector: Collector, server: Server
 ) -> None:
