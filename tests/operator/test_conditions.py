@@ -287,15 +287,14 @@ def test_damage_stands_until_collectors_say_that_it_is_mended() -> None:
 def test_a_lost_volume_stands_until_its_collector_says_that_it_is_mended() -> None:
     """Who, since when and what to do, also while nobody answers, or old collectors do."""
     loss = Lost("speech-eu-1a-0", "2026-11-18T11:06:40Z", "2026-11-18T11:08:20Z")
-    backed: dict[str, Any] = {"destination": {"volume": {}}}
 
     def row(said: Said | None, before: dict[str, Any]) -> dict[str, Any]:
         facts = replace(GOOD, zones=(replace(GOOD.zones[0], said=said),))
         return dict(conditions.judge(facts, before).document())
 
-    def told(said: Said | None, before: dict[str, Any], **spec: Any) -> tuple[str, ...]:
+    def told(said: Said | None, before: dict[str, Any], backed: bool = False) -> tuple[str, ...]:
         zones = (replace(GOOD.zones[0], said=said),)
-        return survey.lost(context(**spec), zones, before)
+        return survey.lost(context().names, backed, zones, before)
 
     lost = row(Said("1.0", lost=(loss,)), {})
     assert lost["zones"][0]["lost"] == [loss._asdict()]
@@ -304,7 +303,7 @@ def test_a_lost_volume_stands_until_its_collector_says_that_it_is_mended() -> No
     assert told(Said(lost=()), lost) == told(Said(), {}) == ()
     (text,) = told(None, lost)
     assert all(word in text for word in (*loss, "spec.backup is not set", "the next month"))
-    (text,) = told(Said(lost=(loss,)), {}, backup=backed)
+    (text,) = told(Said(lost=(loss,)), {}, backed=True)
     assert "annotate uc speech usage-operator.io/restore=eu-1a/0 " in text
     found = changed(lost=(text,))
     assert found["Degraded"] == ("True", "VolumeLost", text)

@@ -18,6 +18,7 @@ from usage_operator.reconcile import (
     inquiry,
     restores,
     survey,
+    unread,
     volumes,
 )
 from usage_operator.reconcile.calm import Calm, Patience, versions
@@ -102,17 +103,7 @@ class Reconciler:
         try:
             resource = spec.parse(document)
         except errors.InvalidSpec as error:
-            standing = census.standing(seen, key.name, document["metadata"]["uid"])
-            trouble = Trouble("InvalidSpec", f"{error}; what runs is left alone")
-            facts = replace(
-                facts,
-                blocked=trouble,
-                zones=survey.zones(seen, standing, names, now),
-                runs=survey.export_runs(seen),
-                restores=survey.restore_runs(seen),
-                next_export=survey.known_export(document.get("status") or {}),
-            )
-            await publish(client, document, facts)
+            await publish(client, document, unread.tell(facts, document, seen, names, error))
             return SETTLED_SECONDS
         context = context_of(resource, self._settings, seen)
         before = document.get("status") or {}
@@ -124,7 +115,7 @@ class Reconciler:
             facts,
             filling=filling.tell(facts.zones, before),
             damaged=survey.damaged(facts.zones, before),
-            lost=survey.lost(context, facts.zones, before),
+            lost=survey.lost(context.names, bool(context.spec.backup), facts.zones, before),
         )
         ready = await publish(client, document, facts)
         leaving = any(zone.leaving for zone in facts.zones)

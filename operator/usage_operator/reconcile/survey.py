@@ -109,13 +109,23 @@ def backup_rule(spec: Spec, observed: Observed) -> BackupRule | None:
     wanted = spec.backup
     if wanted is None:
         return None
-    since = {}
+    since = {zone: moment for zone, job in _backups(observed).items() if (moment := made(job))}
+    return BackupRule(wanted.schedule, wanted.time_zone, wanted.verify.every_days, since)
+
+
+def backed_zones(observed: Observed) -> tuple[str, ...]:
+    """Name the zones of which backups are taken, whatever the spec wants."""
+    return tuple(sorted(_backups(observed)))
+
+
+def _backups(observed: Observed) -> dict[str, Object]:
+    """Give the CronJob that backs up each zone."""
+    found = {}
     for job in observed.of("CronJob"):
         labels = job["metadata"].get("labels") or {}
-        moment = made(job)
-        if labels.get(naming.COMPONENT) == naming.BACKUP and naming.ZONE in labels and moment:
-            since[labels[naming.ZONE]] = moment
-    return BackupRule(wanted.schedule, wanted.time_zone, wanted.verify.every_days, since)
+        if labels.get(naming.COMPONENT) == naming.BACKUP and naming.ZONE in labels:
+            found[labels[naming.ZONE]] = job
+    return found
 
 
 def behind(
@@ -200,9 +210,12 @@ def damaged(zones: Iterable[ZoneFacts], before: Mapping[str, Any]) -> tuple[str,
 
 
 def lost(
-    context: Context, zones: Iterable[ZoneFacts], before: Mapping[str, Any]
+    names: naming.Names, backed: bool, zones: Iterable[ZoneFacts], before: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Say who lost what it held; ``before`` is the status, for zones that were not asked."""
+    """Say who lost what it held; ``before`` is the status, for zones that were not asked.
+
+    ``backed``: whether there are backups, of which it may come back.
+    """
     old = {one["name"]: one.get("lost") for one in before.get("zones") or []}
     found = []
     for zone in zones:
@@ -210,18 +223,17 @@ def lost(
         if said is None:
             rows = old.get(zone.name) or ()
             said = tuple(Lost(row["collector"], row["heard"], row["anew"]) for row in rows)
-        found += [_loss(context, zone.name, one) for one in said]
+        found += [_loss(names, backed, zone.name, one) for one in said]
     return tuple(found)
 
 
-def _loss(context: Context, zone: str, one: Lost) -> str:
-    names = context.names
+def _loss(names: naming.Names, backed: bool, zone: str, one: Lost) -> str:
     what = (
         f"{one.collector} lost what it held and began anew at {one.anew}: what was not exported by "
         f"then is gone from its volume, and of what it took after {one.heard} nobody knows; "
     )
     ends = "the next month that is exported for the first time names the gap, and ends this"
-    if context.spec.backup is None:
+    if not backed:
         return f"{what}spec.backup is not set, so that nothing brings it back: {ends}"
     where = f"{zone}/{one.collector.rpartition('-')[2]}"
     command = f"kubectl -n {names.namespace} annotate uc {names.name} {naming.RESTORES}={where}"
