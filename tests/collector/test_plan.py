@@ -14,7 +14,7 @@ from usage_collector.monthly.summary import MAX_SUMMARY, Outcome, as_json, short
 from usage_collector.packages.manifest import Manifest, manifest_name, revision_of
 from usage_collector.packages.reading import Seal
 from usage_collector.peers.answers import Cut, CutFile, Ledger, Receipt, Sent, Status
-from usage_collector.periods import Period
+from usage_collector.periods import Due, Period, next_due
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +91,14 @@ def test_exported_to_is_the_last_period_that_nobody_owes() -> None:
     assert plan.exported_to([both]) == OCTOBER
     assert plan.exported_to([both, one]) == SEPTEMBER
     assert plan.exported_to([both, status(began=day(11, 2))]) == OCTOBER
-    assert plan.exported_to([both, status()]) is None
+    assert plan.exported_to([both, status()]) == SEPTEMBER.previous
     assert plan.exported_to([Status("c", [], [], "z")]) is None
+
+
+def test_the_very_first_month_is_owed_until_it_is_sent() -> None:
+    """One that nobody got is what comes next, also when the calendar has gone on since."""
+    last = plan.exported_to([status()])
+    assert next_due(day(10, 5), Due(), last) == (SEPTEMBER, datetime(2026, 9, 30, 6, tzinfo=UTC))
 
 
 def test_a_period_that_can_no_longer_be_cut_is_not_owed() -> None:

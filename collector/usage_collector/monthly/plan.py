@@ -64,12 +64,14 @@ def passed_over(status: Status, period: Period, by: str) -> bool:
 
 
 def exported_to(statuses: Sequence[Status], to: Collection[str] | None = None) -> Period | None:
-    """The last period up to which nobody owes any; None while the very first one is owed."""
-    first = min(map(first_owed, statuses), default=NEVER)
-    period = first
+    """The last period up to which nobody owes any: the one before the first that is owed.
+
+    None where no collector has any ledger.
+    """
+    period = min(map(first_owed, statuses), default=NEVER)
     while period != NEVER and not any(owes(status, period, to) for status in statuses):
         period = period.next
-    return period.previous if first < period < NEVER else None
+    return None if period == NEVER else period.previous
 
 
 def periods_to_run(
