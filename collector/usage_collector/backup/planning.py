@@ -24,6 +24,12 @@ LARGEST = 100_000
 FAN = 8
 """Packages are joined to ones that are about so many times as large."""
 
+_OLDER = "was its volume put back to an older state? Restore it, and let it begin a new ledger"
+_ELSEWHERE = (
+    "it was restored here, and where it came from it is still backed up to the same place: "
+    "give these backups a place of their own (another prefix)"
+)
+
 
 class Piece(NamedTuple):
     """Positions to fetch as one package."""
@@ -42,7 +48,7 @@ def pieces(ledger: Ledger, have: Sequence[Stored], largest: int = LARGEST) -> li
     if ledger.last < end and ledger.readable and not ledger.damaged:
         raise Conflict(
             f"ledger {ledger.id} ends at {ledger.last}, its backup at {end}",
-            "was its volume put back to an older state? Restore it, and let it begin a new ledger",
+            _ELSEWHERE if ledger.restored else _OLDER,
         )
     if ledger.last <= end or not ledger.readable:
         return []

@@ -113,6 +113,13 @@ def test_a_ledger_that_went_back_is_refused() -> None:
         planning.pieces(ledger(90), [stored((1, 100))])
 
 
+def test_a_restored_ledger_that_goes_on_elsewhere_is_refused() -> None:
+    """Whoever has it restored while the old one lives is told to keep the two apart."""
+    with pytest.raises(Conflict, match="ends at 90") as refused:
+        planning.pieces(ledger(90, restored=True), [stored((1, 100))])
+    assert "a place of their own" in refused.value.hint
+
+
 def test_a_damaged_ledger_that_became_shorter_leaves_its_backup_alone() -> None:
     """What the backup has more of is what it is for."""
     assert planning.pieces(ledger(90, damaged=True), [stored((1, 100))]) == []
