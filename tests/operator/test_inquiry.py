@@ -24,6 +24,32 @@ FACTS = Facts(generation=1, now=NOW, zones=(ZoneFacts("eu-1a", 1, 1),))
 RESTORE = Run("speech-restore-1", "2026-11-21T12:00:00Z", "running")
 
 
+def test_zones_that_serve_are_asked_while_another_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their volumes take what the other does not; at each resync, and not the Service."""
+    asked: list[str] = []
+
+    async def reach(*_: object, **__: object) -> None:
+        raise AssertionError("the status knows already why nobody may answer")
+
+    async def ask(urls: list[str], _: str) -> Said:
+        asked.extend(urls)
+        return Said("1.0", "91%", "1Gi")
+
+    monkeypatch.setattr(probe, "reach", reach)
+    monkeypatch.setattr(probe, "ask", ask)
+    ours = context()
+    seen = Observed(objects={Ref("ConfigMap", ours.names.ca): {"data": {"ca.crt": "a CA"}}})
+    inquiry = Inquiry(Settings())
+    away = replace(FACTS, zones=(ZoneFacts("eu-1a", 1, 1), ZoneFacts("eu-1b", 2, 1)))
+    found = []
+    for seconds in (0, 20, 590, 600):
+        facts = replace(away, now=NOW + dt.timedelta(seconds=seconds))
+        found.append(asyncio.run(inquiry.complete(ours, seen, facts, READY)))
+    assert asked == ["https://speech-eu-1a-0.speech-eu-1a.metering.svc:8000"] * 2
+    assert [bool(facts.zones[0].said) for facts in found] == [True, False, True, False]
+    assert not any(facts.zones[1].said or facts.unreachable for facts in found)
+
+
 def test_collectors_are_asked_again_when_a_restore_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restored ledger is damaged no more: that is told at once, and asked for once."""
     asked: list[dt.datetime] = []

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Inquiry:
-    """Asks when a resource may become Ready, when a restore ended, and else once every resync."""
+    """Asks when a resource may become Ready, when a restore ended, and else once every resync.
+
+    Where something is amiss, the zones that serve are asked all the same: their volumes fill
+    faster while another is away.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -38,19 +42,20 @@ class Inquiry:
         """Tell whether everything else is well, and the last answers are old or were bad."""
         waiting = facts.waiting and not facts.window
         settled = not (facts.blocked or facts.troubles or facts.written or waiting)
-        whole = all(zone.ready >= zone.replicas and not zone.rolling for zone in facts.zones)
-        if not (self._settings.probe and settled and whole and facts.zones):
+        whole = all(_serves(zone) and not zone.rolling for zone in facts.zones)
+        if not (settled and whole and facts.zones):
             return False
         conditions = before.get("conditions") or []
         was_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
         asked = self._asked.get(key)
-        if not was_ready or asked is None:
-            return True
-        when, ended = asked
-        if not _ended(facts) <= ended:
-            return True
-        # Looks come once every resync, a little sooner or later.
-        return (facts.now - when).total_seconds() >= 0.8 * self._settings.resync_seconds
+        ended = asked is not None and _ended(facts) <= asked[1]
+        return not was_ready or not ended or self._old(key, facts.now)
+
+    def _old(self, key: tuple[str, str], now: dt.datetime) -> bool:
+        """Tell whether the last answers are a resync old; looks come a little sooner or later."""
+        asked = self._asked.get(key)
+        age = (now - asked[0]).total_seconds() if asked else float("inf")
+        return age >= 0.8 * self._settings.resync_seconds
 
     async def complete(
         self, context: Context, seen: Observed, facts: Facts, before: Mapping[str, Any]
@@ -58,15 +63,16 @@ class Inquiry:
         """Add the collectors' own answers to the facts, if it is time to ask."""
         key = (context.resource.namespace, context.resource.name)
         bundle = seen.objects.get(Ref("ConfigMap", context.names.ca))
-        if bundle is None or not self._due(key, facts, before):
+        whole = self._due(key, facts, before)
+        if bundle is None or not (self._settings.probe and (whole or self._old(key, facts.now))):
             return facts
         ca = bundle["data"]["ca.crt"]
         names, spec = context.names, context.spec
         url = f"https://{names.service_host(names.ingest)}:{spec.ingest.port}/readyz"
-        unreachable, said = await asyncio.gather(
-            probe.reach(url, ca, mutual=spec.ingest.tls.client_ca is not None),
-            asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones)),
-        )
+        mutual = spec.ingest.tls.client_ca is not None
+        asking = asyncio.gather(*(self._zone(context, zone, ca) for zone in facts.zones))
+        unreachable = await probe.reach(url, ca, mutual=mutual) if whole else None
+        said = await asking
         self._asked[key] = facts.now, _ended(facts)
         zones = tuple(self._forecast(key, zone, facts.now) for zone in said)
         return replace(facts, unreachable=unreachable, zones=zones)
@@ -80,6 +86,8 @@ class Inquiry:
 
     @staticmethod
     async def _zone(context: Context, zone: ZoneFacts, ca: str) -> ZoneFacts:
+        if not _serves(zone):
+            return zone
         reporting = context.spec.reporting
         scheme = "https" if reporting.tls else "http"
         urls = [
@@ -87,6 +95,10 @@ class Inquiry:
             for ordinal in range(zone.replicas)
         ]
         return replace(zone, said=await probe.ask(urls, ca))
+
+
+def _serves(zone: ZoneFacts) -> bool:
+    return zone.ready >= zone.replicas
 
 
 def _ended(facts: Facts) -> frozenset[str]:
