@@ -26,6 +26,8 @@ LABELS = (*DIMENSIONS, "contract")
 DAY = 24 * HOUR
 UNKNOWN = "unknown"
 """Stands for labels that were lost."""
+_CLOSE = QUIET // QUIET_INTERVALS
+"""Statuses that are no further apart do not make a session last longer."""
 _labels = attrgetter(*DIMENSIONS)
 
 
@@ -34,9 +36,9 @@ class State(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
 
     The first fields tell of the event whose duration counts: where it stands, the values of
     `LABELS`, whether it is an end. ``ended`` says whether any end that counts is known, and
-    ``end`` when the earliest was; ``statuses`` are the times of the statuses until there is one.
-    ``received`` dates what has no time of its own, and is 0 where nothing needs it. ``dimensions``
-    are those of `events.dimensions`, or `UNKNOWN` for all.
+    ``end`` when the earliest was; ``statuses`` are the times of the statuses until there is one,
+    as many of them as `due` depends on. ``received`` dates what has no time of its own, and is 0
+    where nothing needs it. ``dimensions`` are those of `events.dimensions`, or `UNKNOWN` for all.
     """
 
     identity: bytes
@@ -137,7 +139,7 @@ def merged(one: State, other: State) -> State:
     best = one if _rank(one) <= _rank(other) else other
     ended = one.ended or other.ended
     ends = [known.end for known in (one, other) if known.end is not None]
-    statuses = () if ended else tuple(sorted({*one.statuses, *other.statuses}))
+    statuses = () if ended else _telling({*one.statuses, *other.statuses})
     return msgspec.structs.replace(
         best,
         received=min(filter(None, (one.received, other.received)), default=0),
@@ -145,6 +147,21 @@ def merged(one: State, other: State) -> State:
         end=min(ends, default=None),
         statuses=statuses,
     )
+
+
+def _telling(statuses: set[int]) -> tuple[int, ...]:
+    """Those of the times of a session's statuses that say when it is over, in their order.
+
+    Few are left of any number: the first and last of each stretch within which no interval counts
+    (`sessions.is_over`), or, once it is too old anyway, of all. Taken in any order, and any number
+    of times, they come to the same.
+    """
+    times = sorted(statuses)
+    if times and times[-1] - times[0] >= OLDEST:
+        return times[0], times[-1]
+    last = {time // _CLOSE: time for time in times}
+    first = {time // _CLOSE: time for time in reversed(times)}
+    return tuple(sorted({*first.values(), *last.values()}))
 
 
 def _rank(known: State) -> tuple[object, ...]:

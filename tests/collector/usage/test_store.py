@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from hypothesis import strategies as st
 from tests.collector.usage import naive
 from usage_collector import events, usage
 from usage_collector.errors import InvalidInput
-from usage_collector.sessions import Place
+from usage_collector.sessions import Place, is_over, use
 from usage_collector.usage import answering, exchange, grouping
 from usage_collector.usage.asking import text
 from usage_collector.usage.exchange import Exchange
 from usage_collector.usage.registry import Registry
-from usage_collector.usage.states import State, merged, state
+from usage_collector.usage.states import DAY, State, merged, state
 from usage_collector.usage.store import Mark, Store
 from usage_collector.usage.told import Book
 
@@ -37,6 +38,7 @@ ALL = usage.Query(
     ("day", "customer", "zone", "language", "contract", "mode", "dimension:a", "dimension:b,c"),
 )
 MINUTE = 60_000_000
+PLACE = Place("c", "L", 1)
 
 
 _dimensions = st.none() | st.dictionaries(
@@ -189,6 +191,34 @@ def test_states_merge_in_any_order(received: list[naive.Received]) -> None:
     assert merged(one, two) == merged(two, one)
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
     assert merged(merged(one, two), two) == merged(one, two)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60 * 60), st.integers(0, 40)), min_size=1, max_size=50))
+@settings(deadline=None)
+def test_of_many_statuses_few_say_when_a_session_is_over(begun: list[tuple[int, int]]) -> None:
+    """However many came, the same moment and day as of all of them, at any order."""
+    minutes = [start + more for start, number in begun for more in range(number + 1)]
+    said = [_status(MINUTE * minute) for minute in minutes]
+    known = [state(events.read(raw), PLACE, "z", 0) for raw in said]
+    told = [one for one in known if one is not None]
+    whole = reduce(merged, told)
+    assert reduce(merged, reversed(told)).statuses == whole.statuses
+    uses = [use(events.read(raw), PLACE, "z") for raw in said]
+    all_ = [one for one in uses if one is not None]
+    assert is_over(all_, whole.due)
+    assert not is_over(all_, whole.due - 1)
+    assert whole.day == (NOW + MINUTE * max(minutes)) // DAY
+    assert len(whole.statuses) <= 2 * 48 * 3 + 2
+
+
+def _status(after: int) -> bytes:
+    value = {
+        "event": "SESSION_STATUS",
+        "session_id": "a",
+        "time_stamp": (datetime.fromtimestamp((NOW + after) / 1e6, UTC)).isoformat(),
+        "event_specific_data": {"total_received_duration": 1},
+    }
+    return json.dumps(value).encode()
 
 
 def _event_of(day: int, session: str, seconds: float = 3600, **fields: object) -> bytes:
