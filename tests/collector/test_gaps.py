@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.collector.test_plan import NOVEMBER, OCTOBER, SEAL, SEPTEMBER, cut, day, status
 from usage_collector.monthly import gaps
-from usage_collector.packages.manifest import Manifest
+from usage_collector.packages.manifest import Gap, Manifest
 from usage_collector.peers.answers import CutFile, Ledger, Loss, Status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from usage_collector.periods import Period
 
 FIRST = Ledger("L1", "closed", day(9, 3))
@@ -23,9 +29,14 @@ SECOND = Ledger("L2", "live", day(10, 12))
 
 def found(one: Status, period: Period, before: Manifest | None = None) -> list[str]:
     """The gaps of that period as texts, without the collector's name."""
+    return [str(gap).removeprefix("c, ledger ") for gap in found_in(one, period, before)]
+
+
+def found_in(one: Status, period: Period, before: Manifest | None = None) -> list[Gap]:
+    """The gaps of that period."""
     made = one.cut(str(period))
     assert made
-    return [str(gap).removeprefix("c, ledger ") for gap in gaps.found(one, period, made, before)]
+    return gaps.found(one, period, made, before)
 
 
 def three(*ledgers: Ledger) -> Status:
@@ -59,6 +70,69 @@ def test_what_came_back_and_what_is_lost_is_named_by_position() -> None:
         "; of ledger L1 before it positions 1 to 400, 501 to 900 came back from a backup, "
         "positions 401 to 500, 901 to 950 and what came after 950, if anything did, "
         "is gone for good"
+    )
+
+
+MONTHS = (SEPTEMBER, OCTOBER, NOVEMBER)
+
+
+@st.composite
+def collectors(draw: st.DrawFn) -> list[Status]:
+    """One to three, cut in each month; some of their ledgers came back, with holes or without."""
+    found = []
+    for number in range(draw(st.integers(1, 3))):
+        begun = draw(st.lists(st.integers(1, 85), min_size=1, max_size=5, unique=True))
+        days = sorted(day(9 + one // 30, 1 + one % 30) for one in begun)
+        ledgers = [draw(ledger(f"L{number}{n}", at)) for n, at in enumerate(days)]
+        cuts = [cut(period) for period in MONTHS]
+        for one in ledgers:
+            # It may come back only after some of the months were cut.
+            for made in cuts[draw(st.integers(0, 3)) :]:
+                if one.began <= made.cut_at:
+                    made.ends[one.id] = one.last
+        found.append(Status(f"c-{number}", ledgers, cuts, "z"))
+    return found
+
+
+@st.composite
+def ledger(draw: st.DrawFn, name: str, began: datetime) -> Ledger:
+    """One whose positions are runs that are there or lost, in turn; at least one is there."""
+    if not draw(st.booleans()):
+        return Ledger(name, "closed", began, 1, 50)
+    lengths = draw(st.lists(st.integers(1, 500), min_size=2, max_size=6))
+    runs = [(first + 1, last) for first, last in pairwise([0, *accumulate(lengths)])]
+    there = draw(st.integers(0, 1))
+    back, lost = runs[there::2], runs[1 - there :: 2]
+    return Ledger(name, "closed", began, back[0][0], back[-1][1], restored=True, lost=lost)
+
+
+@given(collectors())
+def test_what_came_back_is_told_once_or_known_to_be_untold(fleet: list[Status]) -> None:
+    """Never in two months, never both, never neither; and the words are those of the positions."""
+    restored = {one.id: one for status in fleet for one in status.ledgers if one.restored}
+    often: list[str] = []
+    for period in MONTHS:
+        told = [gap for one in fleet for gap in found_in(one, period)]
+        names = [gap.came_back.ledger for gap in told if gap.came_back]
+        assert len(names) == sum("came back" in gap.reason for gap in told)
+        assert gaps.untold(fleet, told) == restored.keys() - set(names)
+        often += names
+        for gap in told:
+            if gap.came_back:
+                line = json.loads(json.dumps(gap.line))["came_back"]
+                one = restored[line["ledger"]]
+                runs = sorted((*map(tuple, line["runs"]), *map(tuple, line["lost"])))
+                assert list(map(tuple, line["lost"])) == one.lost
+                assert runs[0][0] == 1
+                assert runs[-1][1] == line["end"] == max(one.last, *(b for _, b in one.lost))
+                assert all(b + 1 == a for (_, b), (a, _) in pairwise(runs))
+                assert all(f"{a} to {b}" in gap.reason for a, b in runs)
+    assert sorted(often) == sorted(
+        first.id
+        for one in fleet
+        for first, second in pairwise(one.ledgers)
+        if first.restored
+        and first.id in next(c.ends for c in one.periods if second.began < c.cut_at)
     )
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from usage_collector.monthly.plan import covered_from, previous_cut
-from usage_collector.packages.manifest import Gap
+from usage_collector.packages.manifest import CameBack, Gap
 from usage_collector.periods import microseconds
 
 if TYPE_CHECKING:
@@ -38,28 +38,25 @@ def _troubled(status: Status, period: Period, cut: Cut) -> Iterator[Gap]:
         why = f": {ledger.problem}" if ledger.problem else ""
         if number and since < began <= until:
             reason = f"a ledger began anew at {ledger.began:%Y-%m-%dT%H:%M:%SZ}"
-            reason += _came_back(lives[number - 1][0], cut)
-            yield Gap(status.collector, reason, ledger.id)
+            if back := _came_back(lives[number - 1][0], cut):
+                reason += f"; {back}"
+            yield Gap(status.collector, reason, ledger.id, back)
         if not ledger.readable and began <= until and ended > since:
             yield Gap(status.collector, f"a ledger cannot be read{why}", ledger.id)
         elif ledger.damaged and since < ended <= until:
             yield Gap(status.collector, f"a ledger was set aside as damaged{why}", ledger.id)
 
 
-def _came_back(before: Ledger, cut: Cut) -> str:
+def _came_back(before: Ledger, cut: Cut) -> CameBack | None:
     """What of a ledger that was lost is in the cut, and what nobody has any more."""
     if not before.restored or before.id not in cut.ends:
-        return ""
+        return None
     holes = [run for run in before.lost if run[0] <= before.last]
     starts = [before.first, *(last + 1 for _, last in holes)]
     ends = [*(first - 1 for first, _ in holes), before.last]
-    runs = _spans(run for run in zip(starts, ends, strict=True) if run[0] <= run[1])
-    lost = f"positions {_spans(before.lost)} and " if before.lost else ""
+    runs = tuple(run for run in zip(starts, ends, strict=True) if run[0] <= run[1])
     end = max([before.last, *(last for _, last in before.lost)])
-    return (
-        f"{_of(before.id)} positions {runs} came back from a backup, {lost}what "
-        f"came after {end}, if anything did, is gone for good"
-    )
+    return CameBack(before.id, runs, tuple(before.lost), end)
 
 
 def untold(statuses: Iterable[Status], told: Iterable[Gap]) -> set[str]:
@@ -67,17 +64,8 @@ def untold(statuses: Iterable[Status], told: Iterable[Gap]) -> set[str]:
 
     That is where one came to a collector that was there already: no ledger began after it.
     """
-    reasons = [gap.reason for gap in told]
-    back = (one.id for status in statuses for one in status.ledgers if one.restored)
-    return {one for one in back if not any(_of(one) in reason for reason in reasons)}
-
-
-def _of(ledger: str) -> str:
-    return f"; of ledger {ledger} before it"
-
-
-def _spans(runs: Iterable[tuple[int, int]]) -> str:
-    return ", ".join(f"{first} to {last}" for first, last in runs)
+    back = {one.id for status in statuses for one in status.ledgers if one.restored}
+    return back - {gap.came_back.ledger for gap in told if gap.came_back}
 
 
 def _lives(status: Status) -> list[tuple[Ledger, int, int]]:

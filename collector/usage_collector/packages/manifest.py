@@ -61,17 +61,59 @@ class Source:
     early_events: Mapping[str, int] | None = None
 
 
+_Runs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """What of a ledger that was lost came back from a backup: ``runs``, first and last positions.
+
+    ``lost`` are those that did not. Whether anything came after position ``end`` nobody knows.
+    """
+
+    ledger: str
+    runs: _Runs
+    lost: _Runs
+    end: int
+
+    def __str__(self) -> str:
+        lost = f"positions {_spans(self.lost)} and " if self.lost else ""
+        return (
+            f"of ledger {self.ledger} before it positions {_spans(self.runs)} came back from a "
+            f"backup, {lost}what came after {self.end}, if anything did, is gone for good"
+        )
+
+    @property
+    def line(self) -> Line:
+        """As the manifest has it."""
+        return {"ledger": self.ledger, "runs": self.runs, "lost": self.lost, "end": self.end}
+
+
+def _spans(runs: _Runs) -> str:
+    return ", ".join(f"{first} to {last}" for first, last in runs)
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that should be in the month and is not; ``source`` is a collector or address."""
+    """Something that should be in the month and is not; ``source`` is a collector or address.
+
+    ``came_back`` is what did of the ledger before.
+    """
 
     source: str
     reason: str
     ledger: str | None = None
+    came_back: CameBack | None = None
 
     def __str__(self) -> str:
         ledger = f", ledger {self.ledger}" if self.ledger else ""
         return f"{self.source}{ledger}: {self.reason}"
+
+    @property
+    def line(self) -> Line:
+        """As the manifest has it."""
+        back: Line = {"came_back": self.came_back.line} if self.came_back else {}
+        return {"collector": self.source, "ledger": self.ledger, "reason": self.reason, **back}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +157,7 @@ def content(facts: Facts) -> Line:
         "carried": month.carried,
         "announced": list(facts.announced),
         "pending": month.pending,
-        "gaps": [
-            {"collector": gap.source, "ledger": gap.ledger, "reason": gap.reason} for gap in gaps
-        ],
+        "gaps": [gap.line for gap in gaps],
         "coverage": _coverage(facts.period, sources, gaps, month),
     }
 
