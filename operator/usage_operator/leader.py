@@ -116,6 +116,9 @@ class Leader:
                     break
             except (TimeoutError, errors.ApiError) as error:
                 _log.warning("the Lease could not be renewed: %s", error or "no answer")
+            except Exception:
+                # Who renews no more and goes on would write nothing, and leave nothing to others.
+                _log.exception("the Lease could not be renewed")
         self._until = float("-inf")
         metrics.LEADING.set(0)
 

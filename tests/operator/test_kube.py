@@ -142,6 +142,21 @@ async def test_retry_after_is_kept(served: tuple[Api, Client]) -> None:
     assert caught.value.retry_after == 7
 
 
+async def test_an_answer_of_somebody_else_is_none() -> None:
+    """What stands before an API server may answer for it with a page, and 200."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>one moment</html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", page)
+    async with TestServer(app) as server:
+        access = Access(str(server.make_url("")).rstrip("/"), "m")
+        async with Client(access) as client:
+            with pytest.raises(errors.ApiUnavailable, match="no JSON"):
+                await client.get("Pod", "m", "x")
+
+
 async def test_no_answer_is_unavailable() -> None:
     """A server that is down is an error that can be repeated."""
     async with Client(Access("http://127.0.0.1:1", "m")) as client:

@@ -151,6 +151,26 @@ async def test_keep_ends_when_the_lease_cannot_be_renewed(
     assert clock.now >= 1000 + 8
 
 
+async def test_keep_ends_whatever_is_amiss(
+    kept: tuple[Keeper, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody thought of leaves no process behind that leads for ever without a Lease."""
+    _, client = kept
+    clock = Clock()
+    monkeypatch.setattr("usage_operator.leader._INTERVAL", 0.05)
+    candidate = Leader(client, "m", "one", "lease", clock)
+    await candidate.attempt()
+
+    def unread(_: Access) -> str:
+        clock.move(4)
+        raise FileNotFoundError("the service account's token")
+
+    monkeypatch.setattr(Access, "bearer", unread)
+    monkeypatch.setattr(client, "_token_read", float("-inf"))
+    await candidate.keep()
+    assert not candidate.holds()
+
+
 async def test_without_the_lease_nothing_is_written(kept: tuple[Keeper, Client]) -> None:
     """The client refuses to change anything, and still reads."""
     keeper, client = kept

@@ -166,7 +166,14 @@ class Client:
         content: str = "application/json",
     ) -> Any:
         async with self._asked(method, where, parameters, body=body, content=content) as response:
-            return json.loads(await response.read())
+            said = await response.read()
+        try:
+            return json.loads(said)
+        except ValueError as error:
+            raise errors.ApiUnavailable(
+                f"{method} {where} was answered with what is no JSON",
+                "look at what stands before the API server; it is tried again",
+            ) from error
 
     async def offered(self) -> frozenset[str]:
         """Give which of the optional kinds the API server knows, or did a moment ago."""
