@@ -12,7 +12,7 @@ import obstore
 from usage_collector.backup.index import INDEXES
 from usage_collector.backup.lease import TROUBLE, Lease
 from usage_collector.backup.sealing import Unsealed
-from usage_collector.backup.stores import Part, missing
+from usage_collector.backup.stores import Part, folder_name, missing
 from usage_collector.targets.s3 import client, failure
 
 if TYPE_CHECKING:
@@ -143,8 +143,9 @@ class BucketPlace:
 
     def of(self, collector: str) -> Store:
         """One collector's."""
-        prefix = f"{self._prefix}/{collector}" if self._prefix else collector
-        return Bucket(f"{self.name.split('?')[0]}/{collector}", prefix, self._store)
+        folder = folder_name(collector)
+        prefix = f"{self._prefix}/{folder}" if self._prefix else folder
+        return Bucket(f"{self.name.split('?')[0]}/{folder}", prefix, self._store)
 
     def collectors(self) -> list[str]:
         """Those that have one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector.backup.sealing import SUFFIX
-from usage_collector.errors import Damaged, InvalidInput, NotFound
+from usage_collector.errors import Conflict, Damaged, InvalidInput, NotFound
 from usage_collector.peers import Cut, Ledger, Status
 
 if TYPE_CHECKING:
@@ -141,6 +141,19 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self, zone=status.zone, ledgers=[*gone, *status.ledgers], periods=periods
         )
+
+    def belonging(self, collector: str, place: str) -> Index:
+        """As it is.
+
+        Raises:
+            Conflict: it is another collector's, whose name is that of the same folder.
+        """
+        if self.collector != collector:
+            raise Conflict(
+                f"the backup in {place} is that of {self.collector}, not of {collector}",
+                "give collectors names that differ in A to Z, a to z and 0 to 9, or another place",
+            )
+        return self
 
     def encrypted(self, key: str | None, place: str) -> Index:
         """As encrypted with the key of that id from now on.

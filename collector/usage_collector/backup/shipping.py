@@ -21,7 +21,6 @@ from usage_collector.backup.catalog import load_base, load_tail, save_tail
 from usage_collector.backup.fetching import Fetcher, proofs
 from usage_collector.backup.index import Index
 from usage_collector.backup.stores import TAIL_FOLDER, Part
-from usage_collector.backup.taking import folder_name
 from usage_collector.backup.telling import tell
 from usage_collector.errors import UsageError
 
@@ -65,13 +64,14 @@ def follow(route: Route) -> Generator[Step, None, None]:
     The tail is this process's alone until the iterator is closed.
 
     Raises:
-        Conflict: another process follows that collector, or it was put back to an older state.
+        Conflict: another process follows that collector, it was put back to an older state, or the
+            backup is that of another one.
         PeerUnavailable: it does not answer, or what it sent does not verify.
         DeliveryFailed, StorageUnavailable: the place takes no more. What was there stays.
         InvalidInput: the backup is encrypted with another key.
     """
     status = route.peer.status()
-    store = route.place.of(folder_name(status.collector))
+    store = route.place.of(status.collector)
     with store.lock(Part.TAIL), tempfile.TemporaryDirectory(prefix="usage-ship-") as spool:
         tail = _Tail(route, store, Path(spool), status)
         tail.sweep()
@@ -85,6 +85,7 @@ class _Tail:
         self._store = store
         self._key = route.key.id if route.key else None
         found = load_tail(store) or Index(collector=status.collector, zone=status.zone)
+        found = found.belonging(status.collector, store.name)
         self._index = found.encrypted(self._key, store.name)
         self._ends: dict[str, Stored] = {}
         self._gone: set[str] = set()

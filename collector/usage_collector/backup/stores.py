@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -198,6 +199,11 @@ class Place(Protocol):
         """Those that have one."""
 
 
+def folder_name(collector: str) -> str:
+    """A collector's name as that of a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", collector).lstrip(".") or "_"
+
+
 class FolderPlace:
     """A folder with a folder for each collector."""
 
@@ -207,7 +213,7 @@ class FolderPlace:
 
     def of(self, collector: str) -> Store:
         """One collector's."""
-        return Folder(self._root / collector)
+        return Folder(self._root / folder_name(collector))
 
     def collectors(self) -> list[str]:
         """Those that have one."""

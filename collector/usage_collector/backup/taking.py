@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,14 +64,16 @@ def take(order: Order, peer: Peer) -> Taken:
     """Bring the backup of one collector up to what it holds now.
 
     Raises:
-        Conflict: another backup is under way, or the collector was put back to an older state.
+        Conflict: another backup is under way, the collector was put back to an older state, or the
+            backup is that of another one.
         PeerUnavailable: the collector does not answer, or what it sent does not verify.
         DeliveryFailed, StorageUnavailable: the place takes no more. What was there stays.
     """
     status = peer.status()
-    store = order.place.of(folder_name(status.collector))
+    store = order.place.of(status.collector)
     with store.lock(), tempfile.TemporaryDirectory(prefix="usage-backup-") as spool:
         index = load_base(store) or Index(collector=status.collector, zone=status.zone)
+        index = index.belonging(status.collector, store.name)
         index = index.encrypted(order.key.id if order.key else None, store.name)
         folder = Path(spool)
         keys = proofs(peer, folder)
@@ -87,7 +88,7 @@ def take(order: Order, peer: Peer) -> Taken:
         run.mend(status)
         run.merge(status)
         pruned = run.prune(status)
-    _tidy(order.place.of(folder_name(status.collector)), run.index)
+    _tidy(order.place.of(status.collector), run.index)
     return Taken(
         collector=status.collector,
         place=store.name,
@@ -299,8 +300,3 @@ def _joined(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             found.append((first, last))
     return found
-
-
-def folder_name(name: str) -> str:
-    """A collector's name as that of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "_"

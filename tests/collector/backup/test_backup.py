@@ -366,6 +366,23 @@ def test_another_collector_takes_a_backup_over(collector: Collector, tmp_path: P
         heir.stop()
 
 
+def test_names_of_any_characters_have_backups(tmp_path: Path) -> None:
+    """Taken, proven and brought back; another name that comes to the same folder is refused."""
+    one, other = (Collector(name, tmp_path, make_keys(tmp_path)) for name in ("eu ä", "eu ö"))
+    try:
+        one.start()
+        load(one, 10, seed=1)
+        assert backup(one, tmp_path / "backups", "--verify").code == 0
+        assert restore(one, tmp_path / "backups", "--dry-run").code == 0
+        other.start()
+        refused = backup(other, tmp_path / "backups")
+        assert refused.code == 1
+        assert "is that of eu ä, not of eu ö" in refused.err
+    finally:
+        one.stop()
+        other.stop()
+
+
 def test_wrong_flags_say_what_is_right(tmp_path: Path) -> None:
     """Nothing is done, and the message names the flag or the place."""
     for arguments in (
