@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from usage_collector.backup import Return
 from usage_collector.backup.index import Index
 from usage_collector.backup.returning import Coming
+from usage_collector.cli import backup
 from usage_collector.cli.returned import Told, summary
 
 BACKUP = Index(collector="c-0", zone="eu-1a")
@@ -48,3 +51,22 @@ def test_what_came_back_after_all_is_not_lost() -> None:
     assert not Told([DAMAGED], [(DAMAGED, whole)], dry_run=False).lossy
     assert Told([DAMAGED], [(DAMAGED, ANSWER)], dry_run=False).lossy
     assert Told([DAMAGED], [], dry_run=True).lossy
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", '"'])
+def test_a_backup_s_result_fits_where_a_job_leaves_it(letter: str) -> None:
+    """However much came back or is lost: cut off by somebody else it could not be read at all."""
+    told = {
+        "result": "failed",
+        "ok": False,
+        "location": "s3://bucket/prefix",
+        "events": 10**12,
+        "error": letter * 5000,
+        "restored": [letter * 5000] * 9,
+        "collectors": ["c"] * 1000,
+    }
+    text = backup.short(told)
+    assert len(text) <= backup.MOST_BYTES
+    found = json.loads(text)
+    assert found["error"].startswith(letter)
+    assert found["restored"][0].startswith(letter)

@@ -129,7 +129,7 @@ def command(
         peers = [stack.enter_context(Peer(url, token=word, tls=tls)) for url in urls]
         summary = _summary(asked, [_one(asked, peer) for peer in peers])
     if summary_file:
-        write_summary(summary_file, _short(summary))
+        write_summary(summary_file, short(summary))
     if as_json:
         print_json(summary)
     wrong = any(one.get("usage") for one in summary["collectors"])
@@ -281,11 +281,20 @@ def _summary(asked: _Asked, results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _short(summary: dict[str, Any]) -> bytes:
-    """At most 2 KiB: the collectors one by one are left out where it would be more."""
-    text = json.dumps(summary, separators=(",", ":")).encode()
+def short(summary: dict[str, Any]) -> bytes:
+    """At most 2 KiB: where it would be more, the collectors are left out and texts are cut."""
+    text = _compact(summary)
     if len(text) <= MOST_BYTES:
         return text
-    short = {name: value for name, value in summary.items() if name != "collectors"}
-    error, restored = (summary["error"] or "")[:1000] or None, summary["restored"][:3]
-    return json.dumps(short | {"error": error, "restored": restored}).encode()
+    whole = {name: value for name, value in summary.items() if name != "collectors"}
+    for size in (1000, 300, 100):
+        error = (summary["error"] or "")[:size] or None
+        restored = [one[: size // 3] for one in summary["restored"][:3]]
+        text = _compact(whole | {"error": error, "restored": restored})
+        if len(text) <= MOST_BYTES:
+            break
+    return text
+
+
+def _compact(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
