@@ -155,7 +155,8 @@ class Folder:
             place = error.filename or self._root
             if error.errno in files.FULL:
                 raise StorageUnavailable(
-                    f"{place}: {error.strerror}", "give the backup more room"
+                    f"{place}: {error.strerror}",
+                    "give the backup more room (spec.backup.destination.volume.size)",
                 ) from error
             if error.errno == errno.EIO and reading:
                 raise Damaged(

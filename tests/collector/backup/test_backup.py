@@ -336,6 +336,7 @@ def test_a_full_volume_leaves_the_last_good_backup(collector: Collector, tmp_pat
         load(collector, 2500, seed=2)
         full = backup(collector, folder)
         assert (full.code, "No space left" in full.err) == (1, True)
+        assert "spec.backup.destination.volume.size" in full.err
         after = index(collector, folder)
         assert after["taken"] == before["taken"]
         assert command("verify", folder / collector.name / "packages").code == 0
