@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from usage_collector.backup.sealing import Key
     from usage_collector.packages import FileReport
+    from usage_collector.packages.manifest import Manifest
     from usage_collector.packages.scanner import Readable
 
 _LIMITS: dict[str, int | float] = {"megabytes": 18, "batch_jobs": 10_000, "realtime_hours": 1250}
@@ -60,15 +61,23 @@ def gather(paths: Iterable[Path], key: Key | None) -> list[Source]:
         InvalidInput: there are none, or one cannot be used.
         Damaged: one is not as it was signed.
     """
-    files = [file for path in paths for file in _files(path)]
-    found = [one for path in files for one in _read(path, key)]
+    found: list[_Found] = []
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in [file for one in paths for file in _files(one)]:
+        if manifest.revision_of(path.name):
+            read = _manifest(path)
+            found += _promised(read, _changed(path))
+            if read.revision > newest.get(read.period, (0,))[0]:
+                newest[read.period] = read.revision, path
+        else:
+            found.append(_package(path, key))
     if not any(one.stored for one in found):
         raise InvalidInput(
             "these files hold no packages", "give usage-*.json.gz, as a backup or an export has it"
         )
     whose = {one.ledger: (one.collector, one.zone) for one in reversed(found) if one.stored}
     names = dict.fromkeys(whose.values())
-    kept = _kept(path for path in files if manifest.revision_of(path.name))
+    kept = [_kept(period, path) for period, (_, path) in sorted(newest.items())]
     return [
         Source(_Files(), _index(collector, zone, [one for one in found if whose.get(one.ledger)
                                                   == (collector, zone)], kept), key)
@@ -93,10 +102,11 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _read(path: Path, key: Key | None) -> list[_Found]:
-    at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    if manifest.revision_of(path.name):
-        return _promised(path, at)
+def _changed(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _package(path: Path, key: Key | None) -> _Found:
     with path.open("rb") as file:
         report = _proved(path, _plain(path, file, key))
     contents, chain = report.contents, report.contents.chain
@@ -115,10 +125,10 @@ def _read(path: Path, key: Key | None) -> list[_Found]:
         bytes=report.seal.size,
         sha256=report.seal.sha256,
         stored_bytes=path.stat().st_size,
-        taken=at,
+        taken=_changed(path),
     )
-    return [_Found(contents.collector, contents.zone, contents.ledger, chain.first, chain.last,
-                   contents.period, at, stored)]  # fmt: skip
+    return _Found(contents.collector, contents.zone, contents.ledger, chain.first, chain.last,
+                  contents.period, stored.taken, stored)  # fmt: skip
 
 
 def _plain(path: Path, file: Readable, key: Key | None) -> Readable:
@@ -140,8 +150,7 @@ def _proved(path: Path, file: Readable) -> FileReport:
     return check.report
 
 
-def _promised(path: Path, at: datetime) -> list[_Found]:
-    """What a month's manifest says was in its packages."""
+def _manifest(path: Path) -> Manifest:
     try:
         with path.open("rb") as file:
             read = manifest.read(file, {})
@@ -149,6 +158,11 @@ def _promised(path: Path, at: datetime) -> list[_Found]:
             raise Damaged(f"{path}: {finding.detail}", "give it as it was delivered")
     except Malformed as error:
         raise Damaged(f"{path}: {error.detail}", "give it as it was delivered") from None
+    return read
+
+
+def _promised(read: Manifest, at: datetime) -> list[_Found]:
+    """What a month's manifest says was in its packages."""
     zones, times = {}, {}
     for line in read.lines("collectors"):
         zones[line.get("collector")] = str(line.get("zone"))
@@ -163,18 +177,9 @@ def _promised(path: Path, at: datetime) -> list[_Found]:
     return found
 
 
-def _kept(paths: Iterable[Path]) -> list[Kept]:
-    """The newest manifest of each month."""
-    newest: dict[str, tuple[int, Kept]] = {}
-    for path in paths:
-        with path.open("rb") as file:
-            read = manifest.read(file, {})
-        if read.revision > newest.get(read.period, (0,))[0]:
-            data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            kept = Kept(read.period, str(path), len(data), digest, len(data))
-            newest[read.period] = read.revision, kept
-    return [kept for _, (_, kept) in sorted(newest.items())]
+def _kept(period: str, path: Path) -> Kept:
+    data = path.read_bytes()
+    return Kept(period, str(path), len(data), hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _index(collector: str, zone: str, found: Sequence[_Found], kept: list[Kept]) -> Index:
