@@ -243,7 +243,21 @@ def test_addresses_are_read_from_a_list_or_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",", "a", "a:", "a:x", "ftp://a:1", "http://a:1/path", "http://u:p@a:1", "@/none"]
+    "text",
+    [
+        "",
+        ",",
+        "a",
+        "a:",
+        "a:x",
+        "ftp://a:1",
+        "http://a:1/path",
+        "http://u:p@a:1",
+        "@/none",
+        "[::1:8000",
+        "a..b:8000",
+        "a" * 64 + ":8000",
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With a hint that names the reporting port."""

@@ -129,3 +129,21 @@ def test_only_known_kinds_of_destinations_are_taken(tmp_path: Path) -> None:
     assert destination(str(tmp_path)).name == str(tmp_path)
     with pytest.raises(InvalidInput, match="unknown kind"):
         destination("ftp://example.org")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://[::1/x",
+        "https://a..b/x",
+        "https://user:secret@" + "a" * 64,
+        "s3://[::1",
+        "s3://bucket?endpoint=https://[::1",
+        "mailto:a@example.org?host=a..b",
+    ],
+)
+def test_an_address_that_is_none_is_refused_at_once(text: str) -> None:
+    """Not in the middle of a run, where the other destinations would wait for it in vain."""
+    with pytest.raises(InvalidInput, match="is no address") as refused:
+        destination(text, {})
+    assert "secret" not in str(refused.value)

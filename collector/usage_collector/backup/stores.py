@@ -229,7 +229,10 @@ class FolderPlace:
 
 def place(text: str) -> Place:
     """The place that a text names; `InvalidInput` for a kind that is not known."""
-    scheme = urlsplit(text).scheme
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError as error:
+        raise InvalidInput(f"{text.split('?')[0]!r} is no place: {error}", "check it") from None
     if scheme == "s3":
         # Takes a while to import, and is there for those who use it.
         from usage_collector.backup.bucket import BucketPlace

@@ -16,11 +16,12 @@ def address(text: str, *, secure: bool = False) -> str:
     Without a scheme it is HTTP unless ``secure``. `InvalidInput` names the address.
     """
     url = text if "://" in text else f"{'https' if secure else 'http'}://{text}"
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
-        port = None
+        raise InvalidInput(f"address {text!r} is not that of a collector", _HINT) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port:
         raise InvalidInput(f"address {text!r} is not that of a collector", _HINT)
     if parts.username or parts.path not in ("", "/") or parts.query or parts.fragment:

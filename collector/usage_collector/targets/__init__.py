@@ -6,9 +6,9 @@ import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from usage_collector.errors import InvalidInput
+from usage_collector.targets import options
 from usage_collector.targets.folder import Folder
 from usage_collector.targets.parcel import Letter, Parcel, sha256
 
@@ -48,7 +48,7 @@ class Destination(Protocol):
 
 def destination(text: str, environment: Mapping[str, str] = os.environ) -> Destination:
     """The destination that a text names; `InvalidInput` for one that cannot be."""
-    scheme = "" if text.startswith("/") else urlsplit(text).scheme
+    scheme = "" if text.startswith("/") else options.split(text).scheme
     if scheme in _KINDS:
         module, function = _KINDS[scheme]
         found = importlib.import_module(f"usage_collector.targets.{module}")

@@ -79,7 +79,7 @@ class Site:
             answer = self._put(folder, path, digest.digest())
             if answer.status_code == _PRECONDITION_FAILED and self._has(folder, path, digest):
                 return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreached(error) from error
         if not answer.is_success:
             raise self._refused(path, answer)
@@ -139,7 +139,7 @@ class Site:
         hint = _HINTS.get(answer.status_code, "ask whoever runs the server")
         return DeliveryFailed(f"{about}{': ' if said else ''}{said}", hint)
 
-    def _unreached(self, error: httpx.HTTPError) -> DeliveryFailed:
+    def _unreached(self, error: Exception) -> DeliveryFailed:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, ssl.SSLCertVerificationError):
@@ -165,7 +165,7 @@ def site(text: str, environment: Mapping[str, str]) -> Site:
     or from the variable of that name.
     """
     url, _, fragment = text.partition("#")
-    parts = urlsplit(url)
+    parts = given.split(url)
     shown = url.split("?")[0]
     if not parts.hostname:
         raise InvalidInput(f"destination {shown!r} names no host", "write https://HOST/PATH")

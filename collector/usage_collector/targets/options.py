@@ -6,7 +6,7 @@ import re
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from usage_collector.errors import InvalidInput
 
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
+
+
+def split(text: str) -> SplitResult:
+    """The parts of an address; `InvalidInput` where it, or the name of its host, cannot be one."""
+    try:
+        parts = urlsplit(text)
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        shown = text.split("?")[0].rpartition("@")[2]
+        raise InvalidInput(f"{shown!r} is no address: {error}", "check the host's name") from None
+    return parts
 
 
 def parse(destination: str, query: str, known: frozenset[str]) -> dict[str, str]:

@@ -204,7 +204,7 @@ def client(text: str, environment: Mapping[str, str]) -> tuple[str, str, S3Store
     `AWS_SESSION_TOKEN` of the folder `credentials`, or from the variables of these names; without
     any, from the machine's or pod's own identity where there is one.
     """
-    parts = urlsplit(text)
+    parts = given.split(text)
     if not parts.hostname or parts.username or parts.port or parts.fragment:
         raise InvalidInput(
             f"destination {text.split('?')[0]!r} names no bucket", "write s3://BUCKET/PREFIX"
@@ -225,7 +225,7 @@ def client(text: str, environment: Mapping[str, str]) -> tuple[str, str, S3Store
 
 
 def _check_endpoint(text: str, endpoint: str) -> None:
-    parts = urlsplit(endpoint)
+    parts = given.split(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise InvalidInput(
             f"endpoint of destination {text.split('?')[0]!r} is {endpoint!r}",

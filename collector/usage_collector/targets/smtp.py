@@ -210,6 +210,7 @@ def mail(text: str, environment: Mapping[str, str]) -> Mail:
         raise InvalidInput(
             f"destination {text!r} names no mail server", "add host=… or set USAGE_SMTP_HOST"
         )
+    given.split(f"smtp://{host}")
     tls = options.get("tls") or environment.get("USAGE_SMTP_TLS") or "starttls"
     given.chosen(text, "tls", tls, tuple(_PORTS))
     user = given.secret(options, environment, "USAGE_SMTP_USERNAME")
