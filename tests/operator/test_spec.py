@@ -58,6 +58,11 @@ def test_a_zone_overrides_the_common_volume() -> None:
         ({"export": {"holidays": {"country": "XX"}}}, "spec.export.holidays.country", "ISO 3166-1"),
         ({"export": {"holidays": {"dates": ["x"]}}}, "spec.export.holidays.dates[0]", "YYYY-MM-DD"),
         ({"ingest": {"tls": {"dnsNames": ["a"], "secretName": "b"}}}, "spec.ingest.tls", "remove"),
+        *(
+            ({"ingest": {"tls": {"dnsNames": [name]}}}, "spec.ingest.tls.dnsNames[0]", "xn--")
+            for name in ("büro.example", "https://a.example", "a.example:9090", "fe80::1%eth0")
+        ),
+        ({"webhooks": {"tls": {"dnsNames": ["a."]}}}, "spec.webhooks.tls.dnsNames[0]", "a dot"),
         ({"ingest": {"port": 8000}}, "spec.reporting.port", "another port"),
         (
             {"export": {"destinations": [{"volume": {"claimName": "a", "size": "1Gi"}}]}},
@@ -93,6 +98,16 @@ def test_a_problem_names_field_and_remedy(fields: dict[str, Any], place: str, re
     (problem,) = problems(**fields)
     assert place in problem
     assert remedy in problem
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", "a-b.Example", "*.example.org", "_a.example", "192.0.2.7", "::1", "::ffff:1.2.3.4"],
+)
+def test_names_of_certificates(name: str) -> None:
+    """Hosts, wildcards and addresses; what is no such name would be in no certificate."""
+    tls = spec.parse(document(ingest={"tls": {"dnsNames": [name]}})).spec.ingest.tls
+    assert tls.dns_names == [name]
 
 
 def test_every_problem_is_listed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import re
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_HOST = re.compile(r"(\*\.)?{0}(\.{0})*".format("[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"))
 _TIME = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 
 
@@ -28,6 +30,20 @@ def _quantity(text: str) -> str:
 def _amount(value: str | int) -> str | int:
     quantities.parse(value)
     return value
+
+
+def _host_name(text: str) -> str:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+        good = "%" not in text
+    except ValueError:
+        good = bool(_HOST.fullmatch(text))
+    if not good:
+        raise ValueError(
+            f"{text!r} is neither a DNS name nor an IP address: write usage.example.org, without "
+            "scheme, port or a dot at the end, and other letters as xn--"
+        )
+    return text
 
 
 def _time_of_day(text: str) -> str:
@@ -110,6 +126,7 @@ def _unique_zones(zones: Sequence[Any]) -> Sequence[Any]:
 quantity = AfterValidator(_quantity)
 amount = AfterValidator(_amount)
 web_address = AfterValidator(_web_address)
+host_name = AfterValidator(_host_name)
 time_of_day = AfterValidator(_time_of_day)
 time_zone = AfterValidator(_time_zone)
 country = AfterValidator(_country)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from usage_operator.spec import rules
-from usage_operator.spec.types import Annotations, Name, Part, Port
+from usage_operator.spec.types import Annotations, HostName, Name, Part, Port
 
 
 class ClientCa(Part):
@@ -33,7 +33,7 @@ class Tls(Part):
 
     model_config = ConfigDict(json_schema_extra=rules.schema(rules.TLS))
 
-    dns_names: list[Name] = Field(
+    dns_names: list[HostName] = Field(
         default=[],
         max_length=32,
         description="Further DNS names or IP addresses that the operator's own certificate is "

@@ -66,6 +66,14 @@ DAY = [
         "day must be LastWorkingDay, or a number from 1 to 28 (of the following month)",
     )
 ]
+HOST_NAME = [
+    _rule(
+        "self.matches('^([*][.])?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$') "
+        "|| self.matches('^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*$')",
+        "dnsNames must hold DNS names or IP addresses: write usage.example.org, without scheme, "
+        "port or a dot at the end, and other letters as xn--",
+    )
+]
 ZONE_NAME = [
     _rule(
         f"self.matches('{_LABEL}')",

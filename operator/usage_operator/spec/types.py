@@ -23,6 +23,11 @@ def _text(longest: int, validations: list[dict[str, str]]) -> WithJsonSchema:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
+HostName = Annotated[
+    str,
+    checks.host_name,
+    _text(253, rules.HOST_NAME),
+]
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
 Peers = Annotated[

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from usage_operator.spec import checks, rules
 from usage_operator.spec.listeners import IssuerRef  # noqa: TC001 - pydantic reads it
-from usage_operator.spec.types import Annotations, Name, Part, Peers, Port
+from usage_operator.spec.types import Annotations, HostName, Name, Part, Peers, Port
 
 
 class AssemblyAi(Part):
@@ -31,7 +31,7 @@ class WebhooksTls(Part):
 
     model_config = ConfigDict(json_schema_extra=rules.schema(rules.TLS))
 
-    dns_names: list[Name] = Field(
+    dns_names: list[HostName] = Field(
         default=[],
         max_length=32,
         description="Further DNS names or IP addresses of the certificate, such as the public one.",
