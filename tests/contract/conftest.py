@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -30,6 +31,8 @@ class Collector:
     read: httpx.Client
     anyone: httpx.Client
     may_cut: bool
+    month: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m}")
+    """The month in which the tests began, which may be cut."""
 
     @property
     def ledger(self) -> str:

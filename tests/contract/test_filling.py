@@ -7,10 +7,12 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+
 from tests.collector import disks
 from tests.collector.process import CollectorProcess
 from tests.operator.support import context
-from usage_operator import conditions, naming
+from usage_operator import conditions, naming, probe
 from usage_operator.conditions import Facts, ZoneFacts
 from usage_operator.plan import Ref
 from usage_operator.reconcile import filling
@@ -31,6 +33,7 @@ async def test_the_day_on_which_it_is_full_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real collector is asked before and after its volume filled, by a clock a day later."""
+    monkeypatch.setattr(probe, "_TIMEOUT", aiohttp.ClientTimeout(total=60))
     for name in ("pod_host", "service_host"):
         monkeypatch.setattr(naming.Names, name, lambda *_: "localhost")
     with disks.memory(SIZE) as folder:

@@ -60,7 +60,7 @@ def test_whatever_is_asked_is_answered_as_described(
     url = urls[listener]
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", url + "/openapi.json"]
     command += ["--header", "Authorization: Bearer known", "--max-examples", EXAMPLES]
-    command += ["--header", HEADER, "--tls-verify", "false"]
+    command += ["--header", HEADER, "--tls-verify", "false", "--request-timeout", "120"]
     command += ["--phases", "coverage,fuzzing", "--continue-on-failure", "--no-color"]
     if EXAMPLES == "5":
         command.append("--generation-deterministic")

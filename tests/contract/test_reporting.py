@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +16,18 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Collector
 
-THIS_MONTH = datetime.now(UTC).strftime("%Y-%m")
+
+@pytest.fixture(scope="module")
+def cut(collector: Collector) -> dict[str, Any]:
+    """The cut of this month, which can be made once, in files of at most seven jobs."""
+    if not collector.may_cut:
+        pytest.skip("this collector is not ours to cut")
+    raws = [event(i) for i in range(30)]
+    collector.ingest.post("/v1/log", content=array(raws)).raise_for_status()
+    answer = collector.admin.post(f"/v1/periods/{collector.month}", params={"batch_jobs": 7})
+    found: dict[str, Any] = answer.json()
+    assert found["count"] >= 30
+    return found
 
 
 def _is_error(answer: httpx.Response, status: int) -> str:
@@ -117,34 +127,27 @@ def test_months_that_have_not_begun_cannot_be_cut(collector: Collector) -> None:
     assert "period" in _is_error(collector.admin.post("/v1/periods/soon"), 400)
 
 
-def test_a_cut_is_fixed_once(collector: Collector) -> None:
+def test_a_cut_is_fixed_once(collector: Collector, cut: dict[str, Any]) -> None:
     """The same cut comes back whatever arrived since, and its files give the same payloads."""
-    if not collector.may_cut:
-        pytest.skip("this collector is not ours to cut")
-    raws = [event(i) for i in range(30)]
-    collector.ingest.post("/v1/log", content=array(raws)).raise_for_status()
-    cut = collector.admin.post(f"/v1/periods/{THIS_MONTH}", params={"batch_jobs": 7}).json()
-    assert cut["count"] == sum(file["count"] for file in cut["files"]) >= 30
+    assert cut["count"] == sum(file["count"] for file in cut["files"])
     assert all(file["batch_jobs"] <= 7 for file in cut["files"])
     collector.ingest.post("/v1/log", content=event()).raise_for_status()
-    assert collector.admin.post(f"/v1/periods/{THIS_MONTH}").json() == cut
+    assert collector.admin.post(f"/v1/periods/{collector.month}").json() == cut
     file = cut["files"][0]
     query = {name: file[name] for name in ("ledger", "first", "last")}
     first, second = (_package(collector.read.get("/v1/export", params=query)) for _ in range(2))
     assert first == second
-    assert first["payload"]["period"] == THIS_MONTH
-    assert _package(collector.read.get("/v1/export", params={**query, "period": THIS_MONTH}))
-    beyond = {**query, "last": collector.last, "period": THIS_MONTH}
-    assert THIS_MONTH in _is_error(collector.read.get("/v1/export", params=beyond), 409)
+    assert first["payload"]["period"] == collector.month
+    assert _package(collector.read.get("/v1/export", params={**query, "period": collector.month}))
+    beyond = {**query, "last": collector.last, "period": collector.month}
+    assert collector.month in _is_error(collector.read.get("/v1/export", params=beyond), 409)
     _is_error(collector.admin.post("/v1/periods/2020-01"), 409)
 
 
+@pytest.mark.usefixtures("cut")
 def test_receipts_are_kept_once(collector: Collector) -> None:
     """A receipt is 201, and again it changes nothing; a bad one names the field."""
-    if not collector.may_cut:
-        pytest.skip("this collector is not ours to cut")
-    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
-    url = f"/v1/periods/{THIS_MONTH}/receipts"
+    url = f"/v1/periods/{collector.month}/receipts"
     receipt: dict[str, Any] = {
         "state": "exported",
         "by": "contract test",
@@ -153,7 +156,9 @@ def test_receipts_are_kept_once(collector: Collector) -> None:
     for _ in range(2):
         assert collector.admin.post(url, json=receipt).status_code == 201
     period = next(
-        p for p in collector.read.get("/v1/periods").json()["periods"] if p["period"] == THIS_MONTH
+        p
+        for p in collector.read.get("/v1/periods").json()["periods"]
+        if p["period"] == collector.month
     )
     assert [r["by"] for r in period["receipts"]].count("contract test") == 1
     for field, value in (("state", "lost"), ("files", [{"name": "x", "sha256": "y"}]), ("by", 7)):
@@ -161,12 +166,10 @@ def test_receipts_are_kept_once(collector: Collector) -> None:
     _is_error(collector.admin.post("/v1/periods/2020-01/receipts", json=receipt), 404)
 
 
+@pytest.mark.usefixtures("cut")
 def test_sessions_of_a_cut_are_sorted(collector: Collector) -> None:
     """The billing identities come one a line, sorted, with position and duration."""
-    if not collector.may_cut:
-        pytest.skip("this collector is not ours to cut")
-    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
-    answer = collector.read.get(f"/v1/periods/{THIS_MONTH}/sessions")
+    answer = collector.read.get(f"/v1/periods/{collector.month}/sessions")
     assert answer.headers["Content-Type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
@@ -199,12 +202,10 @@ def test_metrics_and_description_are_honest(collector: Collector) -> None:
             assert str(answer.status_code) in operations["get"]["responses"]
 
 
+@pytest.mark.usefixtures("cut")
 def test_a_manifest_is_left_for_the_month_after(collector: Collector) -> None:
     """Whoever may cut may leave it, whoever may read may have it; the newest one stays."""
-    if not collector.may_cut:
-        pytest.skip("this collector must not be cut")
-    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
-    path = f"/v1/periods/{THIS_MONTH}/manifest"
+    path = f"/v1/periods/{collector.month}/manifest"
     for text in (b"{}", b'{"revision": 2}'):
         assert collector.admin.put(path, content=gzip.compress(text)).status_code == 204
         answer = collector.read.get(path)
@@ -215,12 +216,10 @@ def test_a_manifest_is_left_for_the_month_after(collector: Collector) -> None:
     _is_error(collector.read.put(path, content=b"x"), 403)
 
 
+@pytest.mark.usefixtures("cut")
 def test_what_cannot_be_a_manifest_is_refused(collector: Collector) -> None:
     """Not compressed, too large, of a month that was not cut or is none: what was left stays."""
-    if not collector.may_cut:
-        pytest.skip("this collector must not be cut")
-    collector.admin.post(f"/v1/periods/{THIS_MONTH}").raise_for_status()
-    path = f"/v1/periods/{THIS_MONTH}/manifest"
+    path = f"/v1/periods/{collector.month}/manifest"
     collector.admin.put(path, content=gzip.compress(b"{}")).raise_for_status()
     assert "no gzip file" in _is_error(collector.admin.put(path, content=b"{}"), 400)
     assert "no gzip file" in _is_error(collector.admin.put(path, content=b""), 400)

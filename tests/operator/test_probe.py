@@ -7,6 +7,7 @@ import math
 import ssl
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -30,6 +31,12 @@ usage_disk_free_bytes 7.5e8
 # TYPE usage_ledger_damaged gauge
 usage_ledger_damaged 1
 """
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an answer take long: this machine may be busy."""
+    monkeypatch.setattr(probe, "_TIMEOUT", aiohttp.ClientTimeout(total=60))
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ async def test_reach(url: str, ca: pki.Pair) -> None:
 
 async def test_a_service_has_a_moment_to_lead_somewhere(url: str, ca: pki.Pair) -> None:
     """What does not answer well at once is asked again for a while."""
-    assert await probe.reach(f"{url}/late", ca.certificate.decode(), patience=20) is None
+    assert await probe.reach(f"{url}/late", ca.certificate.decode(), patience=60) is None
 
 
 async def test_only_the_given_authority_is_trusted(url: str) -> None:

@@ -82,7 +82,7 @@ async def reflected(api: Api) -> AsyncIterator[tuple[Mirror, list[str]]]:
         async with Client(access, connections=0) as client:
             task = asyncio.create_task(Reflector(client, mirror, "Service", "metering").run())
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(100):
                     await api.idle.wait()
                 yield mirror, told
             finally:
@@ -185,7 +185,7 @@ async def test_a_kind_that_is_not_listed_makes_nobody_wait(
     mirror = Mirror(["Service"])
     async with TestServer(app) as server:
         access = Access(str(server.make_url("")).rstrip("/"), "metering")
-        async with Client(access, connections=0) as client, asyncio.timeout(30):
+        async with Client(access, connections=0) as client, asyncio.timeout(100):
             one = Reflector(client, mirror, "Service", "metering")
             task = asyncio.create_task(one.run())
             await one.tried.wait()

@@ -41,7 +41,7 @@ class Recorder:
 
     async def until(self, *, calls: int = 0, done: int = 0) -> None:
         """Wait for so many calls, or so many that are done."""
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(
                 lambda: len(self.calls) >= calls and len(self.done) >= done
             )
