@@ -56,6 +56,19 @@ def test_tokens_stand_in_the_file() -> None:
     assert data(secrets.tokens(context(), made)) == made
 
 
+@pytest.mark.parametrize("lost", ["read", "admin", "tokens"])
+def test_a_token_made_anew_is_told_to_collectors(lost: str) -> None:
+    """Else no job would be let in any more; what else stands in the file is kept."""
+    whole = data(secrets.tokens(context(), {}))
+    whole["tokens"] += b"read somebody-elses"
+    there = {key: value for key, value in whole.items() if key != lost}
+    made = data(secrets.tokens(context(), there))
+    lines = made["tokens"].decode().splitlines()
+    assert {f"{role} {made[role].decode()}" for role in ("read", "admin")} <= set(lines)
+    assert ("read somebody-elses" in lines) == (lost != "tokens")
+    assert data(secrets.tokens(context(), made)) == made
+
+
 def test_an_authority_is_made_once() -> None:
     """An existing authority is kept."""
     made = data(secrets.ca(context(), {}, NOW))

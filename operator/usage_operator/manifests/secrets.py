@@ -66,14 +66,20 @@ def keys(context: Context, existing: Data) -> Manifest:
 
 
 def tokens(context: Context, existing: Data) -> Manifest:
-    """Build the reporting tokens: one that reads, one that administers, and the file of both."""
+    """Build the reporting tokens: one that reads, one that administers, and the file of both.
+
+    What of them is made anew is told to collectors, too: nobody else could let jobs in again.
+    """
 
     def make() -> bytes:
         return secrets.token_urlsafe(TOKEN_BYTES).encode()
 
     data = _complete(existing, {"read": make, "admin": make})
-    lines = b"read " + data["read"] + b"\nadmin " + data["admin"] + b"\n"
-    data = _complete(data, {"tokens": lambda: lines})
+    lines = existing.get("tokens", b"").splitlines()
+    new = [role for role in ("read", "admin") if not (lines and existing.get(role))]
+    if new:
+        lines += [f"{role} ".encode() + data[role] for role in new]
+        data["tokens"] = b"".join(line + b"\n" for line in lines)
     return _build(context, context.names.tokens, data, owned=True)
 
 
