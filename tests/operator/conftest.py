@@ -20,6 +20,7 @@ import yaml
 from tests.e2e import crds
 from tests.kind_helper import engines, images
 from tests.kind_helper.fixtures import namespace_name, namespace_object
+from tests.kind_helper.run import until
 from tests.operator.live import Place
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _grant(cluster: Cluster, namespace: str, folder: Path, *, everywhere: bool) 
         *("create", "rolebinding", "leader", "-n", namespace, f"--user={account}"),
         f"--role={lease['metadata']['name']}",
     )
+    _in_force(cluster, namespace, account)
     token = cluster.kubectl("create", "token", "operator", "-n", namespace).strip()
     admin = yaml.safe_load(cluster.kubeconfig.read_text())
     chosen = cluster.context or admin["current-context"]
@@ -104,6 +106,17 @@ def _grant(cluster: Cluster, namespace: str, folder: Path, *, everywhere: bool) 
     file = folder / "kubeconfig"
     file.write_text(yaml.safe_dump(document))
     return Rights(file, made)
+
+
+def _in_force(cluster: Cluster, namespace: str, account: str) -> None:
+    """Wait until the API server knows the bindings by its own watches: an operator asks once."""
+    rules = ("auth", "can-i", "--list", f"--as={account}", "-n", namespace)
+
+    def known() -> bool:
+        told = cluster.kubectl(*rules)
+        return all(kind in told for kind in ("usagecollectors", "storageclasses", "leases"))
+
+    until(known, "the operator's rights are in force", seconds=60)
 
 
 @contextmanager
@@ -140,7 +153,7 @@ class Operator:
         """End it as the kubelet does, and check that it ended well."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(timeout=30) == 0, self.log.read_text()
+        assert self._process.wait(timeout=120) == 0, self.log.read_text()
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

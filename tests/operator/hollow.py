@@ -13,6 +13,8 @@ from usage_operator.kube import Client
 from usage_operator.kube.paths import path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from usage_operator.kube import Access
 
 NOWHERE = {"example.org/nowhere": "true"}
@@ -63,10 +65,11 @@ class Kubelet:
         await self.send("POST", path("StorageClass"), document)
 
     async def bind(self) -> list[str]:
-        """Give each claim a volume; the names of those made."""
+        """Give each claim a volume; the names of those that are not bound yet."""
         made = []
         for claim in await self._client.list("PersistentVolumeClaim", self._namespace):
-            if claim["spec"].get("volumeName") or claim["spec"].get("storageClassName") != CLASS:
+            bound = claim["status"].get("phase") == "Bound"
+            if bound or claim["spec"].get("storageClassName") != CLASS:
                 continue
             name = f"hollow-{claim['metadata']['uid']}"
             reference = {key: claim["metadata"][key] for key in ("name", "namespace", "uid")}
@@ -87,7 +90,7 @@ class Kubelet:
             made.append(name)
         return made
 
-    async def remove_volumes(self, names: list[str]) -> None:
+    async def remove_volumes(self, names: Iterable[str]) -> None:
         """Remove volumes that were made."""
         for name in names:
             await self.send("DELETE", f"/api/v1/persistentvolumes/{name}", {})

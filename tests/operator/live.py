@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.kind_helper.errors import CommandFailed
 from tests.operator.support import document
+from usage_operator import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 ZONES = [{"name": "eu-1a"}, {"name": "eu-1b"}]
 CHILDREN = "statefulset,service,configmap,serviceaccount,pvc,pdb,cronjob"
+PATIENCE = 180.0
+"""Seconds that anything may take where the machine is busy; how soon it is, a benchmark tells."""
+
+
+def later() -> dict[str, str]:
+    """Give an export that no run of its CronJob comes to within the next hours."""
+    return {"at": f"{dt.datetime.now(dt.UTC) + dt.timedelta(hours=12):%H:%M}"}
 
 
 @dataclass(frozen=True)
@@ -66,14 +75,28 @@ class Place:
             return error.output
         raise AssertionError(f"was accepted: {fields}")
 
-    def until(self, what: str, check: Callable[[], Any], timeout: float = 60) -> Any:
-        """Ask again and again until the answer is true; the API has no event for everything."""
+    def until(self, what: str, check: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+        """Ask again and again until the answer is true; the API has no event for everything.
+
+        A question that fails is asked again: what it asks may be busy, or not be there yet.
+        """
         end = time.monotonic() + timeout
-        while not (found := check()):
+        while True:
+            failure: CommandFailed | None = None
+            try:
+                if found := check():
+                    return found
+            except CommandFailed as error:
+                failure = error
             if time.monotonic() > end:
-                raise AssertionError(f"not within {timeout} s: {what}; {self.conditions()}")
+                told = self.kubectl("get", "uc", "--output=yaml")
+                raise AssertionError(f"not within {timeout} s: {what}; {told}") from failure
             time.sleep(0.2)
-        return found
+
+    def vanish(self) -> None:
+        """Delete the namespace, and wait until all that is in it is gone."""
+        gone = ("delete", "namespace", self.namespace, f"--timeout={PATIENCE}s")
+        self.cluster.kubectl(*gone, timeout=PATIENCE + 60)
 
     def status(self) -> dict[str, Any]:
         """Give the resource's status."""
@@ -88,26 +111,40 @@ class Place:
             for one in status.get("conditions", [])
         }
 
-    def ready(self, timeout: float = 60) -> None:
-        """Wait until the resource's present generation is Ready."""
-        self.kubectl("wait", f"uc/{self.name}", "--for=condition=Ready", f"--timeout={timeout}s")
+    def wait(self, *what: str, timeout: float = PATIENCE) -> None:
+        """Let kubectl wait."""
+        self.kubectl("wait", *what, f"--timeout={timeout}s", timeout=timeout + 60)
 
-    def reason(self, condition: str, reason: str, timeout: float = 30) -> str:
-        """Wait until a condition has a reason; give its message."""
+    def ready(self, timeout: float = PATIENCE) -> None:
+        """Wait until the resource's present generation is Ready."""
+        self.wait(f"uc/{self.name}", "--for=condition=Ready", timeout=timeout)
+
+    def reason(self, condition: str, reason: str, words: str = "") -> str:
+        """Wait until a condition has a reason, and a message with these words; give that."""
 
         def check() -> str | None:
             found = self.conditions().get(condition, ("", "", ""))
-            return found[2] if found[1] == reason else None
+            return found[2] if found[1] == reason and words in found[2] else None
 
-        return str(self.until(f"{condition} with {reason}", check, timeout))
+        return str(self.until(f"{condition} with {reason} {words}", check))
 
-    def versions(self) -> dict[str, str]:
-        """Give the resource version of the resource, its children and its Secrets."""
-        found = self.get(f"{CHILDREN},secret", "-l", f"app.kubernetes.io/instance={self.name}")
-        found = [*found["items"], self.get("uc", self.name)]
+    def written(self) -> dict[str, Any]:
+        """Give what the operator wrote when, of the resource, its children and its Secrets.
+
+        By the managed fields: controllers write to these objects too, whenever they get to it.
+        """
+        label, shown = f"app.kubernetes.io/instance={self.name}", "--show-managed-fields"
+        found = self.get(f"{CHILDREN},secret", "-l", label, shown)["items"]
         return {
-            f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
-            for one in found
+            f"{one['kind']}/{one['metadata']['name']}": (
+                one["metadata"]["uid"],
+                [
+                    entry
+                    for entry in one["metadata"].get("managedFields", [])
+                    if entry["manager"] == naming.FIELD_MANAGER
+                ],
+            )
+            for one in [*found, self.get("uc", self.name, shown)]
         }
 
     def pods(self) -> dict[str, str]:

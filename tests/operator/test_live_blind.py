@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.operator.live import PATIENCE
 from tests.operator.proxy import Proxy
 from tests.operator.support import context
 from usage_operator import naming
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.operator.live import Place
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 KIND = "ServiceAccount"
 
@@ -37,7 +38,7 @@ def account(place: Place, name: str) -> None:
 
 async def until(check: Callable[[], bool]) -> None:
     """Wait for what the mirror learns by and by."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not check():  # noqa: ASYNC110 - the mirror has no event for everything
             await asyncio.sleep(0.05)
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kind_helper.errors import CommandFailed
-from tests.operator.live import ZONES
+from tests.operator.live import PATIENCE, ZONES
 
 if TYPE_CHECKING:
     from tests.operator.live import Place
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def evict(place: Place, pod: str) -> str:
@@ -35,13 +35,14 @@ def test_a_node_is_drained_and_no_second_one(place: Place) -> None:
     """A zone's collectors leave it, though all are on one node; the others must not go then."""
     first, second = (zone["name"] for zone in ZONES)
     place.apply(zones=[{"name": first, "replicas": 2}, {"name": second}])
-    place.ready(timeout=120)
+    place.ready()
     pods, node = place.pods(), place.cluster.zones[first]
     other = f"{place.name}-{second}-0"
     try:
         place.kubectl(
             *("drain", node, f"--pod-selector=app.kubernetes.io/instance={place.name}"),
-            *("--delete-emptydir-data", "--ignore-daemonsets", "--timeout=90s"),
+            *("--delete-emptydir-data", "--ignore-daemonsets", f"--timeout={PATIENCE}s"),
+            timeout=PATIENCE + 60,
         )
         assert not set(place.pods().values()) & {uid for name, uid in pods.items() if name != other}
         assert "disruption budget" in evict(place, other)
@@ -49,5 +50,5 @@ def test_a_node_is_drained_and_no_second_one(place: Place) -> None:
         place.until("it is told", lambda: place.conditions()["Ready"][0] == "False")
     finally:
         place.kubectl("uncordon", node)
-    place.ready(timeout=120)
+    place.ready()
     assert place.pods().keys() == pods.keys()

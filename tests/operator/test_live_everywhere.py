@@ -12,7 +12,7 @@ import pytest
 
 from tests.operator import hollow
 from tests.operator.conftest import granted
-from tests.operator.live import Place
+from tests.operator.live import PATIENCE, Place
 from usage_operator import errors, settings, watch
 from usage_operator.kube import Access, Client, Mirror, from_file
 from usage_operator.reconcile import Key, Reconciler
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.kind_helper.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 SETTINGS = settings.Settings(
     namespaces=("*",), collector_image="localhost/none-such:1", probe=False
@@ -41,7 +41,7 @@ def told(access: Access, wanted: set[Key]) -> None:
             if not wanted:
                 stop.set()
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await watch.watch(access, SETTINGS, ("*",), take, ready=ready, stop=stop)
 
     asyncio.run(run())

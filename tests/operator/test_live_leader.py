@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.operator.conftest import Operator, granted
+from tests.operator.live import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.operator.live import Place
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -39,39 +39,46 @@ def pair(bare: Place, tmp_path: Path) -> Iterator[list[Operator]]:
                 one.kill()
 
 
-def serves(place: Place, operator: Operator) -> float:
-    """Wait until an operator works; give the seconds that it took."""
-    began = time.monotonic()
-    place.until("the other serves", lambda: "serving" in operator.log.read_text(), timeout=30)
-    return time.monotonic() - began
+def serves(place: Place, operator: Operator) -> None:
+    """Wait until an operator works; how soon it does, a benchmark tells."""
+    place.until("the other serves", lambda: "serving" in operator.log.read_text())
+
+
+def holder(place: Place) -> str:
+    """Tell who holds the Lease; nobody does when it was given back."""
+    return str(place.get("lease", "usage-operator")["spec"].get("holderIdentity", ""))
 
 
 def test_the_standby_takes_over(bare: Place, pair: list[Operator]) -> None:
-    """In less than 3 s after a clean stop, in less than 20 s after a kill."""
+    """At once after a clean stop, which gives the Lease back, and after a kill when it ran out."""
     first, second = pair
     bare.apply()
     bare.until("the first writes", lambda: bare.collectors("sts"))
     assert "serving" not in second.log.read_text()
+    leading = holder(bare)
     first.stop()
-    assert serves(bare, second) < 3
+    assert holder(bare) != leading
+    serves(bare, second)
     first.log.write_text("")
     first.start()
     bare.until("the first waits", lambda: "waiting" in first.log.read_text())
+    leading = holder(bare)
     second.kill()
-    assert serves(bare, first) < 20
+    serves(bare, first)
+    assert holder(bare) != leading
     bare.kubectl("delete", "pdb", f"{bare.name}-collector")
-    bare.until("the new one repairs", lambda: bare.collectors("pdb"), timeout=5)
+    bare.until("the new one repairs", lambda: bare.collectors("pdb"))
 
 
 def test_a_leader_that_slept_writes_nothing(bare: Place, pair: list[Operator]) -> None:
     """Stopped for longer than its Lease and then woken, it sees that another works, and ends."""
     first, second = pair
     first.signal(signal.SIGSTOP)
-    assert serves(bare, second) < 20
+    serves(bare, second)
     bare.apply()
     bare.until("the second writes", lambda: bare.collectors("sts"))
     first.signal(signal.SIGCONT)
-    assert first.wait(timeout=20) == 1
+    assert first.wait(timeout=PATIENCE) == 1
     told = first.log.read_text()
     assert "the Lease was lost" in told
     assert "create" not in told

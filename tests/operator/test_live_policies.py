@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.operator.live import Place
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 ASK = """
 import json, socket, sys
@@ -91,8 +92,8 @@ def begin(place: Place, other: str) -> dict[str, tuple[str, str]]:
     for name, (namespace, labels) in made.items():
         client(place, namespace, name, labels)
     for name, (namespace, _) in made.items():
-        wait = ("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s")
-        place.cluster.kubectl(*wait, "-n", namespace)
+        where = replace(place, namespace=namespace)
+        where.wait(f"pod/{name}", "--for=condition=Ready")
     policy = yaml.safe_load((DEPLOY / "base" / "networkpolicy.yaml").read_text())
     policy["metadata"]["namespace"] = other
     place.cluster.kubectl("create", "-f", "-", input=json.dumps(policy))
@@ -119,7 +120,7 @@ def test_who_may_connect(proxy_image: str, alone: Place, namespace: Callable[...
     }
     alone.apply(**fields)
     other, here = namespace(), alone.namespace
-    alone.ready(timeout=120)
+    alone.ready()
     callers = begin(alone, other)
     alone.until("shippers run", lambda: len(component(alone, "shipper")) == 2)
     first, second = (f"{alone.name}-{zone}" for zone in ("eu-1a", "eu-1b"))
@@ -127,7 +128,7 @@ def test_who_may_connect(proxy_image: str, alone: Place, namespace: Callable[...
     callers["collector"] = (here, f"{second}-0")
     callers["shipper"] = (here, shippers["eu-1b"]["metadata"]["name"])
     chosen = "app.kubernetes.io/component=shipper"
-    alone.kubectl("wait", "pod", "-l", chosen, "--for=condition=Ready", "--timeout=120s")
+    alone.wait("pod", "-l", chosen, "--for=condition=Ready")
     shipper = address(alone, here, shippers["eu-1a"]["metadata"]["name"])
     operator, idle = address(alone, *callers["operator"]), address(alone, *callers["job"])
     ports = [f"{first}-0.{first}.{here}.svc:{port}" for port in (9090, 8000)]
@@ -170,10 +171,10 @@ def through_proxies(
         rules = place.get("networkpolicy", f"{place.name}-collector")["spec"]["ingress"]
         return running == ["Running"] * 2 and len(rules[1]["ports"]) == 2
 
-    place.until("proxies run, and may ask collectors", begun, timeout=120)
+    place.until("proxies run, and may ask collectors", begun)
     # Filters name addresses: those of proxies were not there before.
     policies.enforce(place.cluster, place.namespace, other)
-    place.ready(timeout=120)
+    place.ready()
 
     def leads() -> str:
         selector = place.get("service", place.name)["spec"]["selector"]
@@ -195,4 +196,5 @@ def through_proxies(
         assert reaches(place, *callers[name], *ports) == told, name
     url = f"https://{place.name}.{place.namespace}.svc:9090/readyz"
     read = ("exec", "named", "--", "python3", "-c", READ, url)
-    assert place.kubectl(*read).strip() == "200"
+    # Nodes learn a little later where a Service leads.
+    place.until("the Service answers", lambda: place.kubectl(*read).strip() == "200")

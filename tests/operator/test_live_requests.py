@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.operator import hollow
+from tests.operator.live import PATIENCE, later
 from usage_operator import errors, settings, watch
-from usage_operator.kube import Client, Mirror, from_file
+from usage_operator.kube import Client, Mirror, client, from_file
 from usage_operator.reconcile import SETTLED_SECONDS, Key, Reconciler
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.operator.live import Place
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 SETTINGS = settings.Settings(collector_image="localhost/none-such:1", probe=False)
 ZONES = [
@@ -63,7 +64,8 @@ class Desk:
 
     async def settle(self) -> None:
         """Look until the resource is Ready and a whole look writes nothing."""
-        for _ in range(300):
+        end = asyncio.get_running_loop().time() + PATIENCE
+        while asyncio.get_running_loop().time() < end:
             taken = await self.look()
             late = await self.kubelet.look()
             writes = sum(n for verb, n in taken.items() if verb != "GET")
@@ -74,12 +76,13 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(bare: Place) -> AsyncIterator[Desk]:
-    """Give a namespace that is watched."""
+async def desk(bare: Place, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """Give a namespace that is watched; what all resources share is asked for but once."""
+    monkeypatch.setattr(client, "_OFFER_SECONDS", 3600.0)
     access = from_file(bare.cluster.kubeconfig, bare.cluster.context or None)
     mirror = Mirror(watch.CHILDREN)
     async with (
-        Client(access, wrote=mirror.wrote) as client,
+        Client(access, wrote=mirror.wrote, remember=3600) as writing,
         Client(access, connections=0) as reading,
         hollow.Kubelet(access, bare.namespace) as kubelet,
     ):
@@ -90,7 +93,7 @@ async def desk(bare: Place) -> AsyncIterator[Desk]:
             for one in eyes:
                 await one.tried.wait()
             place = replace(bare, name=f"s{secrets.token_hex(3)}")
-            yield Desk(place, client, Reconciler(client, SETTINGS, mirror=mirror), kubelet)
+            yield Desk(place, writing, Reconciler(writing, SETTINGS, mirror=mirror), kubelet)
         finally:
             for task in tasks:
                 task.cancel()
@@ -99,7 +102,7 @@ async def desk(bare: Place) -> AsyncIterator[Desk]:
 
 async def test_what_looks_cost(desk: Desk) -> None:
     """The first creates each object and asks for none of them; a quiet one writes nothing."""
-    desk.apply()
+    desk.apply(export=later())
     first = await desk.look()
     label = f"app.kubernetes.io/instance={desk.place.name}"
     made = [
@@ -107,15 +110,15 @@ async def test_what_looks_cost(desk: Desk) -> None:
         for one in desk.place.get(CHILDREN, "-l", label)["items"]
         if not one["metadata"]["name"].startswith("data-")
     ]
-    # The resource, its storage class, and which kinds there are (twice, once a minute).
+    # The resource, its storage class, and which kinds there are (by two groups).
     assert first == {"GET": 4, "POST": len(made), "PATCH": 1}
     assert len(made) == 21
     await desk.settle()
-    versions = desk.place.versions()
+    written = desk.place.written()
     # The resource and its four Secrets; its storage class was there a moment ago.
     assert (await desk.look())["GET"] == 5
     assert (await desk.look(whole=False))["GET"] == 4
-    assert desk.place.versions() == versions
+    assert desk.place.written() == written
 
 
 async def test_a_lost_secret_is_back_within_a_minute(desk: Desk) -> None:
@@ -177,7 +180,7 @@ async def test_keys_that_were_kept_are_kept(desk: Desk) -> None:
     # Volumes would tell that there was one.
     desk.place.kubectl("delete", "pvc", "--all", "--wait=false")
     for kind in ("sts", "pod"):
-        desk.place.kubectl("wait", kind, "--all", "--for=delete", "--timeout=120s")
+        desk.place.wait(kind, "--all", "--for=delete")
     desk.apply()
     await desk.settle()
     assert desk.place.get("secret", f"{desk.place.name}-keys")["data"] == keys
