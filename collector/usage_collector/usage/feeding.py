@@ -13,8 +13,9 @@ from usage_collector import events
 from usage_collector.errors import NotFound, StorageUnavailable, UsageError
 from usage_collector.ledger import stretches
 from usage_collector.sessions import EARLY, SECOND, Place
-from usage_collector.usage import coverage
+from usage_collector.usage import coverage, fading
 from usage_collector.usage.coverage import Kind, Trouble
+from usage_collector.usage.fading import Faded
 from usage_collector.usage.states import DAY, purged, state
 from usage_collector.usage.store import Mark
 
@@ -112,7 +113,8 @@ class Feeder:
         open_ended = (one for one in statuses if (one.damaged or one.unsure) and one.readable)
         ends = {one.id: self._end(one) for one in open_ended}
         lost = dict(self._store.rows("SELECT ledger, count FROM lost"))
-        found = [*coverage.of_ledgers(statuses, ends, lost), *self._problems.values()]
+        faded = [fading.read(note).trouble for (note,) in self._store.rows(fading.NOTES)]
+        found = [*coverage.of_ledgers(statuses, ends, lost), *faded, *self._problems.values()]
         if not self.is_complete(needed):
             why = "not all events are counted yet"
             found.append(Trouble(why, self._complete_at, kind=Kind.BEHIND))
@@ -151,11 +153,7 @@ class Feeder:
         if status.id not in self._ends:
             self._ends[status.id] = status.began
             with suppress(UsageError), self._ledgers.reader(status.id) as reader:
-                first, last = reader.bounds()
-                # All of it may be purged: what is not there would pass for damage.
-                blocks = reader.blocks(last, last) if first <= last else ()
-                times = [block.received for block in blocks]
-                times = times or [received for _, received in reader.purged_receipts()]
+                times = _received(reader, reader.bounds()[1])
                 self._ends[status.id] = max([status.began, *times])
         return self._ends[status.id]
 
@@ -186,7 +184,8 @@ class Feeder:
         kept, last = reader.bounds()
         if first < kept:
             left = _purged(reader, first, kept - 1, self._place, self._zone)
-            self._take(left, now, [Mark.ledger(status.id, kept - 1)])
+            marks = self._faded(reader, status, kept)
+            self._take(left, now, [*marks, Mark.ledger(status.id, kept - 1)])
             self._note(status.id, kept - 1)
             first = kept
         at = first
@@ -198,6 +197,14 @@ class Feeder:
                     return
             at = end + 1
         self._pass_over(status.id, at, last, now)
+
+    def _faded(self, reader: Reader, status: Status, kept: int) -> list[Mark]:
+        """A note of what is no longer kept, unless the index has it from somewhere else."""
+        if self._store.knows(status.id):
+            return []
+        until = max(_received(reader, kept), default=status.began)
+        note = Faded(status.id, kept - 1, status.began, until).note
+        return [Mark.note(fading.NAME + status.id, note)]
 
     def _pass_over(self, ledger: str, first: int, last: int, now: int) -> None:
         """Go on behind positions that cannot be read, and remember how many they are.
@@ -262,6 +269,15 @@ class Feeder:
         if self._busy() and not self._stopped.is_set():
             self._hurry.wait((time.perf_counter() - began) * (1 / SHARE - 1))
         return time.perf_counter()
+
+
+def _received(reader: Reader, position: int) -> list[int]:
+    """When (µs) that position was received; where nothing is kept, when what was purged was."""
+    first, last = reader.bounds()
+    # What is not there would pass for damage.
+    blocks = reader.blocks(position, position) if first <= last else ()
+    times = [block.received for block in blocks]
+    return times or [received for _, received in reader.purged_receipts()]
 
 
 def _purged(

@@ -3,7 +3,8 @@
 ``meta``: ``epoch``, another one whenever the index begins anew, so that nobody takes the numbers
 of an old one for those of the new; ``restored ID``: what of a ledger that came back was read;
 ``began URL``: since when (µs) another collector is there, NULL where nobody knows; ``told URL``:
-what it last said that it lacks; ``lost NAME ANEW``: a collector that began anew (`losses.Loss`).
+what it last said that it lacks; ``lost NAME ANEW``: a collector that began anew (`losses.Loss`);
+``faded ID``: a ledger of whose purged events too little is known (`fading.Faded`).
 
 ``sessions``: one row for each job or session of the whole fleet (`states.State`). ``seq`` grows
 with everything that is learnt from this collector's own ledgers (``own``), and is what other

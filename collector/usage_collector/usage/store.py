@@ -17,12 +17,12 @@ import msgspec
 
 from usage_collector.errors import Damaged, StorageUnavailable
 from usage_collector.ledger import sqlite
-from usage_collector.usage import schema
+from usage_collector.usage import fading, schema
 from usage_collector.usage.folding import Folding
 from usage_collector.usage.texts import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from usage_collector.usage.states import State
@@ -108,7 +108,7 @@ class Store:
             self.renew(str(error))
 
     def fold(
-        self, states: Iterable[State], now: int, *, own: bool, marks: Iterable[Mark], epoch: str
+        self, states: Sequence[State], now: int, *, own: bool, marks: Iterable[Mark], epoch: str
     ) -> None:
         """Take in what these states say, and what else was found, in one transaction.
 
@@ -123,9 +123,15 @@ class Store:
                 raise StorageUnavailable("the day index was made anew meanwhile", "read it again")
             folding = Folding(connection, self.words, self.next_seq, now, own=own)
             folding.take(states)
+            if not own:
+                fading.learn(connection, states)
             for mark in marks:
                 connection.execute(mark.sql, mark.values).fetchall()
             self.next_seq = folding.seq
+
+    def knows(self, ledger: str) -> bool:
+        """Whether anything of that ledger was ever taken in."""
+        return any(known == ledger for _, known in [*self.words.sources.rows.values()])
 
     def settle(self, now: int) -> None:
         """Count the sessions without an end that are over at ``now`` (µs)."""

@@ -128,14 +128,21 @@ def test_an_index_made_anew_answers_the_same(setup: Setup) -> None:
 
 
 def test_purged_events_stay_counted(setup: Setup) -> None:
-    """Purging changes no answer; an index made anew afterwards still has each job and its hours."""
+    """Purging changes no answer; an index made anew afterwards still has each job and its hours.
+
+    Whose they were it does not know, and says so.
+    """
     setup.send(0, 450)
     setup.feeder.run(LATER)
     before = setup.answer()
     assert setup.purge() == 400
     setup.feeder.run(LATER)
     assert setup.answer() == before
+    assert setup.feeder.troubles(LATER) == []
     setup.forget()
+    (trouble,) = setup.feeder.troubles(LATER)
+    assert "positions up to 400 were gone" in trouble.reason
+    assert (trouble.since, trouble.until) == (OCTOBER.start, OCTOBER.start)
     known = [
         sum(row[name] for row in answered["groups"])  # type: ignore[attr-defined]
         for answered in (before, setup.answer())

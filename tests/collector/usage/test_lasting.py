@@ -73,9 +73,9 @@ class Life:
     def open(self) -> None:
         self._volume.mkdir(exist_ok=True)
         self.ledgers = Ledgers(self._volume, "c", "z", lambda: OCTOBER.start)
-        self._open_index()
+        self.open_index()
 
-    def _open_index(self) -> None:
+    def open_index(self) -> None:
         self.store = Store(self._volume)
         self.feeder = Feeder(self.ledgers, self.store, "c", "zone-of-c")
 
@@ -111,7 +111,11 @@ class Life:
         self.store.close()
         for path in self._volume.glob("usage-*.db*"):
             path.unlink()
-        self._open_index()
+        self.open_index()
+        self.hear()
+
+    def hear(self) -> None:
+        """The other collector tells all it knows."""
         self._tell(self.store, self._peer)
 
     def purge(self) -> None:
@@ -137,6 +141,11 @@ class Life:
                 plain = b"".join(package.plain)
                 package.close()
                 kept.append((first, status.last, plain))
+
+    def forget_backup(self) -> None:
+        """What was backed up so far is too old to be kept, and so is what others heard."""
+        self._backups.clear()
+        self._peer.renew("for the test")
 
     def lose(self) -> None:
         """The volume is lost, and its ledgers come back beside a new one."""
@@ -221,6 +230,42 @@ def test_purging_is_part_of_that(tmp_path: Path) -> None:
     life.check()
     life.lose()
     life.check()
+    life.close()
+
+
+def test_what_was_purged_another_collector_may_know(tmp_path: Path) -> None:
+    """A lost index says what it lacks, also after a start, until one that had heard of it told."""
+    life = Life(tmp_path)
+    life.send(0, 150)
+    life.purge()
+    life.count()
+    life.store.close()
+    for path in tmp_path.glob("volume-0/usage-*.db*"):
+        path.unlink()
+    life.open_index()
+    life.feeder.run(LATER)
+    life.restart()
+    life.feeder.run(LATER)
+    (trouble,) = life.feeder.troubles(LATER)
+    assert "positions up to 100 were gone" in trouble.reason
+    life.hear()
+    life.check()
+    life.restart()
+    life.check()
+    life.close()
+
+
+def test_what_a_backup_no_longer_held_is_told(tmp_path: Path) -> None:
+    """A ledger that comes back without its beginning is not taken for one that had none."""
+    life = Life(tmp_path)
+    life.send(0, 150)
+    life.purge()
+    life.forget_backup()
+    life.send(150, 100)
+    life.lose()
+    life.feeder.run(LATER)
+    told = [trouble.reason for trouble in life.feeder.troubles(LATER)]
+    assert any("positions up to 100 were gone" in reason for reason in told)
     life.close()
 
 
