@@ -8,7 +8,7 @@ import yaml
 
 from usage_operator import errors, naming, spec
 from usage_operator.kube import Client
-from usage_operator.plan import muster
+from usage_operator.plan import Plan, muster
 from usage_operator.reconcile import census, context_of, plan, survey, utc_now
 from usage_operator.reconcile.observe import Observed, observe
 from usage_operator.reconcile.references import References, check
@@ -17,31 +17,51 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from usage_operator.kube import Access
-    from usage_operator.plan import Plan
     from usage_operator.settings import Settings
+    from usage_operator.spec import Resource
 
 
 def _load(path: Path, namespace: str) -> dict[str, Any]:
     """Read the file's UsageCollector, with the namespace it would get."""
     try:
         documents = list(yaml.safe_load_all(path.read_text()))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise errors.OperatorError(
             f"{path} cannot be read ({error})", "give a YAML file"
         ) from error
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == naming.KIND:
-            metadata = {"namespace": namespace} | (document.get("metadata") or {})
-            return document | {"metadata": metadata}
+            metadata = document.get("metadata") or {}
+            if not (isinstance(metadata, dict) and _named(metadata)):
+                raise errors.OperatorError(
+                    f"metadata of the {naming.KIND} in {path} cannot be read",
+                    "give it a name, and annotations, if any, as a map",
+                )
+            return document | {"metadata": {"namespace": namespace} | metadata}
     raise errors.OperatorError(f"{path} holds no {naming.KIND}", "give a file that does")
 
 
-def _text(plan: Plan, references: References, where: str) -> str:
-    lines = [f"{where}:"]
-    lines += [f"  blocked: {trouble.message}" for trouble in references.troubles]
-    spared = (*references.export_troubles, *references.backup_troubles)
-    told = (*survey.taken(plan), *spared)
-    lines += [f"  {trouble.reason}: {trouble.message}" for trouble in told]
+def _named(metadata: dict[str, Any]) -> bool:
+    name, annotations = metadata.get("name"), metadata.get("annotations")
+    return bool(name) and isinstance(name, str) and isinstance(annotations or {}, dict)
+
+
+def _text(plan: Plan, references: References, resource: Resource) -> str:
+    pending = [references.pending] if references.pending else []
+    taken = survey.taken(plan)
+    if references.troubles:
+        plan = Plan()
+    elif pending:
+        survey.confine(plan, "Certificate")
+    lines = [f"{resource.namespace}/{resource.name}:"]
+    blocked = (*references.troubles, *pending)
+    lines += [f"  blocked: {trouble.message}" for trouble in blocked]
+    spared = (*references.export_troubles, *references.backup_troubles, *references.alert_troubles)
+    lines += [f"  {trouble.reason}: {trouble.message}" for trouble in (*taken, *spared)]
+    if resource.spec.paused:
+        lines.append("  paused: nothing of this is done while spec.paused is true")
+    elif taken:
+        lines.append("  blocked: nothing of this is done while another has that name")
     lines += [f"  {step}" for step in (*plan.steps, *plan.prunes)]
     lines += [f"  waits: {text}" for text in survey.waiting(plan)]
     if len(lines) == 1:
@@ -60,7 +80,7 @@ async def preview(path: Path, namespace: str, settings: Settings, access: Access
         context = context_of(resource, settings, Observed())
         fleet = muster(resource.wanted, {}, resource.annotations)
         steps = await plan(None, context, Observed(), fleet, References(), now)
-        return _text(steps, References(), f"{resource.namespace}/{resource.name}")
+        return _text(steps, References(), resource)
     async with Client(access) as client:
         metadata = document["metadata"]
         names = naming.Names(metadata["name"], metadata["namespace"])
@@ -73,4 +93,4 @@ async def preview(path: Path, namespace: str, settings: Settings, access: Access
         fleet = census.fleet(seen, resource)
         references = await check(client, context, seen, list(fleet.running), now)
         steps = await plan(client, context, seen, fleet, references, now)
-        return _text(steps, references, f"{resource.namespace}/{resource.name}")
+        return _text(steps, references, resource)

@@ -83,18 +83,29 @@ def test_plan_for_an_empty_cluster(tmp_path: Path) -> None:
     assert "create StatefulSet speech-eu-1a: it is missing" in done.stdout
 
 
+def test_a_plan_says_what_is_held_back(tmp_path: Path) -> None:
+    """Nobody is to take what spec.paused holds back for what will be done."""
+    file = tmp_path / "speech.yaml"
+    file.write_text(yaml.safe_dump(document(paused=True)))
+    done = operator("plan", "--empty", str(file))
+    assert done.stdout.splitlines()[1].startswith("  paused: nothing of this is done")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
         (yaml.safe_dump(document(colour="red")), 1, "spec.colour"),
         ("kind: Other", 1, "holds no UsageCollector"),
         ("{", 1, "cannot be read"),
+        (b"\xff\xfe", 1, "cannot be read"),
+        ("kind: UsageCollector\nspec: {zones: [{name: a}]}", 1, "give it a name"),
+        ("kind: UsageCollector\nmetadata: {name: x, annotations: 5}", 1, "as a map"),
     ],
 )
-def test_a_bad_file(tmp_path: Path, text: str, code: int, words: str) -> None:
+def test_a_bad_file(tmp_path: Path, text: str | bytes, code: int, words: str) -> None:
     """What is wrong with the file is said, and the exit code is 1."""
     file = tmp_path / "bad.yaml"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     done = operator("plan", "--empty", str(file))
     assert done.returncode == code
     assert words in done.stderr
