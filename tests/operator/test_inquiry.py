@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.operator.support import context
-from usage_operator import probe
+from usage_operator import naming, probe
 from usage_operator.conditions import Facts, Run, Said, ZoneFacts
 from usage_operator.plan import Ref
 from usage_operator.reconcile.inquiry import Inquiry
@@ -71,3 +71,49 @@ def test_collectors_are_asked_again_when_a_restore_ended(monkeypatch: pytest.Mon
         facts = replace(FACTS, now=NOW + dt.timedelta(seconds=seconds), restores=restores)
         asyncio.run(inquiry.complete(ours, seen, facts, READY))
     assert [(when - NOW).seconds for when in asked] == [0, 20]
+
+
+def test_a_collector_on_a_replaced_volume_is_asked_until_it_may_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It hears from the others what it lost, seconds after it is ready; nobody waits ten minutes.
+
+    A collector that is added has lost nothing.
+    """
+    asked: list[int] = []
+
+    async def reach(*_: object, **__: object) -> None:
+        return None
+
+    async def ask(*_: object) -> Said:
+        asked.append(seconds)
+        return Said()
+
+    monkeypatch.setattr(probe, "reach", reach)
+    monkeypatch.setattr(probe, "ask", ask)
+    ours = context()
+    bundle = {Ref("ConfigMap", ours.names.ca): {"data": {"ca.crt": "a CA"}}}
+    key, inquiry = (ours.resource.namespace, ours.resource.name), Inquiry(Settings())
+    looks = [
+        *((0, {"0": "1"}, True), (5, {"0": "1", "1": "2"}, True), (10, {"1": "2"}, False)),
+        *((15, {"0": "3", "1": "2"}, False), (90, {"0": "3", "1": "2"}, True)),
+        *((95, {"0": "3", "1": "2"}, True), (209, {"0": "3", "1": "2"}, True)),
+        *((210, {"0": "3", "1": "2"}, True), (215, {"0": "3", "1": "2"}, True)),
+    ]
+    expects = []
+    for seconds, claims, ready in looks:
+        seen = Observed(objects=bundle | dict(map(claim, claims.items())))
+        zone = ZoneFacts("eu-1a", 1, int(ready))
+        facts = replace(FACTS, now=NOW + dt.timedelta(seconds=seconds), zones=(zone,))
+        asyncio.run(inquiry.complete(ours, seen, facts, READY))
+        expects.append(ready and inquiry.expects(key, facts.now))
+    assert asked == [0, 90, 95, 209, 210]
+    assert expects == [False] * 4 + [True] * 3 + [False] * 2
+
+
+def claim(known: tuple[str, str]) -> tuple[Ref, dict[str, Any]]:
+    """Give a collector's claim, by its ordinal and uid."""
+    ordinal, uid = known
+    name = f"data-speech-eu-1a-{ordinal}"
+    metadata = {"name": name, "uid": uid, "labels": {naming.ZONE: "eu-1a"}}
+    return Ref("PersistentVolumeClaim", name), {"metadata": metadata}

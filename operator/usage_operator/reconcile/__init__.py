@@ -21,7 +21,7 @@ from usage_operator.reconcile import (
     unread,
     volumes,
 )
-from usage_operator.reconcile.calm import Calm, Patience, versions
+from usage_operator.reconcile.calm import UNSETTLED_SECONDS, Calm, Patience, versions
 from usage_operator.reconcile.draining import Drained, Draining
 from usage_operator.reconcile.execute import execute
 from usage_operator.reconcile.key import Key
@@ -118,10 +118,12 @@ class Reconciler:
             lost=survey.lost(context.names, bool(context.spec.backup), facts.zones, before),
         )
         ready = await publish(client, document, facts)
+        expects = ready and self._inquiry.expects(key, now)
         leaving = any(zone.leaving for zone in facts.zones)
         # What collectors that leave still hold is not watched, nor are Secrets that are missing.
         under_way = (
             leaving
+            or expects
             or bool(facts.restore_waits)
             or bool(facts.export_troubles or facts.backup_troubles or facts.restore_troubles)
             or bool(facts.alert_troubles)
@@ -132,6 +134,8 @@ class Reconciler:
         if not ready:
             return self._patience.seconds(key)
         self._patience.forget(key)
+        if expects:
+            return UNSETTLED_SECONDS
         return LEAVING_SECONDS if leaving else SETTLED_SECONDS
 
     async def _pursue(

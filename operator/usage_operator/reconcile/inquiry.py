@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from usage_operator import probe
-from usage_operator.plan import Ref
+from usage_operator.plan import Ref, place
 from usage_operator.reconcile import filling
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping
 
     from usage_operator.conditions import Facts, ZoneFacts
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from usage_operator.reconcile.observe import Observed
     from usage_operator.settings import Settings
 
+_HEARS = dt.timedelta(minutes=2)
+"""Within this time, mostly within seconds, a collector hears from the others what it lost."""
+
 
 class Inquiry:
     """Asks when a resource may become Ready, when a restore ended, and else once every resync.
 
+    A collector whose volume was replaced is asked again and again until it may know that.
     Where something is amiss, the zones that serve are asked all the same: their volumes fill
     faster while another is away.
     """
@@ -32,11 +36,36 @@ class Inquiry:
         self._asked: dict[tuple[str, str], tuple[dt.datetime, frozenset[str]]] = {}
         """When a resource was asked last, and the restores that had ended by then."""
         self._history = filling.History()
+        self._claims: dict[tuple[str, str], dict[str, str]] = {}
+        self._replaced: dict[tuple[str, str], dt.datetime | None] = {}
+        """Resources with a replaced volume, and until when they are asked, once they are Ready."""
 
     def forget(self, key: tuple[str, str]) -> None:
         """Drop what is known of a resource that is gone."""
-        self._asked.pop(key, None)
+        for known in (self._asked, self._claims, self._replaced):
+            known.pop(key, None)
         self._history.forget(*key)
+
+    def _notice(self, key: tuple[str, str], seen: Observed) -> None:
+        """Take note of the collectors' claims: one of the same name that is another is empty."""
+        now = {
+            one["metadata"]["name"]: one["metadata"]["uid"]
+            for one in seen.of("PersistentVolumeClaim")
+            if place(one)
+        }
+        before = self._claims.get(key, {})
+        if any(before.get(name, uid) != uid for name, uid in now.items()):
+            self._replaced[key] = None
+        self._claims[key] = before | now
+
+    def expects(self, key: tuple[str, str], now: dt.datetime) -> bool:
+        """Tell whether a resource that is Ready is to be looked at again soon, to ask more."""
+        if key not in self._replaced:
+            return False
+        until = self._replaced[key] = self._replaced[key] or now + _HEARS
+        if now >= until:
+            del self._replaced[key]
+        return now < until
 
     def _due(self, key: tuple[str, str], facts: Facts, before: Mapping[str, Any]) -> bool:
         """Tell whether everything else is well, and the last answers are old or were bad."""
@@ -49,7 +78,8 @@ class Inquiry:
         was_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
         asked = self._asked.get(key)
         ended = asked is not None and _ended(facts) <= asked[1]
-        return not was_ready or not ended or self._old(key, facts.now)
+        anew = not was_ready or not ended or key in self._replaced
+        return anew or self._old(key, facts.now)
 
     def _old(self, key: tuple[str, str], now: dt.datetime) -> bool:
         """Tell whether the last answers are a resync old; looks come a little sooner or later."""
@@ -63,6 +93,8 @@ class Inquiry:
         """Add the collectors' own answers to the facts, if it is time to ask."""
         key = (context.resource.namespace, context.resource.name)
         bundle = seen.objects.get(Ref("ConfigMap", context.names.ca))
+        if self._settings.probe:
+            self._notice(key, seen)
         whole = self._due(key, facts, before)
         if bundle is None or not (self._settings.probe and (whole or self._old(key, facts.now))):
             return facts
