@@ -91,7 +91,6 @@ class Ledgers:
         with suppress(StorageUnavailable):
             self.cuts.heal()
         self.space = Space(folder, reserve)
-        self._collector = collector
         self._now = now
         self._closed: dict[str, Status] = {}
         self._damage: dict[str, str] = {}
@@ -208,10 +207,8 @@ class Ledgers:
 
     def sent_to(self, ledger: str) -> int:
         """The position up to which every event of that ledger is known to be sent."""
-        # What came back from another collector's backup was sent under that one's name.
-        owners = {about.collector for about, _ in self.catalog.all() if about.id == ledger}
         cuts = self.cuts.all()
-        sent = max(receipts.sent_to(cuts, ledger, name) for name in owners | {self._collector})
+        sent = receipts.sent_to(cuts, ledger)
         closing = self.catalog.closing(ledger)
         if closing and closing.restored:
             # What came back of positions that are in no period is in the next one.

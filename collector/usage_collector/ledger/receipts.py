@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from usage_collector import receipts
-from usage_collector.packages import chain_name
+from usage_collector.packages import ending_of, name_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,19 +13,18 @@ if TYPE_CHECKING:
     from usage_collector.ledger.cuts import Cut
 
 
-def sent_to(cuts: Iterable[Cut], ledger: str, collector: str) -> int:
+def sent_to(cuts: Iterable[Cut], ledger: str) -> int:
     """The position up to which every event of the ledger is in a file that was sent.
 
-    To every destination that it was promised to.
+    To every destination that it was promised to. Of a ledger that came back to another collector
+    the files of before and of since have names of different collectors.
     """
     end, unsent = 0, []
     for cut in cuts:
-        names = receipts.sent(cut.receipts)
+        endings = set(map(ending_of, receipts.sent(cut.receipts)))
         mine = [file for file in cut.files if file.ledger == ledger]
         unsent += [
-            one.first
-            for one in mine
-            if chain_name(collector, one.ledger, one.first, one.last) not in names
+            one.first for one in mine if name_ending(one.ledger, one.first, one.last) not in endings
         ]
         end = max([end, cut.ends.get(ledger, 0), *(file.last for file in mine)])
     # What came back to a ledger is in a later cut than what follows it.

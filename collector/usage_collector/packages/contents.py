@@ -146,6 +146,11 @@ def chain_name(collector: str, ledger: str, first: int, last: int) -> str:
     return f"usage-{_plain(collector)}{name_ending(ledger, first, last)}"
 
 
+def ending_of(name: str) -> str:
+    """The `name_ending` of a package's name; of any other file's nothing of use."""
+    return "-" + "-".join(name.rsplit("-", 3)[1:])
+
+
 def name_ending(ledger: str, first: int, last: int) -> str:
     """How the name of a package of these positions ends, whichever collector it is of."""
     return f"-{_plain(f'{ledger[:8]}-{first}-{last}')}.json.gz"

@@ -187,6 +187,16 @@ def test_delivered_periods_stay_delivered(open_ledgers: Open) -> None:
     assert ledgers.sent_to(LOST.id) == 700
 
 
+def test_what_its_heir_delivers_since_is_sent_too(open_ledgers: Open) -> None:
+    """The files of before have one collector's name, those of since another's."""
+    ledgers = open_ledgers()
+    back(ledgers, (1, 950), cuts=[cut("2026-09", 1, 700, "sent")])
+    export.cut(ledgers, Period(2026, 10), LIMITS, NOW)
+    name = f"usage-heir-{LOST.id[:8]}-701-950.json.gz"
+    export.receive(ledgers, Period(2026, 10), "sent", "someone", [ReceiptFile(name, "0" * 64)], NOW)
+    assert ledgers.sent_to(LOST.id) == 950
+
+
 def test_what_was_in_no_period_is_in_the_next_once_it_came_back(open_ledgers: Open) -> None:
     """Positions that could not be read when they were to be cut are cut now, and only once."""
     ledgers = open_ledgers()
