@@ -83,6 +83,18 @@ def test_rights_follow_the_namespaces_that_are_served(cluster: Cluster) -> None:
     assert bound == ["usage-operator-leader"]
 
 
+def test_the_releases_own_test_gets_through(cluster: Cluster) -> None:
+    """Whoever lets few peers read the operator's metrics can still ask whether it is ready."""
+    few = _chart("--set-json", 'networkPolicy.from=[{"podSelector": {"matchLabels": {"a": "b"}}}]')
+    (rule,) = few["NetworkPolicy", "usage-operator"]["spec"]["ingress"]
+    theirs, ours = rule["from"]
+    assert theirs == {"podSelector": {"matchLabels": {"a": "b"}}}
+    labels = few["Pod", "usage-operator-test"]["metadata"]["labels"]
+    assert ours["podSelector"]["matchLabels"].items() <= labels.items()
+    (container,) = few["Pod", "usage-operator-test"]["spec"]["containers"]
+    assert container["resources"]["limits"], "a namespace with a quota would refuse it"
+
+
 def test_the_definition_is_kept_or_left_out(cluster: Cluster) -> None:
     """It outlives the release unless that is not wanted, and need not be the release's."""
     crd = ("CustomResourceDefinition", "usagecollectors.usage-operator.io")
