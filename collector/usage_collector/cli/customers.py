@@ -156,7 +156,8 @@ def invoice(
 
     Exit code 1 where the answer may lack something: standard error says what.
     """
-    window = _window(month, since, until, int(time.time() * 1e6))
+    now = int(time.time() * 1e6)
+    window = _window(month, since, until, now)
     answer = collectors.ask("GET", f"{_path(id_)}/usage", window)
     if as_json or form == "json":
         print_json(answer)
@@ -167,7 +168,17 @@ def invoice(
     for one in answer.get("other_formats", ()):
         formats = ", ".join(one["formats"])
         click.echo(f"{one['customer']}: formats that nobody knows: {formats}", err=True)
-    sys.exit(1 if tell_partial(answer) else 0)
+    running = _tell_running(window.get("until"), now)
+    sys.exit(1 if tell_partial(answer) or running else 0)
+
+
+def _tell_running(until: str | None, now: int) -> bool:
+    """Say on standard error that not all days asked for are over; whether that is so."""
+    yesterday = f"{moment(now - _DAY_SECONDS * 10**6):%Y-%m-%d}"
+    if until is None or until <= yesterday:
+        return False
+    click.echo(f"PARTIAL: {until} is not over; usage up to {yesterday} is in it (UTC)", err=True)
+    return True
 
 
 def _window(month: str | None, since: str | None, until: str | None, now: int) -> dict[str, str]:

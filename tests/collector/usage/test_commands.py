@@ -82,6 +82,15 @@ def test_before_anybody_was_there_none_is_not_said(one: Collector) -> None:
     assert "partial" not in limits.json(), "it was there when the month began"
 
 
+def test_a_month_that_is_not_over_is_no_invoice(one: Collector) -> None:
+    """Days to come are not said to be without usage."""
+    invoice = _run(one, "customers", "invoice", "--month", "2999-02", "--json")
+    assert (invoice.code, invoice.facts["usage"]) == (1, [])
+    assert "PARTIAL: 2999-02-28 is not over; usage up to 20" in invoice.err
+    days = ("--since", "2026-10-01", "--until", "2026-10-02")
+    assert _run(one, "customers", "invoice", *days).code == 0
+
+
 def test_what_may_be_missing_is_said_and_is_a_failure(one: Collector) -> None:
     """A collector that is away is named, with exit code 1; the sum is still told."""
     one.stop()
