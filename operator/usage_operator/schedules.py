@@ -17,6 +17,30 @@ _WORDS = {
     "@yearly": "0 0 1 1 *",
 }
 
+_FIELDS = ("minute", "hour", "day of the month", "month", "day of the week")
+
+
+def _fields(schedule: str) -> str:
+    return _WORDS.get(schedule, schedule).replace("?", "*")
+
+
+def unreadable(schedule: str) -> str | None:
+    """Name the field of a schedule that cannot be read; None: each can by itself.
+
+    A day that never comes, such as 31 February, can: some write it for a job that they start.
+    """
+    fields = _fields(schedule).split()
+    if len(fields) != len(_FIELDS):
+        return f"{len(fields)} of {len(_FIELDS)} fields"
+    for index, (name, field) in enumerate(zip(_FIELDS, fields, strict=True)):
+        alone = ["*"] * len(_FIELDS)
+        alone[index] = field
+        try:
+            CronSim(" ".join(alone), dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+        except CronSimError:
+            return f"{name} {field!r}"
+    return None
+
 
 def following(schedule: str, zone: str, after: dt.datetime) -> dt.datetime | None:
     """Give the first run after a moment; None: the schedule names none, or cannot be read.
@@ -24,10 +48,9 @@ def following(schedule: str, zone: str, after: dt.datetime) -> dt.datetime | Non
     ``schedule`` has five fields or is a word such as @daily, as in the API of CronJobs; its times
     are in ``zone``, an IANA name.
     """
-    fields = _WORDS.get(schedule, schedule).replace("?", "*")
     try:
         local = after.astimezone(zoneinfo.ZoneInfo(zone))
-        return next(CronSim(fields, local), None)
+        return next(CronSim(_fields(schedule), local), None)
     except (CronSimError, zoneinfo.ZoneInfoNotFoundError):
         return None
 

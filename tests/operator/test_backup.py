@@ -151,6 +151,7 @@ def test_names_fit_and_are_no_collectors(zone: str) -> None:
     [
         ("schedule", "daily"),
         ("schedule", "1 2 3"),
+        ("schedule", "99 2 * * *"),
         ("keepDays", 0),
         ("continuous", {"everySeconds": 0}),
         ("verify", {"everyDays": -1}),

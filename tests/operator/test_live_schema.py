@@ -55,6 +55,8 @@ def anywhere(cluster: Cluster) -> Place:
             "volume.claimName",
             "remove either",
         ),
+        ({"backup": {"schedule": "daily"}}, "spec.backup.schedule", "such as 0 6 * * * or @daily"),
+        ({"export": {"holidays": {"country": "de"}}}, "export.holidays.country", "such as DE"),
         ({"export": {"destinations": [{}]}}, "spec.export.destinations[0]", "exactly one of"),
         ({"export": {"destinations": [{"volume": {}}] * 2}}, "export.destinations", "keep one"),
         (

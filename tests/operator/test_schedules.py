@@ -31,6 +31,27 @@ def test_the_next_run(schedule: str, zone: str, after: str, found: str) -> None:
     assert schedules.following(schedule, zone, moment(after)) == moment(found)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "flaw"),
+    [
+        ("often", "1 of 5 fields"),
+        ("0 6 * *", "4 of 5 fields"),
+        ("99 2 * * *", "minute '99'"),
+        ("0 6 1-32 * *", "day of the month '1-32'"),
+        ("0 6 * * Munday", "day of the week 'Munday'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(schedule: str, flaw: str) -> None:
+    """The field of the schedule, by the name that people know."""
+    assert schedules.unreadable(schedule) == flaw
+
+
+@pytest.mark.parametrize("schedule", ["0 6 * * *", "@daily", "0 0 31 2 *", "*/5 ? 1-7 jan sun-tue"])
+def test_what_kubernetes_takes_can_be_read(schedule: str) -> None:
+    """Also a day that never comes: some write it for a job that they start themselves."""
+    assert schedules.unreadable(schedule) is None
+
+
 @pytest.mark.parametrize("schedule", ["0 0 31 2 *", "99 * * * *", "a b c d e"])
 def test_what_never_runs_is_never_due(schedule: str) -> None:
     """Whoever made the CronJob says what is wrong with its schedule, not an alarm."""

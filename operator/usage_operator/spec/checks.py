@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from usage_operator import naming, quantities
+from usage_operator import naming, quantities, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,15 @@ def _time_zone(text: str) -> str:
     return text
 
 
+def _schedule(text: str) -> str:
+    if flaw := schedules.unreadable(text):
+        raise ValueError(
+            f"{text!r} is no schedule ({flaw}): write minute, hour, day of the month, month and "
+            "day of the week, such as 0 6 * * *, or a word such as @daily"
+        )
+    return text
+
+
 def _country(text: str) -> str:
     import holidays  # takes a third of a second, and few ask for it
 
@@ -129,6 +138,7 @@ web_address = AfterValidator(_web_address)
 host_name = AfterValidator(_host_name)
 time_of_day = AfterValidator(_time_of_day)
 time_zone = AfterValidator(_time_zone)
+schedule = AfterValidator(_schedule)
 country = AfterValidator(_country)
 date = AfterValidator(_date)
 export_day = AfterValidator(_export_day)

@@ -48,6 +48,13 @@ ZONE = [
         "timeZone must be an IANA name: write one such as Etc/UTC or Europe/Berlin",
     )
 ]
+SCHEDULE = [
+    _rule(
+        "self.matches('^(@(hourly|daily|weekly|monthly|yearly)|[^ ]+( +[^ ]+){4})$')",
+        "schedule must be minute, hour, day of the month, month and day of the week, or a word: "
+        "write one such as 0 6 * * * or @daily",
+    )
+]
 COUNTRY = [
     _rule(
         "self.matches('^[A-Z]{2}$')",

@@ -89,7 +89,9 @@ ZoneName = Annotated[
 ]
 Schedule = Annotated[
     str,
-    Field(max_length=100, pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"),
+    Field(max_length=100),
+    checks.schedule,
+    _text(100, rules.SCHEDULE),
 ]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Prefix = Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9._/-]*$")]
