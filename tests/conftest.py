@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.kind_helper.fixtures"]
 
 # httpx gives up after five seconds unless told otherwise; a busy machine may take longer.
-DEFAULT_TIMEOUT_CONFIG.read = DEFAULT_TIMEOUT_CONFIG.connect = 60.0
+for step in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, step, 60.0)
+
+# Nor may an example's time be a failure; hypothesis knows that itself where CI is set.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

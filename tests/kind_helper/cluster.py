@@ -60,17 +60,21 @@ class Cluster:
         self,
         *arguments: str,
         input: str | None = None,  # noqa: A002 - as subprocess names it
-        timeout: float = 120,
+        timeout: float = 300,
     ) -> str:
         """Run kubectl against this cluster and return what it prints; `timeout` is in seconds.
 
         `input` is its standard input, for `apply -f -`. Raises `CommandFailed`.
         """
-        chosen = ["--context", self.context] if self.context else []
-        command = [binaries.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *chosen]
-        return run([*command, *arguments], stdin=input, timeout=timeout, env=self.environment())
+        return run(self.command(*arguments), stdin=input, timeout=timeout, env=self.environment())
 
-    def helm(self, *arguments: str, timeout: float = 300) -> str:
+    def command(self, *arguments: str) -> list[str]:
+        """The command that runs kubectl against this cluster, for what is to run beside others."""
+        chosen = ["--context", self.context] if self.context else []
+        program = str(binaries.program("kubectl"))
+        return [program, f"--kubeconfig={self.kubeconfig}", *chosen, *arguments]
+
+    def helm(self, *arguments: str, timeout: float = 600) -> str:
         """Run Helm against this cluster and return what it prints. Raises `CommandFailed`."""
         chosen = ["--kube-context", self.context] if self.context else []
         command = [binaries.program("helm"), f"--kubeconfig={self.kubeconfig}", *chosen]
@@ -105,7 +109,8 @@ class Cluster:
         """Start a lost node again, and wait until it is Ready."""
         self._node(zone)
         self.via.restart_node(self, zone)
-        self.kubectl("wait", "--for=condition=Ready", f"node/{self.zones[zone]}", "--timeout=90s")
+        node = f"node/{self.zones[zone]}"
+        self.kubectl("wait", "--for=condition=Ready", node, "--timeout=240s", timeout=270)
 
     def _node(self, zone: str) -> str:
         if zone not in self.zones:

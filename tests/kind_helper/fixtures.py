@@ -83,7 +83,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Call
         cluster.kubectl("create", "-f", "-", input=namespace_object(name, level))
         made.append(name)
         cluster.kubectl(
-            *("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
+            *("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=240s")
         )
         return name
 

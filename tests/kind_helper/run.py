@@ -61,12 +61,19 @@ def until(
 ) -> None:
     """Wait until `check` is true, for states of the machine that no one announces.
 
-    `every` is the pause between two looks. Raises `KindHelperError` after `seconds`.
+    `every` is the pause between two looks. A look whose command fails saw nothing: what it asks may
+    be busy or not be there yet. Raises `KindHelperError` after `seconds`, with the last failure.
     """
     deadline = time.monotonic() + seconds
-    while not check():
+    while True:
+        failure: CommandFailed | None = None
+        try:
+            if check():
+                return
+        except CommandFailed as error:
+            failure = error
         if time.monotonic() > deadline:
-            raise KindHelperError(f"{what}: not within {seconds:.0f} s", hint)
+            raise KindHelperError(f"{what}: not within {seconds:.0f} s", hint) from failure
         time.sleep(every)
 
 

@@ -12,7 +12,7 @@ from tests.kind_helper.fixtures import missing_cluster
 from tests.kind_helper.local import clear, layout, network, provider
 from tests.kind_helper.local.processes import Processes, kill
 from tests.kind_helper.run import run, until
-from tests.kind_helper.test_cluster import pod_with_volume
+from tests.kind_helper.test_cluster import SECONDS, pod_with_volume, wait
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
@@ -42,7 +42,7 @@ def _layout() -> layout.Layout:
 def test_a_lost_node_falls_silent_and_comes_back_with_its_data(second: Cluster) -> None:
     """A killed node takes its pods with it; restarted, they run again on the same volume."""
     second.kubectl("create", "namespace", "lost")
-    second.kubectl("wait", "--for=create", "sa/default", "-n", "lost", "--timeout=30s")
+    wait(second, "lost", "create", "sa/default")
     pod_with_volume(second, "lost", "320Mi")
     execute = ("exec", "-n", "lost", "writer", "--")
     second.kubectl(*execute, "sh", "-c", "echo kept > /data/x; sync")
@@ -54,19 +54,17 @@ def test_a_lost_node_falls_silent_and_comes_back_with_its_data(second: Cluster) 
         second.kubectl(*execute, "true", timeout=15)
     second.restart_node(zone)
 
-    def kept() -> bool:
-        try:
-            return second.kubectl(*execute, "cat", "/data/x") == "kept\n"
-        except CommandFailed:
-            return False
-
-    until(kept, "the pod is back with its data", seconds=60)
+    until(
+        lambda: second.kubectl(*execute, "cat", "/data/x", timeout=60) == "kept\n",
+        "the pod is back with its data",
+        seconds=SECONDS,
+    )
 
 
 def test_up_over_a_killed_run_works(second: Cluster) -> None:
     """With every process of it killed, volumes mounted and pods orphaned, `up` starts afresh."""
     second.kubectl("create", "namespace", "leftover")
-    second.kubectl("wait", "--for=create", "sa/default", "-n", "leftover", "--timeout=30s")
+    wait(second, "leftover", "create", "sa/default")
     pod_with_volume(second, "leftover", "320Mi")
     running, mounted = Processes(_layout()), clear.loops(_layout())
     assert mounted
@@ -91,7 +89,7 @@ def test_up_reuses_a_healthy_cluster(second: Cluster) -> None:
 def test_down_leaves_nothing(second: Cluster) -> None:
     """After `down` no process, namespace, mount, loop device, control group or route is left."""
     second.kubectl("create", "namespace", "last")
-    second.kubectl("wait", "--for=create", "sa/default", "-n", "last", "--timeout=30s")
+    wait(second, "last", "create", "sa/default")
     pod_with_volume(second, "last", "320Mi")
     gone = _layout()
     assert clear.leftovers(gone)

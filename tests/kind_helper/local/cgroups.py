@@ -100,5 +100,5 @@ def clear(path: str) -> None:
                 continue
         return not _groups(path)
 
-    until(empty, f"emptying the control group {path}", seconds=15, every=0.05)
-    until(removed, f"removing the control group {path}", seconds=15, every=0.05)
+    until(empty, f"emptying the control group {path}", seconds=60, every=0.05)
+    until(removed, f"removing the control group {path}", seconds=60, every=0.05)

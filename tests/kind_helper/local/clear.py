@@ -45,13 +45,19 @@ def loop_devices(listing: str, files: Collection[tuple[str, int]]) -> list[str]:
 
 def loops(layout: Layout) -> list[str]:
     """The loop devices over the cluster's disks."""
-    numbers = set()
-    for file in (layout.state / "volumes").glob("*.xfs"):
-        status = file.stat()
-        device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
-        numbers.add((device, status.st_ino))
+    return loops_over({identity(file) for file in (layout.state / "volumes").glob("*.xfs")})
+
+
+def identity(file: Path) -> tuple[str, int]:
+    """What a file is known by to loop devices, also when its name is gone."""
+    status = file.stat()
+    return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", status.st_ino
+
+
+def loops_over(files: Collection[tuple[str, int]]) -> list[str]:
+    """The loop devices over files of these identities."""
     columns = "NAME,BACK-INO,BACK-MAJ:MIN"
-    return loop_devices(run(["losetup", "--list", "--json", "--output", columns]), numbers)
+    return loop_devices(run(["losetup", "--list", "--json", "--output", columns]), files)
 
 
 def everything(layout: Layout) -> None:
@@ -99,7 +105,7 @@ def _end_runtime(layout: Layout, folder: Path) -> None:
         processes.kill(left)
         return not left
 
-    until(ended, f"ending the processes of {folder}", seconds=15, every=0.05)
+    until(ended, f"ending the processes of {folder}", seconds=60, every=0.05)
 
 
 def unmount(folder: Path) -> None:
@@ -115,7 +121,7 @@ def unmount(folder: Path) -> None:
                 run(["umount", "--lazy", point])
         return not points
 
-    until(unmounted, f"unmounting what is below {folder}", seconds=15)
+    until(unmounted, f"unmounting what is below {folder}", seconds=60)
 
 
 def _detach(layout: Layout) -> None:

@@ -164,7 +164,7 @@ class Processes:
             (self._records / f"{name}.json").unlink(missing_ok=True)
 
 
-def kill(pids: Sequence[int], *, seconds: float = 15) -> None:
+def kill(pids: Sequence[int], *, seconds: float = 60) -> None:
     """Kill the processes and wait until they are gone.
 
     Raises `KindHelperError` for one that is still there after `seconds`.

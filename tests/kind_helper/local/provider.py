@@ -160,7 +160,7 @@ class Local:
         # Its condition may still read Ready from before: ask the kubelet itself.
         path = f"/api/v1/nodes/{layout.node(zone)}/proxy/healthz"
         answers = start.kubectl_command(layout, "get", "--raw", path)
-        until(lambda: succeeds(answers), f"the kubelet of {zone} answers", seconds=90)
+        until(lambda: succeeds(answers), f"the kubelet of {zone} answers", seconds=240)
 
     def status(self, name: str) -> dict[str, bool]:
         """Whether each daemon of the cluster runs; empty without a cluster."""

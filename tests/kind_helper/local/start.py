@@ -33,7 +33,7 @@ def expected() -> list[str]:
 
 def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the administrator."""
-    return run(kubectl_command(layout, *arguments), stdin=stdin, timeout=120)
+    return run(kubectl_command(layout, *arguments), stdin=stdin, timeout=300)
 
 
 def kubectl_command(layout: Layout, *arguments: str) -> list[object]:
@@ -84,18 +84,18 @@ def apiserver(layout: Layout, env: Mapping[str, str] | None = None) -> None:
             running.check(name)
         return _ready(layout)
 
-    until(ready, "the API server is ready", seconds=90, hint=str(running.log("kube-apiserver")))
+    until(ready, "the API server is ready", seconds=300, hint=str(running.log("kube-apiserver")))
 
 
 def _ready(layout: Layout) -> bool:
     asked = kubectl_command(layout, "get", "--raw", "/readyz")
-    return _listens(layout) and succeeds(asked, timeout=5)
+    return _listens(layout) and succeeds(asked, timeout=20)
 
 
 def _listens(layout: Layout) -> bool:
     """Whether the port answers; cheaper to ask than a start of kubectl."""
     try:
-        urllib.request.urlopen(f"http://{layout.control_plane_address}:6443/", timeout=1).close()
+        urllib.request.urlopen(f"http://{layout.control_plane_address}:6443/", timeout=5).close()
     except urllib.error.HTTPError:
         # Plain HTTP on a TLS port: refused in words, so somebody is there.
         return True
@@ -140,7 +140,7 @@ def runtime(layout: Layout, zone: str) -> None:
         running.check(name)
         return layout.containerd_socket(zone).exists() and succeeds(ctr(layout, zone, "version"))
 
-    until(answers, f"{name} answers", seconds=60, hint=str(running.log(name)))
+    until(answers, f"{name} answers", seconds=240, hint=str(running.log(name)))
     for image in (archive.pause(), archive.busybox()):
         import_image(layout, zone, image)
 
@@ -185,7 +185,7 @@ def runtimes(layout: Layout) -> None:
         list(pool.map(lambda zone: runtime(layout, zone), ZONES))
 
 
-def nodes_ready(layout: Layout, seconds: int = 90) -> None:
+def nodes_ready(layout: Layout, seconds: int = 240) -> None:
     """Wait until every node is Ready."""
     names = [f"node/{layout.node(zone)}" for zone in ZONES]
     for name in names:
