@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.e2e.system import PATIENCE
 from tests.kind_helper import toolchain
 from tests.kind_helper.cluster import Cluster
 from tests.kind_helper.progress import Plain
@@ -45,4 +46,4 @@ def established(cluster: Cluster, name: str) -> None:
         found = {one["type"]: one["status"] for one in status.get("conditions") or []}
         return found.get("Established") == "True"
 
-    until(served, f"{name} is served", seconds=60)
+    until(served, f"{name} is served", seconds=PATIENCE)

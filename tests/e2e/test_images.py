@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.system import COLLECTOR, OPERATOR, System, pod
 from tests.kind_helper.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 _LOOK = """
 import importlib.util, json, os, shutil

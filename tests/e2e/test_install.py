@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.system import CHART, COLLECTOR, OPERATOR, ROOT, SAMPLE, System
+from tests.e2e.system import CHART, COLLECTOR, OPERATOR, OPERATORS, ROOT, SAMPLE, System
 from tests.kind_helper.cluster import Cluster
-from tests.kind_helper.run import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 CHILDREN = "statefulset,service,configmap,secret,serviceaccount,pvc,pdb,cronjob"
 OURS = "--selector=app.kubernetes.io/managed-by=usage-operator"
@@ -64,8 +63,15 @@ def collectors(system: System) -> dict[str, tuple[str, int]]:
 
 def operators(system: System) -> set[str]:
     """The uids of the operator's pods."""
-    found = system.get("pods", "--selector=app.kubernetes.io/name=usage-operator")["items"]
+    found = system.get("pods", OPERATORS)["items"]
     return {one["metadata"]["uid"] for one in found}
+
+
+def at_work(system: System) -> None:
+    """Wait until an operator makes again what is taken away."""
+    name = f"{system.name}-collector"
+    system.kubectl("delete", "pdb", name)
+    system.wait(f"pdb/{name}", "create")
 
 
 def made(system: System) -> dict[str, Any]:
@@ -96,7 +102,7 @@ def kustomized(loaded: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     system.remove()
     try:
         loaded.kubectl("apply", f"--kustomize={folder}")
-        system.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
+        system.rolled_out()
         system.apply(SAMPLE.read_text())
         system.wait_ready()
         yield system
@@ -126,8 +132,8 @@ def test_an_upgrade_restarts_no_collector(helm: System) -> None:
     helm.install()
     assert operators(helm) == before
     helm.install("--set=logLevel=DEBUG")
-    helm.kubectl("rollout", "status", "deployment/usage-operator", "--timeout=90s")
-    helm.apply({**helm.resource(), "metadata": {"name": helm.name, "labels": {"seen": "by-new"}}})
+    helm.rolled_out()
+    at_work(helm)
     helm.wait_ready()
     assert collectors(helm) == pods
 
@@ -140,8 +146,7 @@ def test_a_rollback_brings_the_old_operator_back(helm: System) -> None:
     release = ["upgrade", "usage-operator", str(CHART), "--reuse-values"]
     helm.cluster.helm(*release, f"--namespace={helm.namespace}", *broken)
     assert helm.get("deployment", "usage-operator")["metadata"]["generation"] > revision
-    helm.kubectl("delete", "pdb", f"{helm.name}-collector")
-    until(lambda: f"{helm.name}-collector" in helm.kubectl("get", "pdb"), "it works", seconds=30)
+    at_work(helm)
     helm.cluster.helm("rollback", "usage-operator", "--wait", f"--namespace={helm.namespace}")
     helm.wait_ready()
     assert collectors(helm) == pods
@@ -191,5 +196,6 @@ def test_uninstalling_takes_the_operator_only(helm: System) -> None:
     assert made(helm) == before
     assert collectors(helm) == pods
     helm.install()
+    at_work(helm)
     helm.wait_ready()
     assert collectors(helm) == pods
