@@ -201,7 +201,8 @@ class Exchange:
 
     def is_self(self, url: str) -> bool:
         """Whether that address turned out to be our own."""
-        return self.known(url).epoch == self._store.epoch
+        epoch = self._store.epoch
+        return bool(epoch) and self.known(url).epoch == epoch
 
     def ask(self, peer: Asks) -> None:
         """Take in all that is new there; trouble is noted, not raised."""

@@ -218,13 +218,13 @@ class Fleet:
     def news(self, epoch: str, after: int, *, everything: bool, register: str) -> bytes:
         """What another collector asks for; see `exchange.news`, and `registry.Registry.news`."""
         # Before what is told, so that it is not said to be all when it was not yet.
-        troubles = self.feeder.troubles(self._now() - LAG)
+        troubles, own = self.feeder.troubles(self._now() - LAG), self.store.epoch
         seq, more, states = exchange.news(self.store, epoch, after, everything=everything)
         return exchange.encode(
             exchange.News(
                 collector=self._settings.name,
                 zone=self._settings.zone,
-                epoch=self.store.epoch,
+                epoch=own,
                 seq=seq,
                 more=more,
                 troubles=troubles,

@@ -119,8 +119,7 @@ class Store:
             StorageUnavailable: the index was made anew since.
         """
         with self._writing() as connection:
-            if epoch != self.epoch:
-                raise StorageUnavailable("the day index was made anew meanwhile", "read it again")
+            self._check(epoch)
             folding = Folding(connection, self.words, self.next_seq, now, own=own)
             folding.take(states)
             if not own:
@@ -148,7 +147,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        """A connection that sees one state of the index throughout."""
+        """A connection that sees one state of the index throughout.
+
+        Raises:
+            StorageUnavailable: the index is made anew, so that the texts are no longer these rows'.
+        """
+        epoch = self.epoch
+        self._check(epoch)
         with self._watched():
             connection = sqlite.open_reader(self.path)
             try:
@@ -156,6 +161,7 @@ class Store:
                     yield connection
             finally:
                 connection.close()
+        self._check(epoch)
 
     def rows(self, sql: str, *bindings: int) -> list[Any]:
         """The rows of one query."""
@@ -167,6 +173,7 @@ class Store:
         _log.error("the day index is made anew: %s", why)
         with self._lock:
             if self.epoch:
+                self.epoch = ""
                 with suppress(apsw.Error):
                     self._connection.close()
             for suffix in ("", "-wal", "-shm"):
@@ -178,6 +185,11 @@ class Store:
         """Give everything back."""
         with self._lock:
             self._connection.close()
+
+    def _check(self, epoch: str) -> None:
+        """Refuse what began with another index than the present one."""
+        if not epoch or epoch != self.epoch:
+            raise StorageUnavailable("the day index was made anew meanwhile", "read it again")
 
     @contextmanager
     def _writing(self) -> Iterator[apsw.Connection]:

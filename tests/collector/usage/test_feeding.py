@@ -8,6 +8,7 @@ import pytest
 
 from tests.collector.samples import array, event
 from usage_collector import events, export, usage
+from usage_collector.errors import StorageUnavailable
 from usage_collector.ledger import Ledgers, Limits, ReceiptFile
 from usage_collector.periods import Period
 from usage_collector.upkeep import Purger
@@ -116,6 +117,18 @@ def test_an_index_made_anew_takes_nothing_meant_for_the_old(setup: Setup) -> Non
     setup.feeder.recall()
     setup.feeder.run(LATER)
     assert setup.count() == 20
+
+
+def test_nobody_reads_an_old_index_with_the_texts_of_a_new_one(setup: Setup) -> None:
+    """Whoever was reading when it was made anew is refused: usage would be another customer's."""
+    setup.send(0, 10)
+    setup.feeder.run(LATER)
+    reading = setup.store.reading()
+    assert reading.__enter__().execute("SELECT count(*) FROM sessions").get == 10
+    setup.store.renew("for the test")
+    with pytest.raises(StorageUnavailable, match="made anew"):
+        reading.__exit__(None, None, None)
+    assert setup.count() == 0
 
 
 def test_an_index_made_anew_answers_the_same(setup: Setup) -> None:
