@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
+import sys
 import threading
 import time
 from contextlib import ExitStack, closing
@@ -27,7 +29,10 @@ from usage_collector.cli.clients import (
 )
 from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.peers import Peer, addresses, trust
-from usage_collector.web import Lag, LagListener
+from usage_collector.web import Lag, LagListener, configure
+from usage_collector.words import many
+
+_log = logging.getLogger(__name__)
 
 BEHIND_SECONDS = 60.0
 BEHIND_STEPS = 10
@@ -70,6 +75,14 @@ class _Asked:
 @click.option(
     "--listen", type=click.IntRange(0, 65535), metavar="PORT", help="Serve /metrics and /readyz."
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["line", "json"]),
+    default="line",
+    envvar="USAGE_LOG_FORMAT",
+    show_default=True,
+    help="How its log looks, which goes to standard error.",
+)
 @key_option
 @secure_option
 @token_option
@@ -81,6 +94,7 @@ def command(
     target: str,
     every: float,
     listen: int | None,
+    log_format: str,
     key_file: Path | None,
     secure: bool,
     token_file: Path | None,
@@ -95,6 +109,7 @@ def command(
     """
     asked = _Asked(target, every, key_file, token_file, ca_file, as_json)
     urls = addresses(sources, secure=secure)
+    configure(log_format, sys.stderr)
     asked.open(urls[0]).peer.close()
     lag = Lag(urls, max(BEHIND_SECONDS, BEHIND_STEPS * every))
     stop = threading.Event()
@@ -103,9 +118,10 @@ def command(
         if listen is not None:
             server = LagListener(lag, "", listen)
             stack.callback(server.close)
-            click.echo(f"Listening on port {server.port}.", err=True)
+            _log.info("listens on port %d", server.port)
         followers = [_Follower(asked, url, lag, stop) for url in urls]
         threads = [threading.Thread(target=one.run, daemon=True) for one in followers]
+        _log.info("follows %s every %g s, into %s", ", ".join(urls), every, target)
         for thread in threads:
             thread.start()
         stop.wait()
@@ -115,6 +131,7 @@ def command(
     wrong = [one.wrong for one in followers if one.wrong]
     for error in wrong:
         click.echo(f"Error: {error}", err=True)
+    _log.info("ended")
     # A thread that still waits for somebody may be left: whatever it does is whole or not there.
     leave(2 if wrong else 0)
 
@@ -128,7 +145,8 @@ class _Follower:
         self._url = url
         self._lag = lag
         self._stop = stop
-        self._trouble: str | None = None
+        self._trouble = ""
+        self._told = False
 
     def run(self) -> None:
         """Wrong usage ends the whole process, since nothing will mend it."""
@@ -151,10 +169,12 @@ class _Follower:
                 self._stop.wait(max(0.0, began + every - time.monotonic()))
 
     def _level(self, step: shipping.Step, began: float) -> None:
+        lag = self._lag.seconds(self._url)
         self._lag.level(self._url, began, step.events)
-        if self._trouble:
-            click.echo(f"{self._url}: its backup is level with it again", err=True)
-            self._trouble = None
+        if not self._told or lag > self._lag.behind:
+            told = "%s: the backup of %s is level with it after %.0f s, with %s more"
+            _log.info(told, self._url, step.collector, lag, many(step.events, "event"))
+        self._told, self._trouble = True, ""
         if self._asked.as_json and step.events:
             facts = {"collector": step.collector, "events": step.events, "bytes": step.bytes}
             click.echo(json.dumps(facts))
@@ -162,5 +182,5 @@ class _Follower:
     def _failed(self, trouble: str) -> None:
         self._lag.failed(self._url)
         if trouble != self._trouble:
-            click.echo(f"Error: {trouble}", err=True)
-        self._trouble = trouble
+            _log.warning(trouble if self._url in trouble else f"{self._url}: {trouble}")
+        self._told, self._trouble = False, trouble

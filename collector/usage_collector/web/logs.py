@@ -154,13 +154,13 @@ class Output(logging.StreamHandler[TextIO]):
         super().flush()
 
 
-def configure(form: str) -> None:
-    """Send our log to standard output, as ``line`` or ``json``."""
+def configure(form: str, stream: TextIO | None = None) -> None:
+    """Send our log to standard output, or that stream, as ``line`` or ``json``."""
     # Nobody reads these of a record, and finding them out costs more than writing the line.
     # https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    handler = Output(sys.stdout, JsonForm() if form == "json" else LineForm())
+    handler = Output(stream or sys.stdout, JsonForm() if form == "json" else LineForm())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     # It writes the address of each request of ours, query and all, every few seconds.

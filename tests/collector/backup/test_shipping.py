@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
     from tests.collector.processes import Collector
     from usage_collector.backup import Index
+
+FORM = re.compile(
+    r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO|WARNING) usage_collector\.cli\.ship\] (.+)"
+)
 
 
 @pytest.fixture
@@ -325,7 +330,7 @@ def test_an_index_that_cannot_be_read_is_named(collector: Collector, tmp_path: P
 
 
 def test_it_outlives_its_collector(collector: Collector, tmp_path: Path) -> None:
-    """While that is away it says so, and goes on by itself; metrics tell how far it is behind."""
+    """While that is away it says so, once, and goes on by itself; metrics tell how far it is."""
     folder, port = tmp_path / "backups", free_port()
     to = ("--from", collector.address, "--to", folder, "--every", "0.1", "--listen", port)
     with shipper(*to) as process:
@@ -333,7 +338,9 @@ def test_it_outlives_its_collector(collector: Collector, tmp_path: Path) -> None
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         collector.stop()
         assert process.stdout
-        assert any("cannot be reached" in line for line in process.stdout)
+        told: list[str] = []
+        while "cannot be reached" not in "".join(told):
+            told.append(process.stdout.readline())
         collector.start()
         load(collector, 20, seed=5)
         wanted, facts = live(collector)["last"], dict[str, str]()
@@ -341,6 +348,17 @@ def test_it_outlives_its_collector(collector: Collector, tmp_path: Path) -> None
             said = httpx.get(f"http://127.0.0.1:{port}/metrics").text
             lines = [line for line in said.splitlines() if not line.startswith("#")]
             facts = dict(line.rsplit(" ", 1) for line in lines)
+        process.terminate()
+        told += process.stdout
+    forms = [FORM.fullmatch(line.rstrip("\n")) for line in told]
+    assert all(forms), told
+    words = [one.group(2) for one in forms if one]
+    assert words[0] == f"listens on port {port}"
+    assert words[1] == f"follows http://{collector.address} every 0.1 s, into {folder}"
+    news = [" is level with it after " in one for one in words[2:-1]]
+    # Once at first, and once after each time that it was away: not in each round.
+    assert (news[0], news[-1], words[-1]) == (True, True, "ended")
+    assert not any(one and other for one, other in pairwise(news))
     assert check(collector, folder).events == wanted
     source = f'{{source="http://{collector.address}"}}'
     assert float(facts[f"usage_backup_ship_failures_total{source}"]) > 0
