@@ -92,6 +92,17 @@ def test_the_same_manifest_always_gives_the_same_bytes(tmp_path: Path) -> None:
     assert as_csv(body) == as_csv(body)
 
 
+def test_one_of_anything_is_no_plural(tmp_path: Path) -> None:
+    """A month of one job that one collector received on another day, and one gap."""
+    body = made(tmp_path, event(1, 3600, time_stamp="2026-02-03T00:00:00Z"))
+    body["gaps"].append({"collector": "c-9", "ledger": None, "reason": "did not answer"})
+    text = Page(as_html(body, "k")).text
+    assert "Incomplete: 1 gap." in text
+    assert "1 of 1 collector answered" in text
+    assert "1job or session, each once" in text
+    assert "1.000 hours in 1 job or session; it is" in text
+
+
 def test_an_empty_month_is_a_page_too() -> None:
     """A month without any use, or a content that lacks members, is no error."""
     body: dict[str, object] = {"period": "2026-10", "revision": 1, "coverage": {}}

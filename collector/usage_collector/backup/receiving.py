@@ -26,6 +26,7 @@ from usage_collector.ledger import (
     restore,
 )
 from usage_collector.periods import SECOND, microseconds
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,9 @@ def _parts(archive: tarfile.TarFile, number: int, now: int) -> Iterator[Part]:
         received = min(int(member.mtime * SECOND), now)
         yield Part(member.name, _file(archive, member), received)
     if found != number:
-        raise InvalidInput(f"{found} of {number} packages came", "send all of them in one request")
+        raise InvalidInput(
+            f"{found} of {many(number, 'package')} came", "send all of them in one request"
+        )
 
 
 def _file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

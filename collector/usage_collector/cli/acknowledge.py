@@ -23,6 +23,7 @@ from usage_collector.monthly import acknowledge
 from usage_collector.packages import Malformed
 from usage_collector.packages import manifest as manifests
 from usage_collector.periods import Period
+from usage_collector.words import many
 
 
 @click.command("acknowledge")
@@ -71,7 +72,7 @@ def command(
         print_json({"period": str(month), "by": by, "noted": done.noted, "failed": done.failed})
     else:
         for name, files in done.noted.items():
-            click.echo(f"{name}: {files} files of {month} acknowledged by {by}")
+            click.echo(f"{name}: {many(files, 'file')} of {month} acknowledged by {by}")
         for problem in done.failed:
             click.echo(f"Error: {problem}", err=True)
     sys.exit(1 if done.failed else 0)

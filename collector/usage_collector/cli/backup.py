@@ -31,6 +31,7 @@ from usage_collector.cli.clients import (
 from usage_collector.cli.returned import spans
 from usage_collector.errors import InvalidInput, StorageUnavailable, UsageError
 from usage_collector.peers import Peer, addresses, trust
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from usage_collector.backup import Index, Place
@@ -215,13 +216,14 @@ def _told(asked: _Asked, taken: Taken, index: Index, seconds: float) -> dict[str
     notes = [*taken.notes]
     if index.plain:
         notes.append(
-            f"{index.plain} files were there before the key was given and are not encrypted: "
+            f"not encrypted, since there before the key was given: {many(index.plain, 'file')}; "
             "take the backup to another place to have all of it encrypted"
         )
     if not asked.quiet:
         click.echo(
-            f"{taken.collector}: {taken.new} new events in {seconds:.1f} s; {index.events} events "
-            f"in {len(index.packages)} packages, {index.stored_bytes} bytes, in {taken.place}"
+            f"{taken.collector}: {many(taken.new, 'new event')} in {seconds:.1f} s; "
+            f"{many(index.events, 'event')} in {many(len(index.packages), 'package')}, "
+            f"{index.stored_bytes} bytes, in {taken.place}"
         )
         for note in (*notes, *(proof.findings if proof else ())):
             click.echo(f"Note: {taken.collector}: {note}", err=True)

@@ -19,6 +19,7 @@ from usage_collector.cli.clients import (
     print_json,
     progress,
 )
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from usage_collector.upkeep import Report
@@ -73,4 +74,6 @@ def _show(report: Report) -> None:
         place = f"ledger {finding.ledger}: " if finding.ledger else ""
         click.echo(f"Wrong: {place}{finding.what}")
     if not report.findings:
-        click.echo(f"{report.events} events, all as they were stored.")
+        click.echo(
+            many(report.events, "event, as it was stored.", "events, all as they were stored.")
+        )

@@ -21,6 +21,7 @@ from usage_collector.errors import DeliveryFailed, InvalidInput, TooLarge
 from usage_collector.packages import Trust, verify
 from usage_collector.peers import Peer, address, trust
 from usage_collector.periods import parse_window
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from usage_collector.packages import Report
@@ -101,6 +102,7 @@ def _tell(out: Path, report: Report, *, as_json: bool) -> None:
         print_json({"ok": True, **facts})
         return
     click.echo(
-        f"{out}: {report.events} events, {amount.count} jobs and sessions, "
+        f"{out}: {many(report.events, 'event')}, "
+        f"{many(amount.count, 'job or session', 'jobs and sessions')}, "
         f"{amount.hours:.6f} hours, unaltered"
     )

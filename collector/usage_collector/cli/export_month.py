@@ -34,6 +34,7 @@ from usage_collector.packages import Keys
 from usage_collector.peers import addresses, listed, trust
 from usage_collector.periods import Due, Period, microseconds, next_due, rfc3339
 from usage_collector.targets import destinations
+from usage_collector.words import many
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -221,7 +222,8 @@ def _print(outcome: Outcome, facts: dict[str, object]) -> None:
         click.echo(f"Error: {outcome.error}", err=True)
     if outcome.revision:
         click.echo(
-            f"{outcome.period}, revision {outcome.revision}: {outcome.result}, {outcome.files} "
-            f"packages, {outcome.events} events, {outcome.hours:.6f} hours, "
+            f"{outcome.period}, revision {outcome.revision}: {outcome.result}, "
+            f"{many(outcome.files, 'package')}, {many(outcome.events, 'event')}, "
+            f"{outcome.hours:.6f} hours, "
             f"delivered to {', '.join(outcome.delivered) or 'nobody'}"
         )

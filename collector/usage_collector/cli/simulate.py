@@ -20,6 +20,7 @@ from usage_collector.cli.clients import Number, ca_option, interruptible, json_o
 from usage_collector.errors import InvalidInput
 from usage_collector.periods import SECOND, parse_window
 from usage_collector.simulate import Line, Plan, Sender, Tally, log, timeline
+from usage_collector.words import many
 
 _COUNT = click.IntRange(0, 100_000_000)
 _STAMP = "%Y-%m-%d %H:%M:%S"
@@ -196,12 +197,15 @@ def _tell(tally: Tally, took: float, *, as_json: bool) -> None:
         print_json(facts)
         return
     speed = tally.events / max(took, 1e-9)
-    click.echo(f"{tally.events} events acknowledged in {took:.1f} s ({speed:.0f} a second)")
+    click.echo(f"{many(tally.events, 'event')} acknowledged in {took:.1f} s ({speed:.0f} a second)")
     click.echo(
-        f"{tally.jobs} jobs with {facts['job_hours']:.6f} hours, {tally.sessions} sessions with "
-        f"{facts['session_hours']:.6f} hours, {tally.warm_ups} warm-ups"
+        f"{many(tally.jobs, 'job')} with {facts['job_hours']:.6f} hours, "
+        f"{many(tally.sessions, 'session')} with {facts['session_hours']:.6f} hours, "
+        f"{many(tally.warm_ups, 'warm-up')}"
     )
-    if unended := facts["unended"]:
-        click.echo(f"{unended} sessions never ended, {facts['unended_hours']:.6f} hours so far")
+    if unended := len(tally.running):
+        click.echo(
+            f"{many(unended, 'session')} never ended, {facts['unended_hours']:.6f} hours so far"
+        )
     if tally.lost or tally.refused:
         click.echo(f"NOT acknowledged: {tally.lost} given up, {tally.refused} refused", err=True)

@@ -14,6 +14,7 @@ from rich.table import Table
 from usage_collector import usage
 from usage_collector.cli.clients import console, interruptible, print_json
 from usage_collector.cli.reporting import collectors_options, format_option, tell_partial
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +79,7 @@ def _print(answer: Mapping[str, Any], lines: Sequence[Mapping[str, object]]) -> 
     screen.print(table)
     total = answer["summary"] or ()
     count, hours = (sum(row[name] for row in total) for name in ("count", "duration_hrs"))
-    click.echo(f"{count} jobs and sessions, {hours:.6f} hours")
+    click.echo(f"{many(count, 'job or session', 'jobs and sessions')}, {hours:.6f} hours")
     if others := answer.get("other_formats"):
         click.echo(f"Formats that nobody knows: {', '.join(others)}", err=True)
     if others := answer.get("other_dimensions"):

@@ -30,6 +30,7 @@ from usage_collector.packages import (
     verify,
 )
 from usage_collector.packages.verifying import find
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,13 +134,9 @@ def _print(report: Report, screen: Console) -> None:
     if report.ok:
         verdict = "unaltered, complete, nothing twice"
     else:
-        verdict = _many(len(report.findings), "finding")
-    count = f"{_many(len(report.files), 'package')}, {_many(report.events, 'event')}"
+        verdict = many(len(report.findings), "finding")
+    count = f"{many(len(report.files), 'package')}, {many(report.events, 'event')}"
     screen.print(f"{'OK' if report.ok else 'NOT OK'}: {count}: {verdict}", highlight=False)
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _files(files: tuple[FileReport, ...]) -> Table:

@@ -15,6 +15,7 @@ from usage_collector.ledger import head as heads
 from usage_collector.ledger.index import Index
 from usage_collector.ledger.reader import Reader
 from usage_collector.packages import MARK_EVERY, genesis, link
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -291,6 +292,7 @@ class Book:
         if needed > self.tail.position:
             lost = needed - self.tail.position
             raise Damaged(
-                f"ledger {self.ledger} ends at {self.tail.position}, but {needed} positions {why}",
-                f"{lost} acknowledged events are lost",
+                f"ledger {self.ledger} ends at {self.tail.position}, "
+                f"but positions up to {needed} {why}",
+                many(lost, "acknowledged event is lost", "acknowledged events are lost"),
             )

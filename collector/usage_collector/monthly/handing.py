@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from usage_collector.errors import DeliveryFailed, UsageError
 from usage_collector.monthly import plan
+from usage_collector.packages import ending_of, name_ending
 from usage_collector.targets import Parcel, sha256
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from usage_collector.monthly.parts import Order, Parts
+    from usage_collector.packages import FileReport
+    from usage_collector.peers import Cut
     from usage_collector.periods import Period
     from usage_collector.targets import Destination, Letter
 
@@ -59,7 +63,8 @@ def hand_over(
             failed.append(str(error))
             continue
         delivered.append(destination.where(str(month.period)))
-        order.say(f"{destination.name}: {len(new)} of {len(month.files)} files were new")
+        among = many(len(month.files), "file was", "files were")
+        order.say(f"{destination.name}: {len(new)} of {among} new")
         unnoted += _receipts(month, "sent", destination.name)
     return delivered, failed, unnoted
 
@@ -112,7 +117,10 @@ def _receipts(month: Ready, state: str, by: str) -> list[str]:
     common = [(path.name, sha256(path)) for path in month.common]
     errors = []
     for peer, fetched in month.parts.fetched:
-        mine = month.parts.files[fetched.status.collector]
+        mine = [
+            *month.parts.files[fetched.status.collector],
+            *_taken_over(month.parts, fetched.cut),
+        ]
         named = [*((file.name, file.seal.sha256) for file in mine), *common]
         files = [{"name": name, "sha256": sha256} for name, sha256 in named]
         try:
@@ -120,3 +128,9 @@ def _receipts(month: Ready, state: str, by: str) -> list[str]:
         except UsageError as error:
             errors.append(f"{state} is not noted at {fetched.status.collector}: {error}")
     return errors
+
+
+def _taken_over(parts: Parts, cut: Cut) -> list[FileReport]:
+    """What was delivered of a collector's cut under another's name, whose ledger it has now."""
+    mine = {name_ending(one.ledger, one.first, one.last) for one in cut.files}
+    return [file for file, _ in parts.kept if ending_of(file.name) in mine]

@@ -13,15 +13,17 @@ from usage_collector.monthly.asking import ask_all, at_once, gap_of, nobody
 from usage_collector.monthly.before import look
 from usage_collector.monthly.delivering import Counted, deliver, look_there
 from usage_collector.monthly.fetching import Unproved, counted_before, fetch, prove
+from usage_collector.monthly.keeping import keep_delivered
 from usage_collector.monthly.parts import Parts
 from usage_collector.monthly.recalling import recall, untold
-from usage_collector.monthly.standing import complete, find, sources
+from usage_collector.monthly.standing import complete, find, leave_delivered, sources
 from usage_collector.monthly.summary import Outcome
 from usage_collector.packages.covering import first
 from usage_collector.packages.manifest import Gap, Source
 from usage_collector.packages.sorting import Sorter
 from usage_collector.periods import due_periods, microseconds
 from usage_collector.totals.month import Month
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -104,7 +106,12 @@ def run(order: Order, period: Period) -> Outcome:
         _fetch_all(order, period, spool, owing, parts)
         uses = stack.enter_context(Sorter(spool))
         peers = [peer for peer, _ in parts.fetched]
-        before = look(order, period, _proofs(order, parts), parts.fetched)
+        proofs = _proofs(order, parts)
+        before = look(order, period, proofs, parts.fetched)
+        there = look_there(order, period, parts)
+        standing = find(order, period, peers, proofs, there.known)
+        if standing:
+            leave_delivered(order, standing, parts, spool / "kept", uses)
         _prove_all(order, period, before.manifest, uses, parts)
         if not parts.fetched:
             why = "; ".join(map(str, parts.gaps)) or "no collector had begun then"
@@ -118,8 +125,7 @@ def run(order: Order, period: Period) -> Outcome:
             if plan.first_owed(status) > period:
                 lost = gaps.lost(status, before.manifest)
                 parts.gaps += [gap for gap in lost if gap.ledger not in held]
-        there = look_there(order, period, parts)
-        standing = find(order, period, peers, _proofs(order, parts), there.known)
+        keep_delivered(order, period, parts, there.held)
         known = (before.manifest, standing.manifest if standing else None)
         parts.gaps += _begun_anew(period, answered, parts, known)
         if standing:
@@ -176,7 +182,7 @@ def _prove_all(
         parts.files[name] = files
         parts.gaps += gaps.found(fetched.status, period, fetched.cut, before)
         events = sum(file.contents.count for file in files)
-        order.say(f"{name}: {len(files)} packages with {events} events, verified")
+        order.say(f"{name}: {many(len(files), 'package')} with {many(events, 'event')}, verified")
     parts.fetched = proved
 
 

@@ -12,6 +12,7 @@ from usage_collector.packages.findings import FileReport, Finding, Kind
 from usage_collector.packages.reading import Foreign, Package
 from usage_collector.packages.scanner import Malformed
 from usage_collector.sessions import Place, use
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +123,9 @@ class Check:
             what = "missing" if count < contents.count else "too many"
             # Behind a lost or added event everything stands elsewhere, so only the first tells.
             first, last = broken[0] if broken else (None, None)
-            self._found(kind, f"{number} of {contents.count} events {what}", ledger, first, last)
+            self._found(
+                kind, f"{number} of {many(contents.count, 'event')} {what}", ledger, first, last
+            )
         else:
             for first, last in broken:
                 self._found(Kind.ALTERED, "the chain does not hold", ledger, first, last)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from usage_collector.packages import manifest as manifests
 from usage_collector.packages.reading import Package
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ openssl pkeyutl -verify -pubin -inkey key.der -keyform DER -rawin -in digest -si
 sha256sum {path}                                          # the manifest lists {sha256}
 """
 _CHAIN = """
-# The hash chain through its {count} events, as the next package goes on and the last one ended:
+# The hash chain through its {events}, as the next package goes on and the last one ended:
 python3 - <<'END'
 import hashlib, json
 text = open("payload", "rb").read().decode()
@@ -65,7 +66,7 @@ def explain(path: Path) -> str:
             seal = package.close()
             chained, count = bool(package.contents.chain), package.contents.count
     script = _signature(path, seal, packed=packed)
-    return script + _CHAIN.format(count=count) if chained else script
+    return script + _CHAIN.format(events=many(count, "event")) if chained else script
 
 
 def _signature(path: Path, seal: Seal, *, packed: bool) -> str:

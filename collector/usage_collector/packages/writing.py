@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from usage_collector.errors import Damaged
 from usage_collector.packages.contents import EXPORT, Contents, link, marks_between
 from usage_collector.packages.envelope import buffered, compact, sealed
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +61,7 @@ def _payload(contents: Contents, events: Iterable[bytes]) -> Iterator[bytes]:
     for count, event in enumerate(events, 1):
         yield event if count == 1 else b"," + event
     if count != contents.count:
-        raise Damaged(f"{count} events instead of {contents.count} were found", _HINT)
+        raise Damaged(f"there are {many(count, 'event')} instead of {contents.count}", _HINT)
     yield b"]}"
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from usage_collector.report import figures
 from usage_collector.report.plot import COLOURS, plot
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(hours=_hours, number=_number, told=_told)
+    environment.filters.update(hours=_hours, many=many, number=_number, told=_told)
     return environment
 
 

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from usage_collector.words import many
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -106,7 +108,8 @@ def _told(day: Day) -> str:
     if not day.whole and not day.count:
         return f"{day.name}: not known"
     least = "" if day.whole else "at least "
-    return f"{day.name}: {least}{sum(day.hours):.3f} h, {day.count} jobs and sessions"
+    count = many(day.count, "job or session", "jobs and sessions")
+    return f"{day.name}: {least}{sum(day.hours):.3f} h, {count}"
 
 
 def _shade(left: float, width: float) -> Bar:

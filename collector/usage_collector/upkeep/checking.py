@@ -83,7 +83,7 @@ def _read_all(reader: Reader, progress: Callable[[str, int, int], None]) -> int:
             progress(reader.ledger, position - first + 1, last - first + 1)
     stored = reader.count_ids(indexed)
     if stored != max(indexed - first + 1, 0):
-        raise _wrong(f"{indexed - first + 1} events are indexed, but {stored} transport ids are")
+        raise _wrong(f"events that are indexed: {indexed - first + 1}, transport ids: {stored}")
     progress(reader.ledger, last - first + 1, last - first + 1)
     return last - first + 1
 

@@ -16,6 +16,7 @@ import msgspec
 from usage_collector.periods import moment, rfc3339
 from usage_collector.usage.asking import text
 from usage_collector.usage.states import DAY
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +103,7 @@ def of_ledgers(
             why = f"ledger {status.id}: nobody knows what came after position {status.last}"
             found.append(Trouble(why, since, until))
         if status.id in lost:
-            why = f"ledger {status.id}: {lost[status.id]} events cannot be read"
+            why = f"ledger {status.id}: {many(lost[status.id], 'event')} cannot be read"
             found.append(Trouble(why, status.began, until))
     return found
 

@@ -44,6 +44,7 @@ from usage_collector.web.standing_routes import Standing
 from usage_collector.web.starting import told
 from usage_collector.web.tokens import Guard
 from usage_collector.web.webhooks import Webhooks
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     import ssl
@@ -351,7 +352,7 @@ class Collector:
             await asyncio.sleep(SCRUB_REST * (time.monotonic() - began))
             began = time.monotonic()
         metrics.set_checked(events, ended=time.time())
-        _log.info("background check: %d events are as they were stored", events)
+        _log.info("background check: %s as stored", many(events, "event"))
 
 
 def _attempt(refresh: Callable[[], None]) -> None:

@@ -24,6 +24,7 @@ from usage_collector.web.listener import Listener
 from usage_collector.web.room import Room
 from usage_collector.web.routing import Parameter, Route, Router
 from usage_collector.web.tokens import Access
+from usage_collector.words import many
 
 if TYPE_CHECKING:
     import ssl
@@ -134,7 +135,7 @@ class Webhooks:
         if found is None:
             return []
         number, since, problem = found
-        why = f"{number} AssemblyAI transcripts are pending"
+        why = many(number, "AssemblyAI transcript is pending", "AssemblyAI transcripts are pending")
         return [Trouble(f"{why}: {problem}" if problem else why, since, kind=Kind.PENDING)]
 
     def reporting_routes(self) -> list[Route]:

@@ -154,8 +154,8 @@ async def farewell(client: Client, namespace: str, name: str, now: dt.datetime) 
     mark = digest(sorted(claim["metadata"]["uid"] for claim in claims))[:16]
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     note = (
-        f"{name} was deleted; its {len(claims)} volumes stay, and are used again by a resource of "
-        f"the same name: kubectl get pvc -n {namespace} -l {selector}"
+        f"{name} was deleted; its volumes ({len(claims)}) stay, and are used again by a resource "
+        f"of the same name: kubectl get pvc -n {namespace} -l {selector}"
     )
     await tell(client, about, now, f"{name}.{mark}", reason="VolumesKept", note=note, warn=False)
     _log.info("%s/%s: %s", namespace, name, note)

@@ -54,7 +54,7 @@ def test_unknown_is_pending_and_never_zero(tmp_path: Path) -> None:
         setting.until({"a": "AssemblyAI does not know its duration yet"})
         said = setting.usage()
         assert said["details"] is None
-        assert "1 AssemblyAI transcripts are pending" in said["partial"][0]["reason"]
+        assert "1 AssemblyAI transcript is pending" in said["partial"][0]["reason"]
         assert said["today"]["coverage"] < 1
         assert said["today"]["count"] is None
         assert "usage_transcripts_pending 1.0" in setting.metrics()
@@ -68,7 +68,7 @@ def test_any_collector_names_who_waits(tmp_path: Path) -> None:
         setting.until({"a": "AssemblyAI does not know its duration yet"})
         peers = setting.process.reporting_url
         other = CollectorProcess(tmp_path / "other", USAGE_NAME="other", USAGE_PEERS=peers)
-        why = "1 AssemblyAI transcripts are pending: AssemblyAI does not know its duration yet"
+        why = "1 AssemblyAI transcript is pending: AssemblyAI does not know its duration yet"
         with other.patch("usage_collector.usage.fleet.EXCHANGE_SECONDS", 0.2):
             end = time.monotonic() + PATIENCE
             while True:
