@@ -14,6 +14,7 @@ BENCHMARKS = (
     "backup",
     "shipping",
     "cluster",
+    "repair",
 )
 
 for name in BENCHMARKS:

@@ -1,4 +1,4 @@
-"""How soon the operator acts: `python -m tests.bench.repair [--rounds 5]`.
+"""How soon the operator acts: `python -m tests.bench.repair [--rounds 5] [--save]`.
 
 On the cluster that `python -m tests.kind_helper up` brings up. From when the API server has deleted
 a child until there is another; and, with two operators of which one holds the Lease, from when that
@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.bench import figures
 from tests.kind_helper import choose
 from tests.kind_helper.fixtures import namespace_object
 from tests.operator import hollow
@@ -112,8 +113,8 @@ def waiting(place: Place, operator: Operator, word: str = "waiting") -> None:
     place.until(word, lambda: word in operator.log.read_text())
 
 
-async def measure(access: Access, place: Place, pair: list[Operator], rounds: int) -> None:
-    """Print the figures."""
+async def measure(access: Access, place: Place, pair: list[Operator], rounds: int) -> str:
+    """Give the figures as a Markdown table."""
     async with Client(access) as client, hollow.Kubelet(access, place.namespace) as kubelet:
         bench = Bench(client, place, kubelet)
         found = {
@@ -121,17 +122,27 @@ async def measure(access: Access, place: Place, pair: list[Operator], rounds: in
             "a clean stop": await bench.handovers(pair, Operator.stop, rounds),
             "a kill": await bench.handovers(pair, Operator.kill, rounds),
         }
-    print("| seconds after | median | slowest | of |\n|---|---|---|---|")
+    lines = ["| seconds after | median | slowest | of |", "|---|---|---|---|"]
     for what, seconds in found.items():
         median = statistics.median(seconds)
-        print(f"| {what} | {median:.2f} | {max(seconds):.2f} | {len(seconds)} |")
+        lines.append(f"| {what} | {median:.2f} | {max(seconds):.2f} | {len(seconds)} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Measure and print a Markdown table."""
+    """Read the flags and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--save", action="store_true", help="into RESULTS.md")
+    flags = parser.parse_args()
+    text = run(flags.rounds)
+    print(text)
+    if flags.save:
+        figures.save("repair", f"repair --rounds {flags.rounds}", text)
+
+
+def run(rounds: int) -> str:
+    """Let two operators serve a namespace of their own, and measure."""
     cluster = choose.up()
     for file in ("crd/usagecollectors.yaml", "base/delete-warning.yaml"):
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(DEPLOY / file))
@@ -148,7 +159,7 @@ def main() -> None:
                     waiting(place, one, word)
                 place.apply(zones=ZONES, minReadySeconds=0)
                 access = from_file(cluster.kubeconfig, cluster.context)
-                asyncio.run(measure(access, place, pair, rounds))
+                return asyncio.run(measure(access, place, pair, rounds))
             finally:
                 for one in pair:
                     one.kill()

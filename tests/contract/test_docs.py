@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -54,7 +55,8 @@ def test_every_route_is_documented(collector: Collector) -> None:
 def test_every_setting_of_the_operator_is_documented() -> None:
     """The operations' table has each flag of `usage-operator run`, by its variable."""
     command = [sys.executable, "-m", "usage_operator", "run", "--help"]
-    usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    wide = {**os.environ, "COLUMNS": "200"}
+    usage = subprocess.run(command, capture_output=True, text=True, check=True, env=wide).stdout
     variables = set(re.findall(r"\[(USAGE_OPERATOR_[A-Z_]+)\]", usage))
     told = set(re.findall(r"USAGE_OPERATOR_[A-Z_]+", (DOCS / "operations.md").read_text()))
     assert variables == told
