@@ -197,5 +197,8 @@ async def relist(
                         enqueue(key, random.uniform(0, spread))  # noqa: S311
             except errors.ApiError as error:
                 _log.warning("resources could not be listed: %s", error)
+            except Exception:
+                # Nobody else looks at what is settled, or sees that something is overdue.
+                _log.exception("resources could not be listed")
         spread = settings.resync_seconds * _SPREAD
         await asyncio.sleep(settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311

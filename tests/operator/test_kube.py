@@ -157,6 +157,14 @@ async def test_an_answer_of_somebody_else_is_none() -> None:
                 await client.get("Pod", "m", "x")
 
 
+async def test_a_token_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """A kubelet may be about to write it: that ends no attempt otherwise than no answer does."""
+    access = Access("http://127.0.0.1:1", "m", token_file=tmp_path / "token")
+    async with Client(access) as client:
+        with pytest.raises(errors.ApiUnavailable, match="token"):
+            await client.get("Pod", "m", "x")
+
+
 async def test_no_answer_is_unavailable() -> None:
     """A server that is down is an error that can be repeated."""
     async with Client(Access("http://127.0.0.1:1", "m")) as client:

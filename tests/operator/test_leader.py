@@ -161,11 +161,11 @@ async def test_keep_ends_whatever_is_amiss(
     candidate = Leader(client, "m", "one", "lease", clock)
     await candidate.attempt()
 
-    def unread(_: Access) -> str:
+    def amiss(_: Access) -> str:
         clock.move(4)
-        raise FileNotFoundError("the service account's token")
+        raise RuntimeError("whatever it is")
 
-    monkeypatch.setattr(Access, "bearer", unread)
+    monkeypatch.setattr(Access, "bearer", amiss)
     monkeypatch.setattr(client, "_token_read", float("-inf"))
     await candidate.keep()
     assert not candidate.holds()

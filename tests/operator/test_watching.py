@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiohttp import web
@@ -12,12 +12,44 @@ from aiohttp.test_utils import TestServer
 from tests.operator.support import document
 from usage_operator import errors, naming, watch
 from usage_operator.kube import Access
+from usage_operator.kube.client import Page
 from usage_operator.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from usage_operator.kube import Client
     from usage_operator.reconcile import Key
 
 NAMES = ("a", "b", "c")
+
+
+class Hasty:
+    """A client whose first list fails in a way that nobody thought of."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+
+    async def pages(self, *_: object) -> AsyncIterator[Page]:
+        """Give one resource, but not at first."""
+        self.lists += 1
+        if self.lists == 1:
+            raise RuntimeError("whatever it is")
+        yield Page([document()], "1")
+
+
+async def test_resources_are_looked_at_again_whatever_went_wrong_before() -> None:
+    """Without these looks nobody would see that something is overdue."""
+    seen: asyncio.Queue[Key] = asyncio.Queue()
+    settings = Settings(resync_seconds=0.01)
+    looks = watch.relist(
+        cast("Client", Hasty()), settings, ("metering",), lambda key, _: seen.put_nowait(key)
+    )
+    task = asyncio.create_task(looks)
+    try:
+        assert await asyncio.wait_for(seen.get(), 60) == ("metering", "speech")
+    finally:
+        task.cancel()
 
 
 DEFINITIONS = "apiextensions.k8s.io"

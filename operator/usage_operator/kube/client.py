@@ -136,10 +136,10 @@ class Client:
         if method != "GET" and not self._permit():
             raise errors.NotLeading(f"{method} {where} was left out", "the Lease is another's now")
         self.requests[method] = self.requests.get(method, 0) + 1
-        headers = self._headers() | ({"Content-Type": content} if body is not None else {})
         data = json.dumps(body).encode() if body is not None else None
         url = self.access.server + where
         try:
+            headers = self._headers() | ({"Content-Type": content} if body is not None else {})
             async with self._session.request(
                 method, url, params=parameters, data=data, headers=headers, timeout=limits
             ) as response:
