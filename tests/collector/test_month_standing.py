@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from aiosmtpd.controller import Controller
 
@@ -46,6 +47,23 @@ def test_a_collector_away_takes_nothing_from_a_month_that_has_its_part(
     new = {path.name: path.read_bytes() for path in (tmp_path / "new" / MONTH).iterdir()}
     assert new == before
     assert command("verify", tmp_path / "new").code == 0
+
+
+def test_an_heir_delivers_nothing_again(tmp_path: Path, two: list[Collector]) -> None:
+    """What was delivered of a ledger that came to another collector keeps its name, also later."""
+    assert export(tmp_path, two).code == 0
+    before, (lost, heir) = delivered(tmp_path), two
+    assert command("backup", "--from", lost.address, "--to", tmp_path / "backups").code == 0
+    lost.stop()
+    back = ("restore", tmp_path / "backups", "--collector", lost.name, "--to", heir.address)
+    assert command(*back).code == 0
+    done = export(tmp_path, [heir], "--to", tmp_path / "new")
+    assert (done.code, done.facts["files"], len(done.facts["delivered"])) == (1, 2, 2), done.err
+    assert "began anew" in done.facts["gaps"][0]
+    assert delivered(tmp_path) == before
+    assert command("verify", tmp_path / "new").code == 0
+    ledgers = httpx.get(f"http://{heir.address}/v1/periods").json()["ledgers"]
+    assert [one["sent"] for one in ledgers] == [one["last"] for one in ledgers]
 
 
 _LATER = """

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from usage_collector.errors import DeliveryFailed
 from usage_collector.monthly import plan
 from usage_collector.monthly.handing import Ready, hand_over, keep_manifest
-from usage_collector.monthly.keeping import keep_delivered
 from usage_collector.monthly.recalling import shown_files
 from usage_collector.monthly.standing import stands
 from usage_collector.monthly.summary import Outcome
@@ -50,9 +49,8 @@ class There:
 
 
 def look_there(order: Order, period: Period, parts: Parts) -> There:
-    """Asks destinations and receipts what was delivered; what was, takes the place of its like."""
+    """Asks destinations and receipts what was delivered."""
     held, failed = _held(order, period, parts)
-    keep_delivered(order, period, parts, held)
     known = plan.delivered((fetched.cut for _, fetched in parts.fetched), held.values())
     return There(held, failed, known)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from usage_collector.errors import DeliveryFailed, PeerUnavailable
 from usage_collector.monthly.before import read, shown
 from usage_collector.monthly.recalling import package
-from usage_collector.packages import Malformed, Trust
+from usage_collector.packages import Malformed, Trust, name_ending
 from usage_collector.packages.delivery import moment_of, source
 from usage_collector.packages.manifest import Gap, Source
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from usage_collector.monthly.plan import Delivered
     from usage_collector.packages.manifest import Manifest
     from usage_collector.packages.sorting import Sorter
-    from usage_collector.peers import Peer
+    from usage_collector.peers import CutFile, Peer
     from usage_collector.periods import Period
+    from usage_collector.totals.month import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +68,56 @@ def find(
     return None
 
 
+def leave_delivered(
+    order: Order, standing: Standing, parts: Parts, spool: Path, uses: Sorter
+) -> None:
+    """Keeps what was delivered of a ledger before it came to another collector.
+
+    That one's packages of the same positions have its own name: they would be in the month twice.
+    To be called before they are proved, since proving takes what they used.
+    """
+    delivered = {
+        name_ending(str(line.get("ledger")), first, last): line
+        for line in standing.manifest.lines("files")
+        if isinstance(first := line.get("first"), int) and isinstance(last := line.get("last"), int)
+    }
+
+    def is_left(owner: str, file: CutFile) -> bool:
+        line = delivered.get(name_ending(file.ledger, file.first, file.last))
+        if line is None or line.get("collector") == owner:
+            return False
+        return _read_again(order, standing, line, parts, spool, uses)
+
+    for number, (peer, fetched) in enumerate(parts.fetched):
+        owner = fetched.status.collector
+        rest = tuple(one for one in fetched.packages if not is_left(owner, one[0]))
+        parts.fetched[number] = peer, replace(fetched, packages=rest)
+
+
 def complete(order: Order, standing: Standing, parts: Parts, spool: Path, uses: Sorter) -> None:
     """Adds what was delivered and no collector gives now; names what nobody shows any more."""
-    spool.mkdir()
     given = {file.name for file in parts.all_files}
     for line in standing.manifest.lines("files"):
-        name, kept = str(line.get("name")), uses.keep()
-        if name in given:
+        if line.get("name") in given or _read_again(order, standing, line, parts, spool, uses):
             continue
-        path = spool / name
-        if report := package(order, standing.manifest.period, line, path, uses.add):
-            parts.kept.append((report, path))
-            order.say(f"{name} is read again: no collector gives it now")
-        else:
-            uses.take_back(kept)
-            what = f"positions {line.get('first')} to {line.get('last')} were delivered before"
-            reason = f"{what}, and nobody shows them any more"
-            parts.unshown.append(Gap(str(line.get("collector")), reason, str(line.get("ledger"))))
+        what = f"positions {line.get('first')} to {line.get('last')} were delivered before"
+        reason = f"{what}, and nobody shows them any more"
+        parts.unshown.append(Gap(str(line.get("collector")), reason, str(line.get("ledger"))))
+
+
+def _read_again(
+    order: Order, standing: Standing, line: Line, parts: Parts, spool: Path, uses: Sorter
+) -> bool:
+    """Whether a package that was delivered is shown somewhere; then it is part of the month."""
+    name, kept = str(line.get("name")), uses.keep()
+    spool.mkdir(exist_ok=True)
+    report = package(order, standing.manifest.period, line, spool / name, uses.add)
+    if report is None:
+        uses.take_back(kept)
+        return False
+    parts.kept.append((report, spool / name))
+    order.say(f"{name} is read again: no collector gives it under that name")
+    return True
 
 
 def sources(standing: Standing | None, fetched: Sequence[Source]) -> list[Source]:
