@@ -233,6 +233,23 @@ def test_purging_is_part_of_that(tmp_path: Path) -> None:
     life.close()
 
 
+def test_what_comes_back_after_years_counts_once(tmp_path: Path) -> None:
+    """Billing identities are forgotten by then; a lost index, too, has all jobs from another."""
+    life = Life(tmp_path)
+    life.send(0, 150)
+    life.purge()
+    with life.ledgers.reader(life.ledgers.live) as reader:
+        assert list(reader.purged_identities(1, 100)) != []
+    Purger(life.ledgers, 90, hold=True).run(LATER + 400 * DAY)
+    with life.ledgers.reader(life.ledgers.live) as reader:
+        assert list(reader.purged_identities(1, 100)) == []
+    life.forget()
+    life.check()
+    life.lose()
+    life.check()
+    life.close()
+
+
 def test_what_was_purged_another_collector_may_know(tmp_path: Path) -> None:
     """A lost index says what it lacks, also after a start, until one that had heard of it told."""
     life = Life(tmp_path)
