@@ -135,6 +135,9 @@ class Register:
             self._free(id_, "contract", name, self._by_contract.get(name))
         self._free(id_, "customer id", id_, self._by_field.get(id_))
         old = self.customers.get(id_)
+        # A pattern's end is before a last line break, too; what is kept already stays readable.
+        if old is None and id_.endswith("\n"):
+            raise _no_id(id_)
         if old is None and len(self.customers) >= MAX_CUSTOMERS:
             raise Conflict(f"there are {MAX_CUSTOMERS} customers already", "merge some")
         made = Customer(id_, details, now, by, old.merged_into if old else None)
@@ -182,13 +185,17 @@ class Register:
         try:
             made = msgspec.convert(msgspec.to_builtins(made), Customer)
         except msgspec.ValidationError:
-            raise InvalidInput(
-                f"customer {made.id[:63]!r} is no id",
-                "use up to 63 letters, digits, dots, dashes and underscores",
-            ) from None
+            raise _no_id(made.id) from None
         if old is None or made.changed > old.changed:
             return made
         return msgspec.structs.replace(made, changed=old.changed + 1)
+
+
+def _no_id(id_: str) -> InvalidInput:
+    return InvalidInput(
+        f"customer {id_[:63]!r} is no id",
+        "use up to 63 letters, digits, dots, dashes and underscores",
+    )
 
 
 NOBODY = Register()

@@ -95,7 +95,7 @@ def test_names_belong_to_one_customer() -> None:
         register.put("x", Details("X"), 1, "one")
 
 
-@pytest.mark.parametrize("id_", ["", "-", "a b", "a/b", "x" * 64, "é"])
+@pytest.mark.parametrize("id_", ["", "-", "a b", "a/b", "x" * 64, "é", "a\n"])
 def test_odd_ids_are_refused(id_: str) -> None:
     """An id can stand in an address as it is."""
     with pytest.raises(InvalidInput, match="is no id"):
