@@ -228,7 +228,8 @@ def place(common: Place) -> Iterator[Place]:
 def _problems(cluster: Cluster, namespace: str, log: str) -> list[str]:
     """Give the log lines that speak of a bug: an exception, or a missing right.
 
-    When a namespace goes, the rights in it go too, and nothing can be made in it: no bug.
+    When a namespace goes, the rights in it go too, and nothing can be made in it: no bug. Nor is it
+    one that kopf did not get an answer at once.
     """
     there = cluster.kubectl(
         *("get", "namespace", namespace, "--ignore-not-found"),
@@ -236,4 +237,5 @@ def _problems(cluster: Cluster, namespace: str, log: str) -> list[str]:
     )
     stays = there == "Active"
     pattern = "Traceback| ERROR " + (r"|cannot \w+ resource" if stays else "")
-    return [line for line in log.splitlines() if re.search(pattern, line)]
+    lines = [line for line in log.splitlines() if "failed; will retry" not in line]
+    return [line for line in lines if re.search(pattern, line)]
