@@ -49,11 +49,16 @@ def _load_checksums() -> None:
 
 
 def create(path: Path, schema: str) -> None:
-    """Make a new database with that schema; the caller makes the folder durable."""
+    """Make a new database with that schema, for our user alone.
+
+    The caller makes the folder durable.
+    """
     _load_checksums()
     with translated(path.name):
         connection = apsw.Connection(str(path), vfs=_VFS)
         try:
+            # Its log is made like it.
+            path.chmod(0o600)
             connection.reserve_bytes(None, 8)
             connection.pragma("page_size", PAGE_BYTES)
             connection.pragma("auto_vacuum", "incremental")

@@ -218,6 +218,10 @@ class Store:
             made.unlink(missing_ok=True)
             sqlite.create(made, schema.SQL)
             made.rename(self.path)
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            # Those of versions before were for everybody to read.
+            with suppress(OSError):
+                path.chmod(0o600)
         with sqlite.translated("the day index"):
             self._connection = sqlite.open_writer(self.path)
             self._connection.pragma("synchronous", "normal")

@@ -84,12 +84,25 @@ def test_everything_stored_is_counted_once(setup: Setup) -> None:
     assert setup.count() == 300
     setup.send(300, 150)
     assert setup.feeder.behind() == 150
-    setup.feeder.catch_up(LATER, 5)
+    setup.feeder.catch_up(LATER, 60)
     assert setup.feeder.behind() == 0
     setup.store.close()
     setup.open()
     setup.feeder.run(LATER)
     assert setup.count() == 450
+
+
+def test_nobody_else_may_read_the_index(setup: Setup) -> None:
+    """Who used how much is nobody's business, whoever may look into the folder."""
+    setup.send(0, 10)
+    for _ in range(2):
+        setup.feeder.run(LATER)
+        files = [*setup.folder.glob("usage-*")]
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+        setup.store.close()
+        for path in files:
+            path.chmod(0o644)
+        setup.open()
 
 
 def test_what_is_not_counted_is_told(setup: Setup) -> None:
@@ -102,7 +115,7 @@ def test_what_is_not_counted_is_told(setup: Setup) -> None:
     setup.send(10, 10)
     (trouble,) = setup.feeder.troubles(LATER + 1)
     assert trouble.since == LATER
-    setup.feeder.catch_up(LATER + 1, 5)
+    setup.feeder.catch_up(LATER + 1, 60)
     assert setup.feeder.troubles(LATER + 1) == []
 
 
