@@ -72,6 +72,27 @@ async def test_what_keeps_backups_from_being_done() -> None:
     assert not found.export_troubles
 
 
+@pytest.mark.parametrize(
+    ("fields", "keys", "words"),
+    [
+        ({"signing": {"secretName": "login"}}, ["hs512.key", "proof.pem"], "hs512.key is shorter"),
+        (
+            {"reporting": {"tokens": {"secretName": "login"}}},
+            ["tokens", "admin"],
+            "line 1 of tokens",
+        ),
+    ],
+)
+async def test_what_collectors_would_not_start_with(
+    fields: dict[str, Any], keys: list[str], words: str
+) -> None:
+    """It is told before the first of them is restarted."""
+    where = context(**fields)
+    found = await references.check(cast("Client", Secrets(keys)), where, Observed(), ["a"], NOW)
+    (trouble,) = found.troubles
+    assert (trouble.reason, words in trouble.message) == ("SecretInvalid", True)
+
+
 async def test_what_keeps_alerts_from_being_sent() -> None:
     """A webhook's Secret holds up nothing else."""
     hook = {"url": "https://example.org", "secretName": "login", "caKey": "ca.crt"}

@@ -69,6 +69,41 @@ def test_a_token_made_anew_is_told_to_collectors(lost: str) -> None:
     assert data(secrets.tokens(context(), made)) == made
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"hs512.key": b"short\n"}, "hs512.key is shorter"),
+        ({"proof.pem": b"-----BEGIN PRIVATE KEY-----\nx"}, "openssl genpkey -algorithm ed25519"),
+        ({"proof.pem": CA.key}, "no Ed25519"),
+    ],
+)
+def test_keys_that_collectors_would_not_start_with(
+    changes: secrets.Data, words: str | None
+) -> None:
+    """They go on with what they have, and would not come back from their next restart."""
+    found = secrets.keys_problem(data(secrets.keys(context(), {})) | changes)
+    assert found is None if words is None else words in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (b"# ours\n\nadmin secret\r\nread y", None),
+        (b"secret", "line 1"),
+        (b"admin secret\nowner y", "line 2"),
+        (b"read secret\nadmin other", "no line in tokens"),
+        (b"#", "no line in tokens"),
+        (b"admin secret\xff", "UTF-8"),
+    ],
+)
+def test_tokens_that_let_no_job_in(tokens: bytes, words: str | None) -> None:
+    """The line is named, the token is not."""
+    found = secrets.tokens_problem({"tokens": tokens, "admin": b"secret\n"})
+    assert found is None if words is None else words in (found or "")
+    assert "secret" not in (found or "")
+
+
 def test_an_authority_is_made_once() -> None:
     """An existing authority is kept."""
     made = data(secrets.ca(context(), {}, NOW))

@@ -6,6 +6,7 @@ import base64
 import secrets
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -21,6 +22,8 @@ Data = dict[str, bytes]
 
 SIGNING_KEY_BYTES = 64
 TOKEN_BYTES = 32
+ROLES = ("read", "admin")
+"""Of tokens, as collectors know them."""
 
 
 def decode(secret: Mapping[str, object] | None) -> Data:
@@ -76,11 +79,41 @@ def tokens(context: Context, existing: Data) -> Manifest:
 
     data = _complete(existing, {"read": make, "admin": make})
     lines = existing.get("tokens", b"").splitlines()
-    new = [role for role in ("read", "admin") if not (lines and existing.get(role))]
+    new = [role for role in ROLES if not (lines and existing.get(role))]
     if new:
         lines += [f"{role} ".encode() + data[role] for role in new]
         data["tokens"] = b"".join(line + b"\n" for line in lines)
     return _build(context, context.names.tokens, data, owned=True)
+
+
+def keys_problem(data: Data) -> str | None:
+    """Tell why collectors would not start with signing keys of the user's; None: they would."""
+    if len(data["hs512.key"].removesuffix(b"\n")) < 32:
+        return "hs512.key is shorter than 32 bytes: give it a longer one"
+    try:
+        proof = serialization.load_pem_private_key(data["proof.pem"], None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        proof = None
+    if isinstance(proof, ed25519.Ed25519PrivateKey):
+        return None
+    how = "openssl genpkey -algorithm ed25519"
+    return f"proof.pem is no Ed25519 private key, PEM without a password: make one with {how}"
+
+
+def tokens_problem(data: Data) -> str | None:
+    """Tell why collectors would not start with tokens of the user's, or let no job in."""
+    try:
+        text, admin = data["tokens"].decode(), data["admin"].decode().strip()
+    except UnicodeDecodeError:
+        return "tokens or admin is no text in UTF-8: write it anew"
+    lines = [line.split() for line in text.splitlines()]
+    given = [(number, line) for number, line in enumerate(lines, 1) if line and line[0][0] != "#"]
+    for number, line in given:
+        if len(line) != 2 or line[0] not in ROLES:
+            return f"line {number} of tokens is not ROLE TOKEN: the role is read or admin"
+    if ["admin", admin] not in [one for _, one in given]:
+        return "the token in admin has no line in tokens: add admin TOKEN there"
+    return None
 
 
 def ca(context: Context, existing: Data, now: dt.datetime) -> Manifest:

@@ -105,12 +105,14 @@ def _secret(
     return data, None
 
 
-def _signing(field: str, data: secrets.Data) -> Trouble | None:
-    if len(data["hs512.key"].removesuffix(b"\n")) < 32:
-        return Trouble(
-            "SecretInvalid", f"{field}: hs512.key is shorter than 32 bytes: give it a longer one"
-        )
-    return None
+def _read_at_start(field: str, data: secrets.Data) -> Trouble | None:
+    """Check what collectors read at their start: one that is restarted would not come back."""
+    problem = None
+    if field == "spec.signing.secretName":
+        problem = secrets.keys_problem(data)
+    elif field == "spec.reporting.tokens.secretName":
+        problem = secrets.tokens_problem(data)
+    return Trouble("SecretInvalid", f"{field}: {problem}") if problem else None
 
 
 def _backup_key(field: str, data: secrets.Data) -> Trouble | None:
@@ -210,8 +212,7 @@ async def check(
         found = await client.get("Secret", context.resource.namespace, name)
         there += [found] if found is not None else []
         data, trouble = _secret(found, context, field, name, keys)
-        if trouble is None and field == "spec.signing.secretName":
-            trouble = _signing(field, data)
+        trouble = trouble or _read_at_start(field, data)
         if trouble is None and field == "spec.backup.encryption.secretName":
             trouble = _backup_key(field, data)
         trouble = trouble or _webhooks(field, data, now)
