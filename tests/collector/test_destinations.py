@@ -158,6 +158,34 @@ def test_mail_says_what_is_wrong(mailbox: tuple[Mailbox, str], files: list[Path]
     assert box.got == []
 
 
+class Busy(Mailbox):
+    """A mail server that puts off one recipient, and has no kind word at the end."""
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if address == "later@example.org":
+            return "450 4.2.0 greylisted"
+        return await super().handle_RCPT(server, session, envelope, address, options)
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        return "421 too busy to say goodbye"
+
+
+def test_what_a_mail_server_says_at_the_end_takes_nothing_back(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    """What it took is delivered; who is put off is no wrong address."""
+    box = Busy()
+    with mail_server(certificate(tmp_path, "good"), box) as options:
+        both = f"mailto:a@example.org,later@example.org?{options}"
+        with pytest.raises(DeliveryFailed, match=r"450 4\.2\.0 greylisted: run it again later"):
+            destination(both, LOGIN).deliver(parcel(files))
+        assert box.got == []
+        sent = destination(f"mailto:a@example.org?{options}", LOGIN).deliver(parcel(files))
+    assert sent == [name for name, _ in box.files()] == [path.name for path in files]
+
+
 class Full(Mailbox):
     """A mailbox with room for so many messages."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -100,16 +100,15 @@ class Mail:
         body = letters.dated(message, datetime.now(UTC), message_id)
         options = [f"size={len(body)}"] if smtp.has_extn("size") else []
         self._accepted(smtp.mail(self._sender, options), f"sender {self._sender}")
-        refused = []
-        for one in self._to:
-            code, said = smtp.rcpt(one)
-            if code not in _ACCEPTED:
-                refused.append(f"{one}: {code} {_text(said)}")
+        answers = [(one, *smtp.rcpt(one)) for one in self._to]
+        refused = [one for one in answers if one[1] not in _ACCEPTED]
         if refused:
-            smtp.rset()
+            for_good = any(code >= 500 for _, code, _ in refused)
+            words = "; ".join(f"{one}: {code} {_text(said)}" for one, code, said in refused)
             raise DeliveryFailed(
-                f"{self.name}: the mail server refuses {'; '.join(refused)}",
-                "correct the address; nobody was sent anything",
+                f"{self.name}: the mail server refuses {words}",
+                f"{'correct the address' if for_good else 'run it again later'}; "
+                "nobody was sent anything",
             )
         try:
             self._accepted(smtp.data(body), "the message")
@@ -135,13 +134,18 @@ class Mail:
             )
         else:
             smtp = smtplib.SMTP(server.host, server.port, timeout=_TIMEOUT)
-        with smtp:
+        try:
             if server.tls == "starttls":
                 smtp.starttls(context=server.context)
             smtp.ehlo_or_helo_if_needed()
             if server.username and server.password:
                 smtp.login(server.username, server.password)
             yield smtp
+        finally:
+            # What it answers to a farewell takes nothing back that it said before.
+            with suppress(smtplib.SMTPException, OSError):
+                smtp.quit()
+            smtp.close()
 
     @contextmanager
     def _told(self, otherwise: str) -> Iterator[None]:
