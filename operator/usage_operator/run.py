@@ -151,7 +151,7 @@ class _Operator:
 
     def _look(self, key: Key, after: float) -> None:
         """Look at everything of a resource, because it is time."""
-        self._reconciler.disturb(key)
+        self._reconciler.refresh(key)
         self._queue.add(key, after)
 
     def _listen(self) -> None:

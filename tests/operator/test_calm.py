@@ -92,8 +92,19 @@ def test_versions_are_by_kind_and_name() -> None:
 
 
 def test_looks_become_less_frequent_while_nothing_happens() -> None:
-    """Often at first, up to 20 s apart then; whatever happens begins anew."""
-    patience = Patience()
-    assert [patience.seconds(KEY) for _ in range(8)] == [5, 5, 5, 5, 5, 10, 20, 20]
+    """Often at first, 20 s apart for five minutes, then up to a minute; an event begins anew."""
+    patience = Patience(jitter=lambda: 0.5)
+    first = [patience.seconds(KEY) for _ in range(20)]
+    assert first == [5.0] * 5 + [10.0] + [20.0] * 14
+    assert sum(first) > 300
+    assert [patience.seconds(KEY) for _ in range(2000)] == [54.0] * 2000
     patience.forget(KEY)
     assert patience.seconds(KEY) == 5
+
+
+def test_looks_after_a_long_time_are_spread() -> None:
+    """What got into trouble together is not looked at together for ever."""
+    patience = Patience()
+    found = [patience.seconds(KEY) for _ in range(120)][20:]
+    assert all(48 <= one <= 60 for one in found)
+    assert len(set(found)) > 50

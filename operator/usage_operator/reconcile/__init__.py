@@ -80,9 +80,13 @@ class Reconciler:
         self._failures: Counter[Key] = Counter()
 
     def disturb(self, key: Key) -> None:
-        """Take note that something happened to a resource, or may have."""
-        self._calm.disturb(key)
+        """Take note that something happened to a resource."""
+        self.refresh(key)
         self._patience.forget(key)
+
+    def refresh(self, key: Key) -> None:
+        """Let the next look be at everything: something may have happened that nobody noticed."""
+        self._calm.disturb(key)
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile a resource; give the seconds until it should be looked at again."""

@@ -6,12 +6,13 @@ That is the Secrets, for watching them would be the right to read all, and what 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 from usage_operator.plan import Ref, ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from usage_operator.kube import Client
     from usage_operator.plan import Object
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 
 UNSETTLED_SECONDS = 5.0
-SLOWEST_SECONDS = 20.0
-_OFTEN = 4
-"""That many looks come one soon after the other."""
+SLOW_SECONDS, SLOWEST_SECONDS = 20.0, 60.0
+_OFTEN, _PATIENT = 4, 20
+"""So many looks come one soon after the other; so many, five minutes of them, not far apart."""
 
 Versions = dict[Ref, str | None]
 
@@ -32,13 +33,15 @@ def versions(objects: Iterable[Object]) -> Versions:
 
 
 class Patience:
-    """How soon resources that are not Ready are looked at again; their pods are not watched.
+    """How soon resources that are not Ready are looked at again: not all of it is watched.
 
-    At first often, then less often while nothing happens to them, for there may be many.
+    At first often, then less often while nothing happens to them, for there may be many; after
+    five minutes once a minute, not all at the same moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._looks: dict[Key, int] = {}
+        self._jitter = jitter
 
     def forget(self, key: Key) -> None:
         """Begin anew: something happened, or all is well."""
@@ -48,7 +51,9 @@ class Patience:
         """Give the seconds until the next look."""
         before = self._looks.get(key, 0)
         self._looks[key] = before + 1
-        return min(UNSETTLED_SECONDS * 2.0 ** max(0, before - _OFTEN), SLOWEST_SECONDS)
+        if before >= _PATIENT:
+            return SLOWEST_SECONDS * (1 - self._jitter() / 5)
+        return min(UNSETTLED_SECONDS * 2.0 ** max(0, before - _OFTEN), SLOW_SECONDS)
 
 
 class Calm:
