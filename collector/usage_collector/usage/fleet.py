@@ -32,7 +32,6 @@ from usage_collector.usage.alerting import WHATS, Alerting, due, responsible
 from usage_collector.usage.asking import FIRST_DAY, Query, number, text
 from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.feeding import Feeder
-from usage_collector.usage.limits import HISTORY_DAYS
 from usage_collector.usage.members import Members
 from usage_collector.usage.missing import Missing, lacking
 from usage_collector.usage.policy import PolicyFile
@@ -163,7 +162,7 @@ class Fleet:
 
     def limits(self) -> tuple[list[Line], list[Missing]]:
         """Usage against quotas, today's too; see `quotas.lines`."""
-        missing = self._missing(Query(self.today - HISTORY_DAYS, self.today))
+        missing = self._missing(quotas.days(self._now()))
         month = Period.of(moment(self._now())).start // DAY
         missing += self._before(Query(month, self.today), month)
         return self._quotas(), missing
@@ -357,7 +356,7 @@ class Fleet:
 
     def _send_alerts(self) -> None:
         # Nobody waits for it, so counting goes on at its own pace.
-        missing = lacking(Query(self.today - HISTORY_DAYS, self.today), self.sources())
+        missing = lacking(quotas.days(self._now()), self.sources())
         self._alerting.run(self._quotas(), sorted({one.collector for one in missing}))
 
     def _work(self, work: Callable[..., object], *given: object) -> asyncio.Future[object]:

@@ -35,15 +35,19 @@ class Used:
     live: int = 0
 
 
+def days(now: int) -> Query:
+    """The days that quotas and forecasts go by at ``now`` (µs): the month so far, some before it."""
+    today = now // DAY
+    return Query(min(Period.of(moment(now)).start // DAY, today - limits.HISTORY_DAYS), today)
+
+
 def lines(store: Store, register: Register, policy: Policy, now: int) -> list[dict[str, object]]:
     """A line for each customer with a plan or a quota, at ``now`` (µs), sorted by its id.
 
     One that has a quota in the policy and is not registered is who events call so.
     """
-    today = now // DAY
-    first = min(Period.of(moment(now)).start // DAY, today - limits.HISTORY_DAYS)
     with store.reading() as connection:
-        used = _used(connection, store, register, Query(first, today), now)
+        used = _used(connection, store, register, days(now), now)
     standing = {id_ for id_, one in register.customers.items() if one.merged_into is None}
     unregistered = policy.quotas.keys() - register.customers.keys()
     return [

@@ -14,7 +14,9 @@ from usage_collector import events
 from usage_collector.periods import Period
 from usage_collector.sessions import HOUR, Place
 from usage_collector.usage import limits, quotas
+from usage_collector.usage.coverage import Source, Trouble
 from usage_collector.usage.customers import Customer, Details, Register
+from usage_collector.usage.missing import lacking
 from usage_collector.usage.policy import NONE, Given, Policy, Quota
 from usage_collector.usage.states import DAY, state
 from usage_collector.usage.store import Store
@@ -128,6 +130,15 @@ def store(tmp_path: Path) -> Store:
     now = OCTOBER.start + 4 * DAY + 6 * HOUR
     made.fold([one for one in states if one], now, own=True, marks=[], epoch=made.epoch)
     return made
+
+
+def test_what_lacks_of_the_month_is_told_to_its_end() -> None:
+    """Hours that nobody knows of the 1st are missing from the quota on the 31st, too."""
+    gap = Trouble("lost", OCTOBER.start + HOUR, OCTOBER.start + 2 * HOUR)
+    for day in range(31):
+        asked = quotas.days(OCTOBER.start + day * DAY + HOUR)
+        assert lacking(asked, [Source("c", "z", [gap], {})]), day
+        assert asked.until == OCTOBER.start // DAY + day
 
 
 def test_usage_stands_against_quotas(store: Store) -> None:
