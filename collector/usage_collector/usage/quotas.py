@@ -36,7 +36,7 @@ class Used:
 
 
 def days(now: int) -> Query:
-    """The days that quotas and forecasts go by at ``now`` (µs): the month so far, some before it."""
+    """The days that quotas and forecasts go by at ``now`` (µs): the month so far, some before."""
     today = now // DAY
     return Query(min(Period.of(moment(now)).start // DAY, today - limits.HISTORY_DAYS), today)
 
