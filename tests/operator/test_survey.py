@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.operator.support import NOW, context, pod
-from usage_operator import plan, spec
-from usage_operator.conditions import Facts, Run
+from usage_operator import naming, plan, spec
+from usage_operator.conditions import Facts, Run, ZoneFacts
 from usage_operator.manifests import proxy, shipper
 from usage_operator.reconcile import survey
 from usage_operator.reconcile.observe import Observed
@@ -90,6 +90,20 @@ def test_a_window_is_named_only_while_it_holds_something_back() -> None:
 def test_a_summary_that_is_no_summary_does_no_harm(period: str | None) -> None:
     """A job's message is read by whoever wrote it, so nonsense in it is passed over."""
     assert following(run("exported", period)) == following()
+
+
+@pytest.mark.parametrize(
+    ("leaving", "label", "expected"),
+    [(0, naming.ON, False), (0, None, False), (1, naming.ON, True), (0, naming.OFF, True)],
+)
+def test_who_came_back_is_looked_after_until_events_are_led_to_it(
+    leaving: int, label: str | None, expected: bool
+) -> None:
+    """It may not have answered when it was told to take events; all else of it looks settled."""
+    one = pod("speech-a-0", "a")
+    one["metadata"]["labels"] |= {naming.INGEST: label} if label else {}
+    zones = (ZoneFacts("a", 1, 1, leaving=leaving),)
+    assert survey.moving(zones, Observed(collectors=[one])) == expected
 
 
 def test_changed_proxies_are_not_ready_at_once() -> None:

@@ -43,8 +43,8 @@ __all__ = ["Key", "Reconciler", "plan", "utc_now"]
 
 _log = logging.getLogger(__name__)
 
-LEAVING_SECONDS = 20.0
-"""How soon one with collectors that leave is: they are asked what they still hold."""
+MOVING_SECONDS = 20.0
+"""How soon one with collectors that leave, or came back, is: they are asked, and tell nobody."""
 SETTLED_SECONDS = 55.0
 """How soon a Ready one is: Secrets are not watched, and are to be back within a minute."""
 ENOUGH_FAILURES = 4
@@ -123,16 +123,8 @@ class Reconciler:
         )
         ready = await publish(client, document, facts)
         expects = ready and self._inquiry.expects(key, now)
-        leaving = any(zone.leaving for zone in facts.zones)
-        # What collectors that leave still hold is not watched, nor are Secrets that are missing.
-        under_way = (
-            leaving
-            or expects
-            or bool(facts.restore_waits)
-            or bool(facts.export_troubles or facts.backup_troubles or facts.restore_troubles)
-            or bool(facts.alert_troubles)
-            or any(run.state == "running" for run in (*facts.runs, *facts.backups, *facts.restores))
-        )
+        moving = survey.moving(facts.zones, seen)
+        under_way = moving or expects or survey.awaited(facts)
         if ready and unwatched is not None and not under_way:
             self._calm.settle(key, unwatched)
         if not ready:
@@ -140,7 +132,7 @@ class Reconciler:
         self._patience.forget(key)
         if expects:
             return UNSETTLED_SECONDS
-        return LEAVING_SECONDS if leaving else SETTLED_SECONDS
+        return MOVING_SECONDS if moving else SETTLED_SECONDS
 
     async def _pursue(
         self, context: manifests.Context, seen: Observed, facts: Facts, before: Mapping[str, Any]

@@ -19,7 +19,7 @@ from usage_operator.conditions import (
     why,
     young,
 )
-from usage_operator.plan import Ref, rolling
+from usage_operator.plan import Ref, ingests, rolling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -326,6 +326,20 @@ def webhooks_endpoint(context: Context) -> str | None:
     """Give the address that other vendors notify, as the cluster has it; None: they may not."""
     names, wanted = context.names, context.spec.webhooks
     return f"{names.service_host(names.webhooks)}:{wanted.port}" if wanted.assemblyai else None
+
+
+def moving(zones: Iterable[ZoneFacts], observed: Observed) -> bool:
+    """Tell whether collectors leave, or came back and no events are led to them yet."""
+    shut = any(ingests(pod) == naming.OFF for pod in observed.collectors)
+    return shut or any(zone.leaving for zone in zones)
+
+
+def awaited(facts: Facts) -> bool:
+    """Tell whether something is to come that no watch tells of, as Secrets that are missing."""
+    runs = (*facts.runs, *facts.backups, *facts.restores)
+    troubles = (*facts.export_troubles, *facts.backup_troubles, *facts.alert_troubles)
+    restoring = facts.restore_waits or facts.restore_troubles
+    return bool(restoring or troubles) or any(run.state == "running" for run in runs)
 
 
 def endpoints(context: Context) -> tuple[str, str]:
