@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime  # noqa: TC003 - hypothesis gives them
 from fractions import Fraction
 from zlib import crc32
 
@@ -209,3 +210,16 @@ def test_months_are_complete_only_when_all_of_them_was_seen() -> None:
     lines = {line["month"]: line["complete"] for line in month.month_lines(whole=True)}
     assert lines == {"2026-09": False, "2026-10": True}
     assert not any(line["complete"] for line in month.month_lines(whole=False))
+
+
+@given(st.datetimes(), st.sampled_from(["", "Z", "-12:00", "+14:00"]))
+def test_no_time_keeps_a_month_from_being_counted(time: datetime, zone: str) -> None:
+    """Whatever an event says when it was, such as the last moment that a program knows."""
+    for kind in ("TRANSCRIBER_DONE", "SESSION_STATUS"):
+        raw = event("a", event=kind, time_stamp=f"{time.isoformat()}{zone}")
+        said = use(events.read(raw), Place("c", "L", 1), "z")
+        assert said is not None
+        month = Month(Period(2026, 10).start)
+        month.add([said])
+        listed = [*month.month_lines(whole=True), *month.day_lines, *month.carried]
+        assert len(listed) in (1, 2)

@@ -28,6 +28,8 @@ NATIVE = "native"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_END = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""What is dated later stands for "no time", and is in no month: the next one has five digits."""
 
 
 class Outcome(StrEnum):
@@ -54,11 +56,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: its bytes, and what counting needs to know of it.
 
     ``raw`` is what was received, byte for byte, without surrounding white space; ``digest`` is its
-    SHA-256. ``time`` is the event's own time in µs since the Unix epoch, None when missing or
-    unreadable. ``duration`` (what is billed) and ``speech`` are seconds, None when missing or no
-    finite number. ``implausible`` marks a duration that is no finite number from 0 to 48 h, and
-    one that a finished job or session lacks. Texts are "" when missing; ``dimensions`` too, see
-    `dimensions.text`. ``origin`` stands for source and id of a CloudEvent.
+    SHA-256. ``time`` is the event's own time in µs since the Unix epoch, None when missing,
+    unreadable, or not within the years 1970 to 9998. ``duration`` (what is billed) and ``speech``
+    are seconds, None when missing or no finite number. ``implausible`` marks a duration that is no
+    finite number from 0 to 48 h, and one that a finished job or session lacks. Texts are "" when
+    missing; ``dimensions`` too, see `dimensions.text`. ``origin`` stands for source and id of a
+    CloudEvent.
     """
 
     raw: bytes
@@ -338,10 +341,11 @@ def _time(text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        # Time 0 stands for "none" in the transport id, so no event may have it.
-        return max((moment - _EPOCH) // _MICROSECOND, 0) or None
+        time = (moment - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         return None
+    # Time 0 stands for "none" in the transport id, so no event may have it.
+    return time if 0 < time < _END else None
 
 
 def _finite(value: float | None) -> float | None:
