@@ -1,11 +1,14 @@
-"""What goes wrong inside a volume is loud, and the collector goes on."""
+"""What goes wrong inside a volume is loud, a zone that is cut off costs nothing: all go on."""
 
 import json
 from typing import Any
 
 import pytest
 
+from tests.e2e.load import position, positions
 from tests.e2e.system import PATIENCE, ZONES, System
+from tests.kind_helper.local import network
+from tests.kind_helper.local.provider import layout_of
 from tests.kind_helper.run import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -91,3 +94,28 @@ def test_a_damaged_ledger_is_loud_and_the_collector_goes_on(small: System) -> No
     logs = small.kubectl("logs", "--previous", pod) + small.kubectl("logs", pod)
     assert "is closed and set aside" in logs
     assert small.simulate("--jobs=20", "--sessions=0", name="after")["lost"] == 0
+
+
+def test_a_zone_that_is_cut_off_costs_nothing(small: System) -> None:
+    """The others take the events; its collector runs on, and is back with all that it held."""
+    layout = layout_of(small.cluster.name)
+    if small.cluster.provider != "local" or layout is None:
+        pytest.skip("only local nodes can be cut off")
+    small.apply(small.resource({"storage": {"size": "1Gi"}}))
+    small.wait_ready()
+    lone = f"{small.name}-{ZONES[-1]}-0"
+    held, lives, before = position(small, lone), small.lives(lone), positions(small)
+    with network.apart(layout, ZONES[-1]):
+        # Each post connects anew: a third of them is led to the zone that does not answer.
+        log = small.kubectl(
+            *("exec", f"{small.name}-{ZONES[0]}-0", "--", "usage-collector", "simulate"),
+            *(f"--to={small.name}.{small.namespace}.svc:9090", "--ca-file=/etc/usage/ca/ca.crt"),
+            *("--jobs=20", "--sessions=0", "--connections=20", f"--patience={PATIENCE}"),
+            *("--reconnect", "--quiet", "--json"),
+        )
+    told = json.loads(log[log.rindex("{\n") :])
+    assert told["lost"] == 0
+    assert told["retries"] > 0
+    assert positions(small) >= before + told["events"]
+    assert (position(small, lone), small.lives(lone)) == (held, lives)
+    small.wait_ready()

@@ -5,7 +5,8 @@ ports are left alone: the root namespace gets one interface and a few routes, no
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kind_helper.errors import CommandFailed
@@ -126,6 +127,17 @@ def remove(layout: Layout, places: Sequence[str] = (CONTROL_PLANE, *ZONES)) -> N
 def cut(layout: Layout, zone: str) -> None:
     """Take the zone's cable out of the bridge at once: the kernel removes namespaces lazily."""
     _delete_link(["-n", layout.namespace(CONTROL_PLANE)], zone)
+
+
+@contextmanager
+def apart(layout: Layout, zone: str) -> Iterator[None]:
+    """Cut the zone's node, which runs on, off from all others as long as the context lasts."""
+    cable = ["ip", "-n", layout.namespace(CONTROL_PLANE), "link", "set", zone]
+    run([*cable, "down"])
+    try:
+        yield
+    finally:
+        run([*cable, "up"])
 
 
 def _delete_link(within: list[str], name: str) -> None:
