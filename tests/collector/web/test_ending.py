@@ -40,6 +40,9 @@ def test_half_a_body_is_answered_at_the_end(tmp_path: Path, rest: bool) -> None:
             answer = _head(client)
             if rest:
                 client.sendall(raw[1000:])
+            # Who leaves with something unread resets the connection, and the rest may be lost.
+            while client.recv(1000):
+                pass
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
