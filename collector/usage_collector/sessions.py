@@ -5,6 +5,7 @@ Durations are whole microseconds, so that sums are exact.
 
 from __future__ import annotations
 
+import hashlib
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ QUIET_INTERVALS = 3
 """Or for this many of its status intervals, whichever is longer."""
 OLDEST = 48 * HOUR
 """A session older than this is taken for ended in any case."""
+LONGEST = 256
+"""Characters of a text by which usage is told apart, such as a customer's; see `bounded`."""
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -93,13 +96,21 @@ def use(event: Event, place: Place, zone: str) -> Use | None:
         implausible=event.implausible,
         warm_up=event.warm_up,
         mode=event.mode,
-        type=event.type,
-        language=event.language,
-        operating_point=event.operating_point,
-        customer=event.customer,
+        type=bounded(event.type),
+        language=bounded(event.language),
+        operating_point=bounded(event.operating_point),
+        customer=bounded(event.customer),
         zone=zone,
-        format=event.format,
+        format=bounded(event.format),
     )
+
+
+def bounded(text: str) -> str:
+    """The text, or of a long one its beginning and a hash: whoever sums up keeps each in memory."""
+    if len(text) <= LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: LONGEST - len(digest) - 1]}…{digest}"
 
 
 def _microseconds(seconds: float | None) -> int | None:

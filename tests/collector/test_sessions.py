@@ -24,6 +24,7 @@ from usage_collector.sessions import (
     resolve,
     use,
 )
+from usage_collector.usage.states import LABELS, state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,6 +122,22 @@ def test_events_that_say_nothing_of_usage_are_left_out() -> None:
 def test_a_duration_of_what_is_announced_or_failed_is_not_billed(kind: str) -> None:
     """Whoever posts one with it: only an end or a status is usage."""
     assert resolve([told(kind, 60)], LATE) is None
+
+
+def test_long_texts_are_told_apart_and_take_little_room() -> None:
+    """A client may say megabytes of a customer; what fits is left as it is, and no two are one."""
+    said = ["x" * 256, "x" * 1_000_000, "x" * 999_999 + "y", "é" * 257]
+    known = [
+        state(
+            events.read(event("a", customer_id=text, contract_id=text)), Place("c", "L", 1), "z", 0
+        )
+        for text in said
+    ]
+    for name in ("customer", "contract"):
+        texts = [one.labels[LABELS.index(name)] for one in known if one]
+        assert texts[0] == said[0]
+        assert {len(text) for text in texts} == {256}
+        assert len(set(texts)) == len(said)
 
 
 def test_a_warm_up_is_told_apart() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from usage_collector.events import Outcome
-from usage_collector.sessions import HOUR, OLDEST, QUIET, QUIET_INTERVALS, Use, use
+from usage_collector.sessions import HOUR, OLDEST, QUIET, QUIET_INTERVALS, Use, bounded, use
 from usage_collector.totals import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def of(said: Use, contract: str, received: int, dimensions: str) -> State:
         collector=said.place.collector,
         ledger=said.place.ledger,
         position=said.place.position,
-        labels=(*_labels(said), contract),
+        labels=(*_labels(said), bounded(contract)),
         final=said.final,
         warm_up=said.warm_up,
         time=said.time,
