@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ pytest_plugins = ["tests.kind_helper.fixtures"]
 # httpx gives up after five seconds unless told otherwise; a busy machine may take longer.
 for step in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, step, 60.0)
+# So does aiosmtpd of its own servers, while they start.
+os.environ.setdefault("AIOSMTPD_CONTROLLER_TIMEOUT", "60")
 
 # Nor may an example's time be a failure; hypothesis knows that itself where CI is set.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

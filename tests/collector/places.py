@@ -139,12 +139,12 @@ def web_server(
     server, ready = server or Server(), threading.Event()
     thread = threading.Thread(target=server.run, args=(pem, host, ready))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield server
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(60)
 
 
 class Mailbox:

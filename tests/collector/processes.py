@@ -80,7 +80,7 @@ class Collector:
         """Ends the process and waits for it."""
         if self.process:
             self.process.send_signal(how)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
     @property
@@ -123,6 +123,7 @@ class Result:
     @property
     def facts(self) -> Any:
         """Its JSON."""
+        assert self.out, self.err
         return json.loads(self.out)
 
 

@@ -103,10 +103,10 @@ def test_the_state_outlives_the_process_and_a_lost_file(tmp_path: Path) -> None:
 
 def test_the_host_has_both_clocks() -> None:
     """The wall clock and one that runs through the same boot."""
-    before, after = clock.host(), clock.host()
+    before, now, after = clock.host(), time.time_ns() // 1000, clock.host()
     assert before.boot == after.boot != ""
     assert after.steady >= before.steady
-    assert abs(after.wall - time.time_ns() // 1000) < 10**6
+    assert before.wall <= now <= after.wall
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def _metric(collector: CollectorProcess, name: str) -> float:
     return float(found[1])
 
 
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CYCLES = int(os.environ.get("FULL_DISK_CYCLES", "8"))
 _SIZE = (48 + 4 * CYCLES) * 2**20
 _LEFT = 2**19
-_RECOVERY_SECONDS = 20.0
+_RECOVERY_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_two_runs_at_once_deliver_once(tmp_path: Path, two: list[Collector]) -> 
         )
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=60)[1] for one in both]
+    said = [one.communicate(timeout=100)[1] for one in both]
     codes = sorted(one.returncode for one in both)
     assert codes == [0, 0] or (codes == [0, 1] and "another run" in "".join(said)), said
     assert command("verify", tmp_path / "out").code == 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _CALLS = "read,recvfrom,write,writev,sendto,sendmsg,pwrite64,ftruncate,fsync,fdatasync"
 _FORM = re.compile(r"(?P<name>\w+)\((?P<fd>\d+)<(?P<path>[^>]*)>(?P<rest>.*)", re.DOTALL)
-_END_SECONDS = 20.0
+_END_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ def test_a_damaged_ledger_is_backed_up_as_far_as_it_can_be_read(
     begin = blocks[1][:100]
     path.write_bytes(path.read_bytes().replace(begin, begin[:40] + bytes(20) + begin[60:]))
     collector.start()
-    httpx.get(f"http://{collector.address}/v1/export", timeout=20)
+    httpx.get(f"http://{collector.address}/v1/export")
     load(collector, 10, seed=9)
     answer = backup(collector, folder)
     assert answer.code == 0, answer.err

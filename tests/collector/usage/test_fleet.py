@@ -109,12 +109,18 @@ def test_any_collector_answers_for_all(fleet: list[CollectorProcess]) -> None:
     assert away["collector"] == "b-0"
     assert away["as_of"]
     assert "cannot be reached" in away["reason"]
-    days = _usage(fleet[0], "/v1/coverage").json()["days"]
-    assert len(days) == 60
-    assert {line["coverage"] for line in days if line["zone"] == "eu-1a"} == {1.0}
-    (lacking,) = [line for line in days if line["coverage"] < 1]
-    assert (lacking["zone"], lacking["count"]) == ("eu-1b", None)
-    assert "usage_collectors_missing 1.0" in _usage(fleet[0], "/metrics").text
+    deadline = time.monotonic() + 60
+
+    def lacking() -> list[tuple[str, int | None]]:
+        days = _usage(fleet[0], "/v1/coverage").json()["days"]
+        assert len(days) == 60
+        return [(line["zone"], line["count"]) for line in days if line["coverage"] < 1]
+
+    # On a busy machine the other one may be late now and then, too.
+    while lacking() != [("eu-1b", None)]:
+        assert time.monotonic() < deadline, lacking()
+    while "usage_collectors_missing 1.0" not in _usage(fleet[0], "/metrics").text:
+        assert time.monotonic() < deadline
     _send(fleet[1], [event(31, session_id="more")])
     _until(fleet[0], 31, "b-0")
     fleet[2].start()
@@ -259,7 +265,7 @@ def test_damage_to_the_index_heals_while_it_runs(fleet: list[CollectorProcess]) 
     body[8192 : len(body)] = b"\xa5" * (len(body) - 8192)
     path.write_bytes(body)
     one.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (answer := _usage(one)).status_code == 500 or "Usage-Partial" in answer.headers:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.05)
@@ -337,7 +343,7 @@ def test_customers_are_known_everywhere(fleet: list[CollectorProcess]) -> None:
     assert refused.status_code == 403
     made = httpx.put(f"{customers}/acme", json=body, headers=boss, verify=False)
     assert (made.status_code, made.json()["name"]) == (200, "Acme Ltd")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (listed := _usage(fleet[1], "/v1/customers").json())["customers"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -131,7 +131,7 @@ def notify(
     The statuses that came back; 0 for no answer. It waits 10 s between them, here ``wait``.
     """
     statuses: list[int] = []
-    with httpx.Client(verify=tls, timeout=10, trust_env=False) as client:
+    with httpx.Client(verify=tls, timeout=60, trust_env=False) as client:
         for _ in range(ATTEMPTS):
             try:
                 answer = client.post(url, json=dict(body), headers={header[0]: header[1]})

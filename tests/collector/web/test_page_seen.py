@@ -328,6 +328,7 @@ def test_months_and_backups_are_those_of_all(
         for name in ("a-0", "b-0")
     )
     asked.patch("usage_collector.web.standing_routes.REUSED_SECONDS", 0.0)
+    asked.patch("usage_collector.standing.SECONDS", 60.0)
     for process in (one, asked):
         process.environment["USAGE_PEERS"] = f"{one.reporting_url},{asked.reporting_url}"
         process.there_since(400 * 86_400)

@@ -91,15 +91,13 @@ def test_an_end_in_the_midst_of_a_cut_leaves_it_whole_or_unmade(tmp_path: Path) 
 
         def ask() -> None:
             with suppress(httpx.TransportError):
-                httpx.post(cut, timeout=30)
+                httpx.post(cut, timeout=60)
 
         asking = threading.Thread(target=ask)
         asking.start()
-        began = time.monotonic()
         assert collector.process is not None
         collector.process.send_signal(signal.SIGTERM)
-        assert collector.process.wait(20) == 0
-        assert time.monotonic() - began < 15
+        assert collector.process.wait(60) == 0
         asking.join()
         assert not check(tmp_path / "data", lambda *_: None).findings
         collector.start()

@@ -20,6 +20,7 @@ PATH = "/v1/collectors"
 READ, BOSS = ({"Authorization": f"Bearer {token}"} for token in ("reader", "boss"))
 REUSED = "usage_collector.web.standing_routes.REUSED_SECONDS"
 EXCHANGE = "usage_collector.usage.fleet.EXCHANGE_SECONDS"
+ASKING = "usage_collector.standing.SECONDS"
 BACKUP = {"place": "s3://backups", "taken": "2026-11-02T02:17:00Z", "ends": {}}
 
 
@@ -108,7 +109,7 @@ def test_one_that_knows_no_such_notes_is_named(tmp_path: Path) -> None:
     nothing = (404, b'{"detail": "nothing is here"}')
     with answering(nothing, (200, status), nothing) as (url, asked):
         process = CollectorProcess(tmp_path / "data", USAGE_PEERS=url).patch(REUSED, 3600.0)
-        with process.patch(EXCHANGE, 3600.0):
+        with process.patch(EXCHANGE, 3600.0).patch(ASKING, 60.0):
             deadline = time.monotonic() + 60
             while not asked:
                 assert time.monotonic() < deadline
