@@ -28,24 +28,22 @@ if TYPE_CHECKING:
 
     from tests.e2e.system import System
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-TODAY = datetime.now(UTC).date()
-PERIOD = f"{TODAY:%Y-%m}"
 TOKEN = "Bearer secret-of-https"
 SECRETS = (KEYS["AWS_SECRET_ACCESS_KEY"], LOGIN["USAGE_SMTP_PASSWORD"], TOKEN.split()[1])
 
 
-def days_off() -> list[str]:
+def days_off(today: date) -> list[str]:
     """The rest of the month: so its last working day is today or before, and the month is due."""
-    later = (TODAY + timedelta(days=number) for number in range(1, 31))
-    return [str(day) for day in later if day.month == TODAY.month]
+    later = (today + timedelta(days=number) for number in range(1, 31))
+    return [str(day) for day in later if day.month == today.month]
 
 
-def flags() -> tuple[str, ...]:
-    """Where the month has no working day yet, no rule makes it due."""
-    days = (date(TODAY.year, TODAY.month, number) for number in range(1, TODAY.day + 1))
-    return () if any(day.weekday() < 5 for day in days) else ("--period", PERIOD)
+def just_now(now: datetime) -> str:
+    """A time of today at which the export was due: its next run of its own comes tomorrow."""
+    today = now.replace(hour=0, minute=0)
+    return f"{max(today, now - timedelta(minutes=1)):%H:%M}"
 
 
 class Watched(Server):
@@ -67,12 +65,26 @@ class Watched(Server):
 
 @dataclass
 class Places:
-    """The servers with what they have got; ``named`` is how a resource names them."""
+    """The servers with what they have got; ``named`` is how a resource names them.
 
+    What is to come is the month of ``now``, which may end while the tests run.
+    """
+
+    now: datetime
     bucket: Path
     box: Mailbox
     site: Watched
     named: list[dict[str, Any]]
+
+    @property
+    def period(self) -> str:
+        """The month, as it is named."""
+        return f"{self.now:%Y-%m}"
+
+    def flags(self) -> tuple[str, ...]:
+        """Where the month has no working day yet, no rule makes it due."""
+        days = (self.now.replace(day=number) for number in range(1, self.now.day + 1))
+        return () if any(day.weekday() < 5 for day in days) else ("--period", self.period)
 
     def folders(self, folder: Path) -> dict[str, Path]:
         """The month as each of them has it, as files."""
@@ -84,7 +96,7 @@ class Places:
             there.mkdir()
             for name, body in files:
                 (there / name).write_bytes(body)
-        return {"bucket": self.bucket / "usage" / PERIOD, "mailbox": mailed, "site": put}
+        return {"bucket": self.bucket / "usage" / self.period, "mailbox": mailed, "site": put}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +125,7 @@ def places(system: System, host: str, tmp_path_factory: pytest.TempPathFactory) 
         for one in named[1:]:
             (wanted,) = one.values()
             wanted |= {"secretName": next(iter(one)), "caKey": "ca.crt"}
-        yield Places(folder / "s3/months", box, site, named)
+        yield Places(datetime.now(UTC), folder / "s3/months", box, site, named)
 
 
 def give(system: System, folder: Path, wrong: str = "") -> None:
@@ -133,7 +145,8 @@ def give(system: System, folder: Path, wrong: str = "") -> None:
 def ready(system: System, places: Places) -> System:
     """A collector with a few events whose month is due, and wrong passwords for all servers."""
     give(system, places.bucket.parents[1], wrong="-of-yesterday")
-    export = {"at": "00:00", "holidays": {"dates": days_off()}, "destinations": places.named}
+    holidays = {"dates": days_off(places.now.date())}
+    export = {"at": just_now(places.now), "holidays": holidays, "destinations": places.named}
     system.apply(system.resource({"zones": [{"name": "eu-1a"}], "export": export}))
     system.wait_ready()
     system.simulate("--jobs=20", "--sessions=2", "--seed=5")
@@ -143,7 +156,7 @@ def ready(system: System, places: Places) -> System:
 def condition(system: System, reason: str) -> str:
     """What the condition `Exported` says, once it has that reason."""
     found = "jsonpath={.status.conditions[?(@.type=='Exported')].reason}"
-    system.kubectl("wait", f"--for={found}={reason}", f"uc/{system.name}", "--timeout=60s")
+    system.wait(f"uc/{system.name}", f"{found}={reason}")
     conditions = system.get("uc", system.name)["status"]["conditions"]
     return next(str(one["message"]) for one in conditions if one["type"] == "Exported")
 
@@ -162,8 +175,9 @@ def test_wrong_passwords_are_told_by_each_server_and_hold_nobody_back(
     ready: System, places: Places
 ) -> None:
     """The volume has the month; the condition has each server's words, and no secret is shown."""
-    summary = ready.export(*flags(), name="refused")
-    assert (summary["result"], summary["delivered"]) == ("incomplete", [f"/exports/{PERIOD}"])
+    summary = ready.export(*places.flags(), name="refused")
+    volume = f"/exports/{places.period}"
+    assert (summary["result"], summary["delivered"]) == ("incomplete", [volume])
     said = condition(ready, "DeliveryFailed")
     for words in ("SignatureDoesNotMatch", "refuses the credentials: 535", "401 Unauthorized"):
         assert words in said
@@ -179,13 +193,14 @@ def test_the_next_run_delivers_to_all_who_lack_it(
 ) -> None:
     """With the right passwords: each server has the month whole, once, and it verifies."""
     give(ready, places.bucket.parents[1])
-    summary = ready.export(*flags(), name="accepted")
+    period = places.period
+    summary = ready.export(*places.flags(), name="accepted")
     assert (summary["result"], summary["failed"]) == ("exported", [])
     condition(ready, "Exported")
     status = ready.get("uc", ready.name)["status"]["lastExport"]
-    assert (status["period"], status["events"]) == (PERIOD, summary["events"])
-    assert status["delivered"][0] == f"/exports/{PERIOD}"
-    assert status["delivered"][1:3] == [f"s3://months/usage/{PERIOD}", "mailto:a@example.org"]
+    assert (status["period"], status["events"]) == (period, summary["events"])
+    assert status["delivered"][0] == f"/exports/{period}"
+    assert status["delivered"][1:3] == [f"s3://months/usage/{period}", "mailto:a@example.org"]
     assert len(status["delivered"]) == 4
     (tmp_path / "proof-key.pem").write_text(ready.proof_key())
     keys = read_public_keys(tmp_path / "proof-key.pem")
@@ -206,5 +221,5 @@ def test_a_run_in_between_finds_nothing_due(ready: System, places: Places) -> No
     before = (len(places.box.got), len(places.site.seen))
     assert ready.export(name="again")["result"] == "nothing-due"
     condition(ready, "NothingDue")
-    assert ready.get("uc", ready.name)["status"]["lastExport"]["period"] == PERIOD
+    assert ready.get("uc", ready.name)["status"]["lastExport"]["period"] == places.period
     assert (len(places.box.got), len(places.site.seen)) == before
