@@ -195,7 +195,7 @@ def test_an_answer_has_no_more_dimensions_than_fit(
     jobs = [event(session_id=str(n), dimensions={"a": str(n) * 90}) for n in range(9)]
     places = [Place("c", "L", n) for n in range(9)]
     told = [state(events.read(raw), at, "z", NOW) for raw, at in zip(jobs, places, strict=True)]
-    store.fold(filter(None, told), NOW, own=True, marks=[], epoch=store.epoch)
+    store.fold([*filter(None, told)], NOW, own=True, marks=[], epoch=store.epoch)
     monkeypatch.setattr(exchange, "PAGE_CHARACTERS", 290)
     pages, after, more = [], 0, True
     while more:
