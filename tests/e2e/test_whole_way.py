@@ -120,7 +120,7 @@ def kill(system: System, pod: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     if not found:
-        system.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+        system.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
 
 
 def collectors(system: System) -> list[Any]:
