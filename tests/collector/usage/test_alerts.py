@@ -346,7 +346,6 @@ def test_only_a_server_that_is_trusted_is_told(tmp_path: Path, caplog: Any) -> N
 def test_a_fleet_tells_once(tmp_path: Path) -> None:
     """Of two collectors one sends; killed and started again, or replaced, nothing comes twice."""
     peers = tmp_path / "peers"
-    peers.write_text("")
     limits = tmp_path / "limits.json"
     limits.write_text("{}")
     now = datetime.now(UTC).isoformat()
@@ -358,7 +357,7 @@ def test_a_fleet_tells_once(tmp_path: Path) -> None:
         )  # fmt: skip
         for what in ("EXCHANGE_SECONDS", "ALERT_SECONDS"):
             made.patch(f"usage_collector.usage.fleet.{what}", 0.2)
-        return made.patch("usage_collector.usage.alerting.TAKEOVER", 8_000_000)
+        return made.patch("usage_collector.usage.alerting.TAKEOVER", 3_600_000_000)
 
     def use(of: CollectorProcess, hours: int) -> None:
         raw = event(duration=hours * 3600, time_stamp=now)
@@ -373,8 +372,9 @@ def test_a_fleet_tells_once(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, alerts
             time.sleep(0.05)
 
-    with receiver() as to, collector("a") as one, collector("b") as two:
-        peers.write_text("\n".join(each.reporting_url for each in (one, two)))
+    one, two = collector("a"), collector("b")
+    peers.write_text("\n".join(each.reporting_url for each in (one, two)))
+    with receiver() as to, one, two:
         hook = {"url": to.url, "insecure": True}
         quotas = {"Acme": {"monthly_hours": 10}}
         limits.write_text(json.dumps({"quotas": quotas, "webhooks": [hook]}))
@@ -387,9 +387,11 @@ def test_a_fleet_tells_once(tmp_path: Path) -> None:
         until(one, 2)
         until(two, 2)
         one.kill()
+        two.kill()
         limits.write_text(
             json.dumps({"quotas": quotas, "thresholds": [80, 100, 110], "webhooks": [hook]})
         )
+        two.patch("usage_collector.usage.alerting.TAKEOVER", 500_000).start()
         until(two, 3)
         assert [each[1] for each in to.taken] == [0.8, 1.0, 1.1]
         assert to.got[-1]["body"]["collector"] == "b"

@@ -44,10 +44,10 @@ def test_of_the_time_before_it_nobody_knows(tmp_path: Path) -> None:
         assert none.out.startswith("Usage up to 20")
         assert NOBODY in none.err
         assert _partial(process) == _partial(process, "/v1/limits") == "collector-0"
-        _used(process, timedelta(days=1))
+        _used(process, timedelta(days=2))
         late = _usage(process)
         assert late.code == 1
-        assert "1 jobs and sessions" in late.out
+        assert "1 job or session" in late.out
         assert NOBODY in late.err
 
 
@@ -63,9 +63,9 @@ def test_since_it_began_all_is_known(tmp_path: Path) -> None:
         _used(process, began - timedelta(seconds=1))
         whole = _usage(process)
         assert (whole.code, whole.err) == (0, "")
-        assert "1 jobs and sessions" in whole.out
+        assert "1 job or session" in whole.out
         assert _partial(process) is None
-        _used(process, began + timedelta(days=1))
+        _used(process, began + timedelta(days=2))
         late = _usage(process)
         assert (late.code, "2 jobs and sessions" in late.out) == (1, True)
         assert NOBODY in late.err
