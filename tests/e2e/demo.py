@@ -125,9 +125,11 @@ def prove(
     """Compare what was sent with what was exported and verified, line by line."""
     hours = sent["job_hours"] + sent["session_hours"]
     totals = verified["manifests"][0]["totals"]
+    # What is sent again, for want of an answer in time, may be in two collectors' packages.
+    twice = verified["events"] - sent["events"]
     claims = {
         f"{sent['events']} events acknowledged, {verified['events']} in the packages": (
-            sent["events"] == verified["events"]
+            0 <= twice <= sent["retries"]
         ),
         f"{hours:.6f} hours used, {totals['hours']:.6f} in the manifest": (
             abs(hours - totals["hours"]) < 1e-5

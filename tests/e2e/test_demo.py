@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.system import ROOT, System
 from tests.kind_helper.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 
 def test_the_demo_proves_what_it_claims(loaded: Cluster, tmp_path: Path) -> None:
