@@ -1,17 +1,17 @@
 """Transcribers that post for as long as a test needs them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from tests.e2e.system import ZONES, System
-from tests.kind_helper.errors import CommandFailed
+from tests.e2e.system import PATIENCE, ZONES, System
 from tests.kind_helper.run import until
 
 LOAD = ("--jobs=1000000", "--sessions=0", "--rate=40", "--connections=8", "--reconnect")
-STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
+LONGEST = 900
+"""Seconds that they post at most."""
 
 
 def position(system: System, pod: str) -> int:
@@ -25,25 +25,10 @@ def positions(system: System) -> int:
     return sum(position(system, f"{system.name}-{zone}-0") for zone in ZONES)
 
 
-def arrived(system: System, before: int) -> bool:
-    """Whether there are more events than before; a busy API server's refusal is no answer."""
-    with suppress(CommandFailed):
-        return positions(system) > before
-    return False
-
-
-def hold(system: System, pods: Iterable[str]) -> bool:
-    """Whether each of these collectors holds events; a refusal is no answer here either."""
-    with suppress(CommandFailed):
-        return all(position(system, pod) for pod in pods)
-    return False
-
-
 def stopped(system: System, told: Future[Any]) -> bool:
     """Ask the transcribers to end; whether they did. Those that only just begin do not hear it."""
     if not told.done():
-        with suppress(CommandFailed):
-            system.kubectl("exec", "transcribers", "--", "python3", "-c", STOP)
+        system.terminate("transcribers")
     return told.done()
 
 
@@ -53,10 +38,14 @@ def transcribers(system: System, *more: str) -> Iterator[dict[str, Any]]:
     counts: dict[str, Any] = {}
     before = positions(system)
     with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(system.simulate, *LOAD, *more)
+        told = pool.submit(system.simulate, *LOAD, *more, timeout=LONGEST)
         try:
-            until(lambda: told.done() or arrived(system, before), "events arrive", seconds=120)
+            until(
+                lambda: told.done() or positions(system) > before,
+                "events arrive",
+                seconds=PATIENCE,
+            )
             yield counts
         finally:
-            until(lambda: stopped(system, told), "transcribers end", seconds=120, every=1)
+            until(lambda: stopped(system, told), "transcribers end", seconds=PATIENCE, every=1)
             counts |= told.result()

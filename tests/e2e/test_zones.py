@@ -1,16 +1,16 @@
 """Collectors leave and come back: nothing that they hold is lost, and nobody has to help."""
 
-import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.e2e.load import hold, position, transcribers
-from tests.e2e.system import ZONES, System
+from tests.e2e.load import LONGEST, position, transcribers
+from tests.e2e.system import PATIENCE, ZONES, System, is_ready
 from tests.kind_helper.run import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LONGEST)]
 
 GROWN, LEAVING = ZONES[0], ZONES[-1]
 
@@ -29,6 +29,28 @@ def served(system: System) -> set[str]:
         for one in system.get("endpointslices", label)["items"]
         for endpoint in one.get("endpoints") or []
         if endpoint["conditions"].get("ready")
+    }
+
+
+def scaled(system: System, zone: str, replicas: int) -> bool:
+    """Whether a zone is to have so many collectors, and has them: none that is about to end."""
+    found = system.get("statefulset", f"{system.name}-{zone}")
+    seen = found["status"].get("observedGeneration") == found["metadata"]["generation"]
+    label = f"--selector=app.kubernetes.io/component=collector,usage-operator.io/zone={zone}"
+    pods = system.get("pods", label)["items"]
+    return (
+        seen
+        and found["spec"]["replicas"] == replicas
+        and [is_ready(one) for one in pods] == [True] * replicas
+    )
+
+
+def peers(system: System) -> dict[str, set[str]]:
+    """The collectors that each is told of, those that hold nothing more apart."""
+    listed = system.get("configmap", f"{system.name}-peers")["data"]
+    return {
+        "peers": set(re.findall(r"//([^.]+)\.", listed["peers"])),
+        "retired": set(listed["retired"].split()),
     }
 
 
@@ -52,23 +74,23 @@ def test_collectors_are_emptied_go_and_come_back(system: System) -> None:
     left = f"{system.name}-{LEAVING}-0"
     pods, before = {f"{system.name}-{GROWN}-1", left}, running(system)
     with transcribers(system) as told:
-        until(lambda: hold(system, pods), "both have events", seconds=60)
+        until(
+            lambda: all(position(system, pod) for pod in pods),
+            "both have events",
+            seconds=PATIENCE,
+        )
         uids = {pod: system.get("pvc", f"data-{pod}")["metadata"]["uid"] for pod in pods}
         system.apply(system.resource(zones(*ZONES[:-1], grown=1)))
-        until(lambda: not pods & served(system), "they are out of ingest", seconds=20)
+        until(lambda: not pods & served(system), "they are out of ingest", seconds=PATIENCE)
         system.kubectl("scale", "statefulset", f"{system.name}-{LEAVING}", "--replicas=0")
-        until(
-            lambda: system.get("statefulset", f"{system.name}-{LEAVING}")["spec"]["replicas"] == 1,
-            "it is scaled back",
-            seconds=10,
-        )
+        until(lambda: scaled(system, LEAVING, 1), "it is scaled back", seconds=PATIENCE)
         until(
             lambda: (
                 [one.get("waitsFor", "").count("not exported yet") for one in rows(system).values()]
                 == [1, 1]
             ),
             "both say why they stay",
-            seconds=250,
+            seconds=PATIENCE,
         )
         # The one that was scaled to nothing by hand may have been made anew.
         still = running(system)
@@ -78,15 +100,15 @@ def test_collectors_are_emptied_go_and_come_back(system: System) -> None:
     summary = system.export("--period", f"{datetime.now(UTC):%Y-%m}")
     assert summary["result"] == "exported"
     assert summary["events"] >= told["events"]
-    until(lambda: not rows(system), "they are gone", seconds=90)
-    until(lambda: not pods & running(system).keys(), "their pods end", seconds=60)
+    until(lambda: not rows(system), "they are gone", seconds=PATIENCE)
+    until(lambda: not pods & running(system).keys(), "their pods end", seconds=PATIENCE)
     assert all(running(system)[pod] == uid for pod, uid in before.items() if pod not in pods)
     for pod in pods:
         marks = system.get("pvc", f"data-{pod}")["metadata"]["annotations"]
         assert marks["usage-operator.io/discarded"] == "emptied"
-    listed = system.get("configmap", f"{system.name}-peers")["data"]
-    assert not [pod for pod in pods if pod in listed["peers"]]
-    assert set(listed["retired"].split()) == pods
+    stay = before.keys() - pods
+    gone = {"peers": stay, "retired": pods}
+    until(lambda: peers(system) == gone, "the others know", seconds=PATIENCE)
     generation = system.get("uc", system.name)["metadata"]["generation"]
     system.apply(system.resource(zones(*ZONES, grown=2)))
     assert system.get("uc", system.name)["metadata"]["generation"] > generation
@@ -94,7 +116,6 @@ def test_collectors_are_emptied_go_and_come_back(system: System) -> None:
     for pod in pods:
         assert system.get("pvc", f"data-{pod}")["metadata"]["uid"] == uids[pod]
         assert position(system, pod) >= heads[pod]
-    until(lambda: pods <= served(system), "events are led to them", seconds=20)
-    listed = system.get("configmap", f"{system.name}-peers")["data"]
-    assert all(pod in listed["peers"] for pod in pods)
-    assert not listed["retired"], json.dumps(listed)
+    until(lambda: pods <= served(system), "events are led to them", seconds=PATIENCE)
+    there = {"peers": before.keys(), "retired": set()}
+    until(lambda: peers(system) == there, "all know each other again", seconds=PATIENCE)
