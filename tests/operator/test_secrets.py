@@ -168,6 +168,7 @@ def test_the_certificate_covers_all_addresses() -> None:
         (LEAF, ["x.speech-eu-1a.metering.svc"], 0, None),
         (LEAF, ["x.y.speech-eu-1a.metering.svc"], 0, "not valid for x.y"),
         (LEAF, ["192.0.2.2"], 0, "not valid for 192.0.2.2"),
+        (LEAF, NAMES, -1, "is valid from"),
         (LEAF, NAMES, 91, "expired"),
         (pki.Pair(LEAF.certificate, CA.key), NAMES, 0, "does not belong"),
         (pki.Pair(b"", b""), NAMES, 0, "no readable PEM"),

@@ -183,6 +183,9 @@ def problem(pair: Pair, names: list[str], now: dt.datetime) -> str | None:
     certificate = loaded(pair)
     if isinstance(certificate, str):
         return certificate
+    begin = certificate.not_valid_before_utc
+    if now < begin:
+        return f"the certificate is valid from {begin:%Y-%m-%dT%H:%M:%SZ} on, and not yet"
     if now >= certificate.not_valid_after_utc:
         return f"the certificate expired at {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     missing = [name for name in names if not _covers(certificate, name)]
