@@ -132,7 +132,7 @@ def test_what_came_back_is_told_once_or_known_to_be_untold(fleet: list[Status]) 
         for one in fleet
         for first, second in pairwise(one.ledgers)
         if first.restored
-        and first.id in next(c.ends for c in one.periods if second.began < c.cut_at)
+        and first.id in next(c.ends for c in one.periods if second.began <= c.cut_at)
     )
 
 
