@@ -99,13 +99,22 @@ def _usage(of: CollectorProcess, query: str = "") -> dict[str, Any]:
 
 def _settled(of: CollectorProcess, count: int) -> dict[str, Any]:
     """The first whole answer with that many jobs and sessions; fails when there comes none."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while True:
         answer = _usage(of)
         if "partial" not in answer and sum(r["count"] for r in answer["summary"] or []) == count:
             return answer
         assert time.monotonic() < deadline, (count, answer)
         time.sleep(0.05)
+
+
+def _groups(of: CollectorProcess, asked: str, names: list[str]) -> dict[Any, tuple[int, float]]:
+    lines = _usage(of, asked)["groups"] or []
+    found = {
+        tuple(line[name] for name in names): (line["count"], line["duration_hrs"]) for line in lines
+    }
+    assert len(found) == len(lines)
+    return found
 
 
 def _compare(fleet: list[CollectorProcess], count: Count, random: Random, times: int) -> None:
@@ -120,17 +129,15 @@ def _compare(fleet: list[CollectorProcess], count: Count, random: Random, times:
         expected = count.by(names, first, last)
         for one in fleet:
             asked = f"since={first}&until={last}&group_by={','.join(names)}"
-            lines = _usage(one, asked)["groups"] or []
-            found = {
-                tuple(line[name] for name in names): (line["count"], line["duration_hrs"])
-                for line in lines
-            }
-            assert len(found) == len(lines)
-            assert found == {
-                key: (number, round(us / HOUR, 6)) for key, (number, us) in expected.items()
-            }, asked
+            wanted = {key: (number, round(us / HOUR, 6)) for key, (number, us) in expected.items()}
+            deadline = time.monotonic() + 60
+            # Each knows of every session, but perhaps not yet of all that the other heard of it.
+            while (found := _groups(one, asked, names)) != wanted and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert found == wanted, asked
 
 
+@pytest.mark.timeout(400)
 def test_totals_equal_the_simulators_count(tmp_path: Path) -> None:
     """Spread over two collectors, sent twice now and then, one of them killed: all comes out.
 

@@ -58,10 +58,14 @@ def _asked(process: CollectorProcess, path: str, done: Callable[[Any], bool]) ->
         time.sleep(0.05)
 
 
-def _at_noon(process: CollectorProcess) -> CollectorProcess:
-    """Lets its clock begin at noon, and run from there."""
+def _at_noon(process: CollectorProcess, since_days: int = 0) -> CollectorProcess:
+    """Lets its clock begin at noon, and run from there; it was there so many days before."""
     clock = HandSet(process.folder.with_name("clock"), microseconds(NOON))
     process.environment |= clock.from_now
+    if since_days:
+        # That noon is another day's where a day ended since the tests were collected.
+        late = time.time() - NOON.timestamp()
+        process.there_since(since_days * 86_400 + late)
     return process
 
 
@@ -86,7 +90,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]
     (folder / "tokens").write_text("read reader\nadmin boss\n")
     tokens = str(folder / "tokens")
     process = CollectorProcess(folder / "data", EATS_SECURE="false", USAGE_TOKENS_FILE=tokens)
-    with _at_noon(process).there_since(400 * 86_400):
+    with _at_noon(process, 400):
         httpx.post(process.ingest_url + "/v1/log", content=array(_events())).raise_for_status()
         boss = httpx.Client(
             base_url=process.reporting_url, headers={"Authorization": "Bearer boss"}
@@ -255,7 +259,7 @@ def test_nothing_used_is_said_where_it_is_known(
     """A collector without others that was there all the time has used nothing, and says so."""
     folder = tmp_path_factory.mktemp("empty")
     process = CollectorProcess(folder / "data")
-    with _at_noon(process).there_since(40 * 86_400):
+    with _at_noon(process, 40):
         page = open_page(process)
         assert page.inner_text("#empty").startswith("Nothing was used in these days")
         assert page.inner_text("#cards .card >> nth=0").startswith("0.000")
@@ -271,7 +275,7 @@ def test_before_it_began_nobody_knows(
     """A new collector says nothing of the days before it: they are not known, and no alarm."""
     folder = tmp_path_factory.mktemp("new")
     process = CollectorProcess(folder / "data")
-    with _at_noon(process).there_since(5 * 86_400):
+    with _at_noon(process, 5):
         page = open_page(process)
         assert "no collector was there before" in page.inner_text("#partial")
         assert page.query_selector("#partial .bad") is None
