@@ -14,7 +14,7 @@ import pytest
 from tests.collector.places import KEYS, Gateway
 from tests.contract.promql import told, unknown
 from tests.contract.test_monitoring import expressions
-from tests.e2e.system import System, failed
+from tests.e2e.system import PATIENCE, System, failed
 from tests.e2e.test_trouble import DAMAGE
 from tests.e2e.test_whole_way import periods
 from tests.kind_helper.errors import CommandFailed
@@ -24,7 +24,7 @@ from usage_collector.packages import Trust, key_id, read_public_keys, verify
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
 BROKEN, ZONE, LATER = "eu-1a", "eu-1b", "eu-1c"
 BACKUP = {"schedule": "0 0 1 1 *", "verify": {"everyDays": 1}}
@@ -33,30 +33,18 @@ FOLLOWED = BACKUP | {"continuous": {"everySeconds": 1}}
 
 def backup(system: System, zone: str, *flags: str, code: int = 0) -> dict[str, Any]:
     """Runs a zone's backup at once, with more flags; its summary. It must end with that code."""
-    name = f"backup-now-{zone}"
-    origin = ("job", name, f"--from=cronjob/{system.name}-{zone}-backup")
-    job = json.loads(system.kubectl("create", *origin, "--dry-run=client", "--output=json"))
-    job["spec"]["template"]["spec"]["containers"][0]["args"] += flags
-    if code:
-        job["spec"]["backoffLimit"] = 0
-    system.kubectl("delete", "job", name, "--ignore-not-found", "--wait=true")
-    system.apply(job)
-    ended = "jsonpath={.status.conditions[?(@.status=='True')].type}"
-    system.kubectl("wait", f"--for={ended}", f"job/{name}", "--timeout=120s")
-    pods = system.get("pods", f"--selector=job-name={name}")["items"]
-    state = pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
-    if state["exitCode"] != code:
+    name, origin = f"backup-now-{zone}", f"{system.name}-{zone}-backup"
+    ended, summary = system.job(name, origin, *flags, tries=1 if code else None)
+    if ended != code:
         raise failed(f"job {name} ended otherwise", system.kubectl("logs", f"job/{name}"))
-    return dict(json.loads(state["message"]))
+    return summary
 
 
 def restored(system: System, request: str, state: str) -> dict[str, Any]:
     """Waits until a restore that somebody asked for is so far; what is said of it."""
     row = f'{{.status.restores[?(@.request=="{request}")]'
     try:
-        system.kubectl(
-            "wait", f"--for=jsonpath={row}.state}}={state}", f"uc/{system.name}", "--timeout=150s"
-        )
+        system.wait(f"uc/{system.name}", f"jsonpath={row}.state}}={state}")
     except CommandFailed as error:
         said = system.kubectl("describe", "uc", system.name)
         raise failed(f"{request} is not {state}", said) from error
@@ -77,8 +65,7 @@ def condition(system: System, kind: str) -> tuple[str, str]:
 
 def message_of(system: System, kind: str, status: str) -> str:
     """Waits until a condition has that status; its message."""
-    resource = f"uc/{system.name}"
-    system.kubectl("wait", f"--for=condition={kind}={status}", resource, "--timeout=60s")
+    system.wait(f"uc/{system.name}", f"condition={kind}={status}")
     found = system.get("uc", system.name)["status"]["conditions"]
     return next(str(one["message"]) for one in found if one["type"] == kind)
 
@@ -92,22 +79,28 @@ def destroy(system: System, *names: str) -> None:
 
 
 def _replaced(system: System, name: str, old: str) -> None:
-    while True:
+    def another() -> bool:
         # A pod that comes back sooner than its claim goes would hold the claim.
-        system.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
+        ended(system, name)
         with contextlib.suppress(CommandFailed):
-            system.kubectl("wait", "--for=delete", f"pvc/data-{name}", "--timeout=10s")
-        with contextlib.suppress(CommandFailed):
-            if system.get("pvc", f"data-{name}")["metadata"]["uid"] != old:
-                break
-    system.kubectl("wait", "--for=create", f"pod/{name}", "--timeout=60s")
-    system.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
+            system.wait(f"pvc/data-{name}", "delete", 10)
+        return bool(system.get("pvc", f"data-{name}")["metadata"]["uid"] != old)
+
+    until(another, f"{name} has another volume", seconds=PATIENCE)
+    system.wait(f"pod/{name}", "create")
+    system.wait(f"pod/{name}", "condition=Ready")
 
 
 def damage(system: System, name: str) -> None:
     """All but the beginning of a collector's database is zeros; its next start finds that."""
     system.kubectl("exec", name, "--", "python3", "-c", DAMAGE)
-    system.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+    ended(system, name)
+
+
+def ended(system: System, name: str) -> None:
+    """A pod ends at once. kubectl that waited could take the next one for the same, for ever."""
+    now = ("--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
+    system.kubectl("delete", "pod", name, *now)
 
 
 def test_lost_and_damaged_ledgers_cost_what_came_after_their_backups(
@@ -127,12 +120,17 @@ def test_lost_and_damaged_ledgers_cost_what_came_after_their_backups(
         (ledger,) = before[f"{system.name}-{zone}-0"]
         assert (said["result"], said["verified_ok"]) == ("backed-up", True)
         assert said["events"] == ledger["last"]
-    system.kubectl("wait", "--for=condition=BackedUp", f"uc/{system.name}", "--timeout=90s")
-    system.kubectl("wait", "--for=condition=BackupVerified", f"uc/{system.name}", "--timeout=30s")
-    known = told(system.operator_metrics())
+    system.wait(f"uc/{system.name}", "condition=BackedUp")
+    system.wait(f"uc/{system.name}", "condition=BackupVerified")
     read = [one for one in expressions() if "resource_backup_" in one]
     assert read
-    assert not {one: lacking for one in read if (lacking := unknown(one, known))}
+
+    def missing() -> list[str]:
+        known = told(system.operator_metrics())
+        return [one for one in read if unknown(one, known)]
+
+    # An operator that just took over tells of a resource once it has looked at it.
+    until(lambda: not missing(), "all that alerts read is told", seconds=PATIENCE)
 
     system.simulate("--jobs=300", "--sessions=0", "--connections=12", "--reconnect", "--seed=32")
     heads = periods(system)
@@ -209,8 +207,12 @@ def completed(system: System, ledger: dict[str, Any], kept: int) -> int:
     assert said["events"] == kept + read
     assert said["lost"] == ([f"{where}: {gone}"] if gone else [])
     assert condition(system, "Restored") == ("True", "RestoredWithLoss")
-    while condition(system, "Degraded")[1] == "LedgerDamaged":
-        pass  # the operator asks its collector again; it would do so in any case after ten minutes
+    # The operator asks its collector again; it would do so in any case after ten minutes.
+    until(
+        lambda: condition(system, "Degraded")[1] != "LedgerDamaged",
+        "the damage is told no more",
+        seconds=PATIENCE,
+    )
     return sum(last - first + 1 for first, last in found["lost"])
 
 
@@ -239,14 +241,10 @@ def held(system: System) -> dict[str, Any]:
 
 def level(system: System) -> list[dict[str, Any]]:
     """Waits until the backup holds all that the collector holds; that one's ledgers."""
-    while True:
-        ledgers: list[dict[str, Any]] = periods(system)[f"{system.name}-{ZONE}-0"]
-        try:
-            if held(system)["events"] >= sum(one["last"] for one in ledgers):
-                return ledgers
-        except CommandFailed as error:
-            if "there is no backup" not in str(error):
-                raise
+    ledgers: list[dict[str, Any]] = periods(system)[f"{system.name}-{ZONE}-0"]
+    events = sum(one["last"] for one in ledgers)
+    until(lambda: held(system)["events"] >= events, "all is shipped", seconds=PATIENCE)
+    return ledgers
 
 
 def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> None:
@@ -254,8 +252,8 @@ def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> No
     system.apply(system.resource({"backup": FOLLOWED}))
     system.wait_ready()
     shipper = f"deployment/{system.name}-{ZONE}-backup"
-    system.kubectl("wait", "--for=create", shipper, "--timeout=60s")
-    system.kubectl("wait", "--for=condition=Available", shipper, "--timeout=120s")
+    system.wait(shipper, "create")
+    system.wait(shipper, "condition=Available")
     system.simulate("--jobs=300", "--sessions=5", "--connections=12", "--reconnect", "--seed=41")
     first = backup(system, ZONE)
     system.simulate("--jobs=200", "--sessions=0", "--connections=12", "--reconnect", "--seed=42")
@@ -264,11 +262,18 @@ def test_a_destroyed_volume_costs_nothing_that_was_shipped(system: System) -> No
 
     destroy(system, f"{system.name}-{ZONE}-0")
     system.wait_ready()
+    # Soon, not with the next resync: the operator sees that the claim is another.
+    row = f'{{.status.zones[?(@.name=="{ZONE}")].lost[0].collector}}={system.name}-{ZONE}-0'
+    system.wait(f"uc/{system.name}", f"jsonpath={row}")
     done = backup(system, ZONE)
     if done["events"] < sum(one["last"] for one in shipped):
         raise failed("the next backup lacks what was shipped", json.dumps(done))
     assert (done["result"], done["verified_ok"]) == ("backed-up", True)
-    assert condition(system, "BackedUp")[1] != "ShipperBehind"
+    until(
+        lambda: condition(system, "BackedUp")[1] != "ShipperBehind",
+        "the shipper is level",
+        seconds=PATIENCE,
+    )
     spoiled(system, shipped[0]["id"])
 
 
@@ -339,7 +344,7 @@ def test_an_encrypted_bucket_is_where_another_namespace_begins(
     }
     server.start()
     try:
-        system.cluster.kubectl("delete", "namespace", heir.namespace, "--ignore-not-found")
+        heir.remove()
         heir.create_namespace()
         system.install("--set", f"namespaces={{{system.namespace},{heir.namespace}}}")
         for one in (system, heir):
@@ -354,13 +359,17 @@ def test_an_encrypted_bucket_is_where_another_namespace_begins(
         until(
             lambda: server.url in system.kubectl("get", job, f"--output={args}"),
             "the CronJob is for the bucket",
-            seconds=60,
+            seconds=PATIENCE,
         )
         taken = backup(system, BROKEN)
         assert (taken["result"], taken["verified_ok"]) == ("backed-up", True)
         give(system, sealing={"backup.key": "of-nobody-" + "n" * 32})
         assert backup(system, BROKEN, code=2)["result"] == "failed"
-        assert "is encrypted with key" in message_of(system, "BackedUp", "False")
+        until(
+            lambda: "is encrypted with key" in message_of(system, "BackedUp", "False"),
+            "the condition names the key",
+            seconds=PATIENCE,
+        )
         give(system, sealing=key)
         assert backup(system, BROKEN)["events"] == taken["events"]
         heir.apply(heir.resource(fields))
