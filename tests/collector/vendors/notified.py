@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -30,6 +30,7 @@ class Setting:
     api: AssemblyAI
     process: CollectorProcess
     port: int
+    since: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
 
     def notify(self, name: str, status: str = "completed", **query: str) -> list[int]:
         """Send a notification, as often as AssemblyAI would."""
@@ -74,12 +75,19 @@ class Setting:
             time.sleep(0.05)
 
     def usage(self) -> dict[str, Any]:
-        """Today's usage by customer, with what may be missing."""
+        """Usage by customer, with what may be missing, and today's."""
         today = f"{datetime.now(UTC):%Y-%m-%d}"
         # Asking for usage has what was stored counted first.
         said: dict[str, Any] = self.get("/v2/usage?group_by=customer")
-        days = self.get(f"/v1/coverage?since={today}&until={today}")["days"]
-        return {**said, "today": days[0]}
+        days = self.get(f"/v1/coverage?since={self.since}&until={today}")["days"]
+        # A day may end meanwhile.
+        counts = [day["count"] for day in days]
+        whole = {
+            "count": None if None in counts else sum(counts),
+            "coverage": min(day["coverage"] for day in days),
+            "problems": [problem for day in days for problem in day["problems"]],
+        }
+        return {**said, "today": whole}
 
     def metrics(self) -> str:
         """What Prometheus reads."""
