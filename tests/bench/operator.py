@@ -7,6 +7,8 @@ cores, with a service account's token. The controllers have the pace that Kubern
 default until all is written, and hurry afterwards, so that the bench ends. `--plain N` lets a plain
 kopf operator do the same work; it stops there, for it does nothing afterwards. `--resync S`: up to
 1,000 resources, the operator is started anew to look at each every S seconds (else every 600).
+`--kwok` (built when it is needed first, in a minute or two): a real scheduler places the pods on
+nodes that kwok simulates, instead of the kubelet of paper.
 """
 
 import argparse
@@ -49,9 +51,11 @@ RESYNCED = 1000
 NAME = "bench"
 """The control plane's."""
 NAMESPACE = "metering"
+ALONE = "pods on no node whose status the bench sets, no scheduler, no volumes"
+SIMULATED = "pods that a scheduler places on nodes of kwok, volumes that nobody mounts"
 CONDITIONS = """\
-One run of each on 2 cores, API server, etcd and controllers on the same; pods on no node whose
-status the bench sets, no scheduler, no volumes. The controllers make 20 calls a second each until
+One run of each on 2 cores, API server, etcd and controllers on the same;
+{pods}. The controllers make 20 calls a second each until
 all is written, as by default, and 400 from then on; Go programs run with GOGC=300.
 """
 DEFINITION = Path(__file__).parents[2] / "deploy" / "crd" / "usagecollectors.yaml"
@@ -80,10 +84,11 @@ def usage(process: int) -> Usage:
 class Field:
     """A namespace full of resources."""
 
-    def __init__(self, account: Path, client: Client, size: int) -> None:
+    def __init__(self, account: Path, client: Client, size: int, *, kwok: bool = False) -> None:
         self.account = account
         self.client = client
         self.size = size
+        self.kwok = kwok
 
     async def served(self) -> bool:
         """Tell whether the API server knows the resources by now."""
@@ -157,7 +162,8 @@ async def settle(field: Field, kubelet: hollow.Kubelet) -> float:
     """Let all pods be ready, until every resource is; give the seconds that it took."""
 
     async def check() -> bool:
-        late = await kubelet.look(pending=True)
+        # kwok knows pods; the volumes that the scheduler waits for are of paper all the same.
+        late = await (kubelet.bind() if field.kwok else kubelet.look(pending=True))
         return not late and await field.ready() >= field.size
 
     return await until(check, max(1.0, field.size / 250))
@@ -262,7 +268,9 @@ def table(rows: list[tuple[str, dict[str, Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def grow(running: plane.Plane, size: int, *, plain: bool, seconds: int) -> dict[str, Any]:
+async def grow(
+    running: plane.Plane, size: int, *, plain: bool, seconds: int, kwok: bool
+) -> dict[str, Any]:
     """Give the figures of one operator and size, on a control plane that is empty yet."""
     cluster = running.cluster
     cluster.kubectl("apply", "--server-side", "-f", str(DEFINITION))
@@ -278,7 +286,7 @@ async def grow(running: plane.Plane, size: int, *, plain: bool, seconds: int) ->
             cluster.kubectl("create", *role)
         access = from_file(cluster.kubeconfig)
         async with Client(access) as client, hollow.Kubelet(access, NAMESPACE) as kubelet:
-            field = Field(rights.kubeconfig, client, size)
+            field = Field(rights.kubeconfig, client, size, kwok=kwok)
             await until(field.served)
             await kubelet.store()
             await field.plant(kubelet)
@@ -288,13 +296,13 @@ async def grow(running: plane.Plane, size: int, *, plain: bool, seconds: int) ->
             return found | (await resync(field, seconds) if size <= RESYNCED else {})
 
 
-def run(sizes: list[int], plain: list[int], seconds: int) -> str:
+def run(sizes: list[int], plain: list[int], seconds: int, *, kwok: bool) -> str:
     """Measure each size, largest last; give a table."""
     rows: list[tuple[str, dict[str, Any]]] = []
     for kind, chosen in (("plain kopf", plain), ("this", sizes)):
         for size in chosen:
-            with plane.running(NAME) as running:
-                work = grow(running, size, plain=kind != "this", seconds=seconds)
+            with plane.running(NAME, hollow.NOWHERE if kwok else None) as running:
+                work = grow(running, size, plain=kind != "this", seconds=seconds, kwok=kwok)
                 rows.append((f"{kind}, {size:,} resources", asyncio.run(work)))
             print(table(rows[-1:]), file=sys.stderr, flush=True)
     return table(rows)
@@ -306,17 +314,20 @@ def main() -> None:
     parser.add_argument("--sizes", default="100", help="resources, separated by commas")
     parser.add_argument("--plain", default="100", help="resources of a plain kopf operator")
     parser.add_argument("--resync", type=int, default=60, help="seconds (default: 60)")
+    parser.add_argument("--kwok", action="store_true", help="let kwok simulate the nodes")
     parser.add_argument("--save", action="store_true", help="into RESULTS.md")
     flags = parser.parse_args()
 
     def numbers(text: str) -> list[int]:
         return sorted(int(word) for word in text.split(",") if word.strip())
 
-    text = run(numbers(flags.sizes), numbers(flags.plain), flags.resync)
+    text = run(numbers(flags.sizes), numbers(flags.plain), flags.resync, kwok=flags.kwok)
     print(text)
     if flags.save:
         command = f"operator --sizes {flags.sizes} --plain {flags.plain} --resync {flags.resync}"
-        figures.save("operator", command, f"{CONDITIONS}\n{text}")
+        command += " --kwok" * flags.kwok
+        conditions = CONDITIONS.format(pods=SIMULATED if flags.kwok else ALONE)
+        figures.save("operator", command, f"{conditions}\n{text}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ COREDNS = "1.12.4"
 HELM = "3.19.0"
 KIND = "0.30.0"
 VERSITYGW = "1.8.0"
+KWOK = "0.7.0"
 
 GO_MINIMUM = (1, 24, 9)
 """The oldest Go that builds all parts."""
@@ -55,6 +56,7 @@ PARTS: tuple[Part, ...] = (
 OPTIONAL: tuple[Part, ...] = (
     Part("kind", KIND, "sigs.k8s.io/kind", 15),
     Part("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", 90),
+    Part("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 90),
 )
 
 DEBIAN_PACKAGES: tuple[str, ...] = (
