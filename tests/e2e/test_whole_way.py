@@ -183,6 +183,8 @@ def forwarded(system: System, pod: str, port: int) -> Iterator[int]:
         try:
             assert process.stdout
             line = process.stdout.readline()
+            if not line:
+                raise failed(f"nothing leads to {pod}", system.kubectl("describe", "pod", pod))
             # kubectl stops when nobody reads what it says of each connection.
             threading.Thread(target=process.stdout.read, daemon=True).start()
             yield int(line.split(":")[1].split()[0])
