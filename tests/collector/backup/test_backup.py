@@ -131,7 +131,7 @@ def test_a_key_that_comes_later_says_what_it_does_not_encrypt(
     assert backup(collector, folder).facts["collectors"][0]["notes"] == []
     (note,) = backup(collector, folder, "--key-file", key).facts["collectors"][0]["notes"]
     (listed,) = command("backups", folder, "--json").facts["backups"]
-    assert f"{listed['not_encrypted']} files were there before the key" in note
+    assert f"before the key was given: {listed['not_encrypted']} files" in note
     assert listed["encrypted_with"]
 
 
