@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from usage_collector import receipts
 from usage_collector.errors import InvalidInput, UsageError
 from usage_collector.monthly.asking import ask_all
-from usage_collector.packages import name_ending
+from usage_collector.packages import ending_of, name_ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,5 +101,5 @@ def _keeps(peer: Peer, cut: Cut, listed: Mapping[str, str]) -> bool:
     if manifest is None or hashlib.sha256(manifest).hexdigest() not in listed.values():
         return False
     # A ledger may have come back to another collector than the one that its packages name.
-    endings = [name_ending(one.ledger, one.first, one.last) for one in cut.files]
-    return all(any(name.endswith(ending) for name in listed) for ending in endings)
+    mine = {name_ending(one.ledger, one.first, one.last) for one in cut.files}
+    return mine <= set(map(ending_of, listed))

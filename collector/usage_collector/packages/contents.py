@@ -135,15 +135,11 @@ def file_name(contents: Contents) -> str:
     """What a package is called; the same contents always have the same name."""
     if contents.chain and contents.ledger:
         chain = contents.chain
-        return chain_name(contents.collector, contents.ledger, chain.first, chain.last)
+        ending = name_ending(contents.ledger, chain.first, chain.last)
+        return f"usage-{_plain(contents.collector)}{ending}"
     since = (contents.since or "begin").replace("-", "").replace(":", "")
     until = (contents.until or "end").replace("-", "").replace(":", "")
     return f"usage-{_plain(contents.collector)}-{_plain(f'{since}-{until}')}.json.gz"
-
-
-def chain_name(collector: str, ledger: str, first: int, last: int) -> str:
-    """What a package of these positions is called."""
-    return f"usage-{_plain(collector)}{name_ending(ledger, first, last)}"
 
 
 def ending_of(name: str) -> str:
