@@ -136,15 +136,21 @@ async def test_of_two_that_are_equally_quick_one_gets_it(kept: tuple[Keeper, Cli
     assert not other.holds()
 
 
+async def leading(client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Leader:
+    """One that has the Lease and renews it often."""
+    monkeypatch.setattr("usage_operator.leader._INTERVAL", 0.05)
+    candidate = Leader(client, "m", "one", "lease", clock)
+    await candidate.attempt()
+    return candidate
+
+
 async def test_keep_ends_when_the_lease_cannot_be_renewed(
     kept: tuple[Keeper, Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is down is borne with until the Lease may be another's."""
     keeper, client = kept
     clock = Clock()
-    monkeypatch.setattr("usage_operator.leader._INTERVAL", 0.05)
-    candidate = Leader(client, "m", "one", "lease", clock)
-    await candidate.attempt()
+    candidate = await leading(client, clock, monkeypatch)
     keeper.down, keeper.refused = True, lambda: clock.move(4)
     await candidate.keep()
     assert not candidate.holds()
@@ -157,9 +163,7 @@ async def test_keep_ends_whatever_is_amiss(
     """What nobody thought of leaves no process behind that leads for ever without a Lease."""
     _, client = kept
     clock = Clock()
-    monkeypatch.setattr("usage_operator.leader._INTERVAL", 0.05)
-    candidate = Leader(client, "m", "one", "lease", clock)
-    await candidate.attempt()
+    candidate = await leading(client, clock, monkeypatch)
 
     def amiss(_: Access) -> str:
         clock.move(4)

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from tests.collector import disks, made
 from tests.collector.ledger.conftest import NOW
+from tests.collector.spoiling import spoil
 from usage_collector import events, export
 from usage_collector.errors import Conflict, InvalidInput, StorageUnavailable
 from usage_collector.ledger import (
@@ -253,9 +254,7 @@ def test_a_damaged_ledger_is_completed(open_ledgers: Open) -> None:
         ledgers.writer.append_and_wait(batch)
     ledgers.flush_head()
     original = made.Ledger(stored, id=hurt, collector="collector-0")
-    with ledgers.reader(hurt) as reader:
-        reader.connection.pragma("query_only", 0)
-        reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first IN (51, 801)")
+    spoil(ledgers, 51, 801)
     with ledgers.reader(hurt) as reader, pytest.raises(Exception, match="block"):
         list(reader.events(1, 950))
     ledgers = open_ledgers()

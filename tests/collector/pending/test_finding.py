@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.collector import made
 from tests.collector.samples import event
+from tests.collector.spoiling import spoil
 from usage_collector import events
 from usage_collector.ledger import Ledgers, Origin, Part, restore
 from usage_collector.pending import Finder, finding
@@ -152,10 +153,7 @@ def test_what_came_back_of_a_damaged_ledger_is_looked_at(tmp_path: Path) -> None
     with ledgers_in(tmp_path) as ledgers:
         for raw in stored:
             ledgers.writer.append_and_wait([events.read(raw)])
-        hurt = ledgers.live
-        with ledgers.reader(hurt) as reader:
-            reader.connection.pragma("query_only", 0)
-            reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first IN (1, 2)")
+        hurt = spoil(ledgers, 1, 2)
         ledgers.distrust(hurt, "for a test")
         ledgers.writer.prove().result()
         ledgers.writer.append_and_wait([events.read(outcome("b", KNOWN))])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.collector.samples import array, event
+from tests.collector.spoiling import spoil
 from usage_collector import events, export, usage
 from usage_collector.errors import StorageUnavailable
 from usage_collector.ledger import Ledgers, Limits, ReceiptFile
@@ -206,10 +207,7 @@ def test_events_that_cannot_be_read_are_told_whoever_read_on_behind_them(
     """Also where reading ends in the middle, by a restart or because nobody waits for it longer."""
     for first in range(0, 400, 50):
         setup.send(first, 50)
-    hurt = setup.ledgers.live
-    with setup.ledgers.reader(hurt) as reader:
-        reader.connection.pragma("query_only", 0)
-        reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first IN (101, 301)")
+    hurt = spoil(setup.ledgers, 101, 301)
     setup.ledgers.writer.set_aside(hurt, "a page is damaged")
     setup.ledgers.flush_head()
     fold = setup.store.fold

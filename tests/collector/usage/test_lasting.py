@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.collector import made
 from tests.collector.samples import array
+from tests.collector.spoiling import spoil
 from tests.collector.usage import naive
 from tests.collector.usage.test_store import ALL, Local, _table
 from usage_collector import events, export
@@ -109,10 +110,13 @@ class Life:
         """The index is lost; what was purged meanwhile only the other collector can tell."""
         self.count()
         self.store.close()
-        for path in self._volume.glob("usage-*.db*"):
-            path.unlink()
+        self.drop_index()
         self.open_index()
         self.hear()
+
+    def drop_index(self) -> None:
+        for path in self._volume.glob("usage-*.db*"):
+            path.unlink()
 
     def hear(self) -> None:
         """The other collector tells all it knows."""
@@ -257,8 +261,7 @@ def test_what_was_purged_another_collector_may_know(tmp_path: Path) -> None:
     life.purge()
     life.count()
     life.store.close()
-    for path in tmp_path.glob("volume-0/usage-*.db*"):
-        path.unlink()
+    life.drop_index()
     life.open_index()
     life.feeder.run(LATER)
     life.restart()
@@ -293,15 +296,11 @@ def test_a_damaged_ledger_that_is_completed_is_counted_again(tmp_path: Path) -> 
         life.send(first, 50)
     life.check()
     life.backup()
-    hurt = life.ledgers.live
-    with life.ledgers.reader(hurt) as reader:
-        reader.connection.pragma("query_only", 0)
-        reader.connection.execute("UPDATE blocks SET data = x'00' WHERE first = 101")
+    hurt = spoil(life.ledgers, 101)
     life.ledgers.writer.set_aside(hurt, "a page is damaged")
     life.ledgers.flush_head()
     life.close(peer=False)
-    for path in tmp_path.glob("volume-0/usage-*.db*"):
-        path.unlink()
+    life.drop_index()
     life.open()
     life.feeder.run(LATER)
     told = "; ".join(trouble.reason for trouble in life.feeder.troubles(LATER))
